@@ -1,0 +1,145 @@
+//! The specification: plain `u64`/`u128` code.
+
+use super::super::modulus::{Modulus, ShoupFactor};
+use super::super::ntt::{Fold, Twiddles};
+use super::Rows;
+
+pub(super) fn add_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = q.add(*a, b);
+    }
+}
+
+pub(super) fn sub_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = q.sub(*a, b);
+    }
+}
+
+pub(super) fn neg_assign(q: &Modulus, a: &mut [u64]) {
+    for a in a {
+        *a = q.neg(*a);
+    }
+}
+
+pub(super) fn mul_into(q: &Modulus, out: &mut [u64], a: &[u64], b: &[u64]) {
+    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *out = q.mul(a, b);
+    }
+}
+
+pub(super) fn mul_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = q.mul(*a, b);
+    }
+}
+
+pub(super) fn mul_add_assign(q: &Modulus, acc: &mut [u64], a: &[u64], b: &[u64]) {
+    for ((acc, &a), &b) in acc.iter_mut().zip(a).zip(b) {
+        *acc = q.add(*acc, q.mul(a, b));
+    }
+}
+
+pub(super) fn mul_scalar_assign(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
+    for a in a {
+        *a = q.mul_shoup(*a, w);
+    }
+}
+
+pub(super) fn mul_scalar_add_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = q.add(*a, q.mul_shoup(b, w));
+    }
+}
+
+pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = q.mul_shoup(q.sub(*a, b), w);
+    }
+}
+
+pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
+    for (i, out) in out.iter_mut().enumerate() {
+        let sum: u128 = (0..x.count).map(|r| u128::from(x.data[r * x.stride + i]) * u128::from(y.data[r * y.stride + i])).sum();
+        *out = q.reduce_u128(sum);
+    }
+}
+
+pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
+    for (i, v) in v.iter_mut().enumerate() {
+        let sum: f64 = inverses.iter().enumerate().map(|(r, inverse)| x.data[r * x.stride + i] as f64 * inverse).sum();
+        *v = (sum + 0.5) as u64;
+    }
+}
+
+pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
+    for (i, out) in out.iter_mut().enumerate() {
+        let sum: u128 = weights.iter().enumerate().map(|(r, &w)| u128::from(w) * u128::from(x.data[r * x.stride + i])).sum();
+        *out = q.sub(q.reduce_u128(sum), q.mul_shoup(v[i], d));
+    }
+}
+
+pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
+    for (out, weights) in out.chunks_mut(out_stride).zip(weights.chunks(x.count)) {
+        for (i, out) in out[..len].iter_mut().enumerate() {
+            let sum: u128 = weights.iter().enumerate().map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i])).sum();
+            *out = q.reduce_u128(sum);
+        }
+    }
+}
+
+pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
+    let n = a.len();
+    let mut m = 1;
+    while m < n {
+        for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
+            let w = ShoupFactor { value: twiddles.values[m + i], quotient: twiddles.quotients[m + i] };
+            let (low, high) = node.split_at_mut(n / (2 * m));
+            for (x, y) in low.iter_mut().zip(high) {
+                let product = q.mul_shoup(*y, w);
+                (*x, *y) = (q.add(*x, product), q.sub(*x, product));
+            }
+        }
+        m *= 2;
+    }
+}
+
+pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
+    let n = a.len();
+    let mut m = n / 2;
+    while m >= 1 {
+        for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
+            let w = ShoupFactor { value: twiddles.values[m + i], quotient: twiddles.quotients[m + i] };
+            let (low, high) = node.split_at_mut(n / (2 * m));
+            for (x, y) in low.iter_mut().zip(high) {
+                (*x, *y) = (q.add(*x, *y), q.mul_shoup(q.sub(*x, *y), w));
+            }
+        }
+        m /= 2;
+    }
+    mul_scalar_assign(q, a, inv_n);
+}
+
+pub(super) fn fold(q: &Modulus, a: &mut [u64], fold: &Fold) {
+    let n = a.len();
+    for j in 1..=n / 2 {
+        let (x, y) = (a[j], a[n - j]);
+        a[j] = q.sub(x, q.mul_shoup(y, fold.i));
+        a[n - j] = q.sub(y, q.mul_shoup(x, fold.i));
+    }
+}
+
+pub(super) fn unfold(q: &Modulus, a: &mut [u64], fold: &Fold) {
+    let n = a.len();
+    for j in 1..=n / 2 {
+        let (x, y) = (a[j], a[n - j]);
+        a[j] = q.add(q.mul_shoup(x, fold.half), q.mul_shoup(y, fold.half_i));
+        a[n - j] = q.add(q.mul_shoup(y, fold.half), q.mul_shoup(x, fold.half_i));
+    }
+}
+
+pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
+    for (out, &j) in out.iter_mut().zip(table) {
+        *out = a[j as usize];
+    }
+}

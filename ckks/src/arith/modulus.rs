@@ -1,0 +1,163 @@
+//! One odd prime q < 2^50 with its reduction constants, and scalar arithmetic modulo it.
+
+use crate::error::{Error, Result};
+
+use super::primes::is_prime;
+
+/// Largest number of bits of a modulus.
+pub const MAX_MODULUS_BITS: u32 = 50;
+
+/// Shoup quotients are scaled by 2^52, the width of an IFMA product half.
+pub(crate) const SHOUP_SHIFT: u32 = 52;
+
+/// An odd prime q < 2^50 and the constants derived from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Modulus {
+    value: u64,
+    bits: u32,
+    /// floor(2^(2 bits) / q), at most bits + 1 bits wide: the Barrett constant.
+    barrett: u64,
+}
+
+/// A constant factor w in [0, q) with its Shoup quotient floor(w 2^52 / q) (Harvey, arXiv 1205.2926).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShoupFactor {
+    /// The factor w, reduced.
+    pub value: u64,
+    /// floor(w 2^52 / q).
+    pub quotient: u64,
+}
+
+impl Modulus {
+    /// Checks that `value` is an odd prime below 2^50 and derives its constants.
+    ///
+    /// # Errors
+    /// [`Error::InvalidModulus`] otherwise.
+    pub fn new(value: u64) -> Result<Self> {
+        if value < 3 || value >> MAX_MODULUS_BITS != 0 || !is_prime(value) {
+            return Err(Error::InvalidModulus { value });
+        }
+        let bits = u64::BITS - value.leading_zeros();
+        let barrett = ((1u128 << (2 * bits)) / u128::from(value)) as u64;
+        Ok(Self { value, bits, barrett })
+    }
+
+    /// The prime itself.
+    #[inline]
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// Number of bits of the prime.
+    #[inline]
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// floor(2^(2 bits) / q), for the kernels.
+    #[inline]
+    pub(crate) fn barrett(&self) -> u64 {
+        self.barrett
+    }
+
+    /// a + b mod q, for reduced operands.
+    #[inline]
+    pub fn add(&self, a: u64, b: u64) -> u64 {
+        let sum = a + b;
+        sum.min(sum.wrapping_sub(self.value))
+    }
+
+    /// a − b mod q, for reduced operands.
+    #[inline]
+    pub fn sub(&self, a: u64, b: u64) -> u64 {
+        let difference = a.wrapping_sub(b);
+        difference.min(difference.wrapping_add(self.value))
+    }
+
+    /// −a mod q, for a reduced operand.
+    #[inline]
+    pub fn neg(&self, a: u64) -> u64 {
+        self.sub(0, a)
+    }
+
+    /// a b mod q, for reduced operands (Barrett; HAC 14.42 with radix 2).
+    #[inline]
+    pub fn mul(&self, a: u64, b: u64) -> u64 {
+        let product = u128::from(a) * u128::from(b);
+        let high = (product >> (self.bits - 1)) as u64;
+        let quotient = ((u128::from(high) * u128::from(self.barrett)) >> (self.bits + 1)) as u64;
+        // The true remainder estimate lies in [0, 3q).
+        let remainder = (product as u64).wrapping_sub(quotient.wrapping_mul(self.value));
+        let remainder = remainder.min(remainder.wrapping_sub(self.value));
+        remainder.min(remainder.wrapping_sub(self.value))
+    }
+
+    /// a^e mod q, for a reduced base.
+    pub fn pow(&self, mut base: u64, mut exponent: u64) -> u64 {
+        let mut result = 1;
+        while exponent > 0 {
+            if exponent & 1 == 1 {
+                result = self.mul(result, base);
+            }
+            base = self.mul(base, base);
+            exponent >>= 1;
+        }
+        result
+    }
+
+    /// a^−1 mod q, for a reduced a ≠ 0 (Fermat).
+    pub fn inv(&self, a: u64) -> u64 {
+        debug_assert!(a != 0 && a < self.value);
+        self.pow(a, self.value - 2)
+    }
+
+    /// x mod q for any word.
+    #[inline]
+    pub fn reduce(&self, x: u64) -> u64 {
+        x % self.value
+    }
+
+    /// x mod q for any double word; slow, for set-up.
+    pub fn reduce_u128(&self, x: u128) -> u64 {
+        (x % u128::from(self.value)) as u64
+    }
+
+    /// The residue of a signed integer.
+    #[inline]
+    pub fn from_i64(&self, x: i64) -> u64 {
+        x.rem_euclid(self.value as i64) as u64
+    }
+
+    /// The residue of a signed double word; slow, for set-up and wide constants.
+    pub fn from_i128(&self, x: i128) -> u64 {
+        x.rem_euclid(i128::from(self.value)) as u64
+    }
+
+    /// The representative of a reduced residue in (−q/2, q/2).
+    #[inline]
+    pub fn centered(&self, a: u64) -> i64 {
+        if a > self.value / 2 { a as i64 - self.value as i64 } else { a as i64 }
+    }
+
+    /// The Shoup form of a reduced constant factor.
+    #[inline]
+    pub fn shoup(&self, value: u64) -> ShoupFactor {
+        debug_assert!(value < self.value);
+        let quotient = ((u128::from(value) << SHOUP_SHIFT) / u128::from(self.value)) as u64;
+        ShoupFactor { value, quotient }
+    }
+
+    /// x w mod q in [0, 2q), for any x < 2^52.
+    #[inline]
+    pub(crate) fn mul_shoup_lazy(&self, x: u64, w: ShoupFactor) -> u64 {
+        let quotient = ((u128::from(x) * u128::from(w.quotient)) >> SHOUP_SHIFT) as u64;
+        x.wrapping_mul(w.value).wrapping_sub(quotient.wrapping_mul(self.value))
+    }
+
+    /// x w mod q, reduced, for any x < 2^52.
+    #[inline]
+    pub fn mul_shoup(&self, x: u64, w: ShoupFactor) -> u64 {
+        let lazy = self.mul_shoup_lazy(x, w);
+        lazy.min(lazy.wrapping_sub(self.value))
+    }
+}

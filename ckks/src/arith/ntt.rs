@@ -1,0 +1,198 @@
+//! The number-theoretic transform of both rings: evaluation of a(X) at N roots of unity modulo q.
+//!
+//! Let c = 2 for the standard ring Z\[X\]/(X^N + 1) and c = 4 for the conjugate-invariant ring Z\[X + 1/X\] (Kim-Song
+//! 2018/952), and ψ a primitive cN-th root of unity modulo q. The transform puts a(ψ^e) for e = 1 + c·bitrev(i) at position
+//! i: all odd e for c = 2; the e = 1 mod 4, one from each pair of conjugates, for c = 4.
+//!
+//! Both are one tree of splittings X^(2n) − w² = (X^n − w)(X^n + w), which starts at X^N − ψ^N; the standard ring enters it
+//! as it is (ψ^N = −1), the conjugate-invariant one after a fold: an element a_0 + Σ a_j (X^j + X^−j) of
+//! Z\[X\]/(X^2N + 1), reduced modulo X^N − i with i = ψ^N a square root of −1, has coefficients b_j = a_j − i a_(N−j).
+//! Butterflies: Cooley-Tukey forward, Gentleman-Sande inverse, with Shoup twiddles (Harvey, arXiv 1205.2926).
+
+use super::kernel::Backend;
+use super::modulus::{Modulus, ShoupFactor};
+
+/// Which ring of integers the polynomials live in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RingKind {
+    /// Z\[X\]/(X^N + 1): N/2 complex slots.
+    Standard,
+    /// Z\[X + 1/X\] inside Z\[X\]/(X^2N + 1): N real slots (Kim-Song 2018/952).
+    ConjugateInvariant,
+}
+
+impl RingKind {
+    /// c such that the roots of the transform have order c N: 2 or 4.
+    #[inline]
+    pub fn root_factor(self) -> usize {
+        match self {
+            Self::Standard => 2,
+            Self::ConjugateInvariant => 4,
+        }
+    }
+
+    /// Slots of a ring of degree `n`: N/2 complex or N real ones.
+    #[inline]
+    pub fn slots(self, n: usize) -> usize {
+        match self {
+            Self::Standard => n / 2,
+            Self::ConjugateInvariant => n,
+        }
+    }
+}
+
+/// The tables of one prime: twiddles in the order in which the butterflies read them.
+#[derive(Debug, Clone)]
+pub struct NttTable {
+    modulus: Modulus,
+    log_n: u32,
+    backend: Backend,
+    /// `twiddles[m + i]` splits node i of the m nodes of a layer.
+    forward: Twiddles,
+    /// Inverses of the above, same order.
+    inverse: Twiddles,
+    /// N^−1: the last step of the inverse.
+    inv_n: ShoupFactor,
+    fold: Option<Fold>,
+}
+
+/// Twiddle factors with their Shoup quotients, as two arrays so that vector loads are contiguous.
+#[derive(Debug, Clone)]
+pub(crate) struct Twiddles {
+    pub(crate) values: Vec<u64>,
+    pub(crate) quotients: Vec<u64>,
+}
+
+/// The constants of the conjugate-invariant fold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fold {
+    /// i = ψ^N, a square root of −1.
+    pub(crate) i: ShoupFactor,
+    /// 1/2 modulo q.
+    pub(crate) half: ShoupFactor,
+    /// i/2 modulo q.
+    pub(crate) half_i: ShoupFactor,
+}
+
+impl NttTable {
+    /// Tables for degree 2^`log_n` modulo `modulus`, which must be 1 modulo c 2^`log_n`.
+    ///
+    /// The root is the smallest power of a fixed search, so equal parameters give equal tables everywhere.
+    pub fn new(modulus: Modulus, log_n: u32, kind: RingKind, backend: Backend) -> Self {
+        let n = 1usize << log_n;
+        let c = kind.root_factor() as u64;
+        let order = c << log_n;
+        let psi = primitive_root(&modulus, order);
+        let inv_psi = modulus.inv(psi);
+        let twiddles = |root: u64| {
+            let mut values = vec![0; n];
+            for m in (0..log_n).map(|layer| 1usize << layer) {
+                for i in 0..m {
+                    let node = 1 + c * bit_reverse(i, m.trailing_zeros()) as u64;
+                    values[m + i] = modulus.pow(root, node * (n / (2 * m)) as u64);
+                }
+            }
+            let quotients = values.iter().map(|&w| modulus.shoup(w).quotient).collect();
+            Twiddles { values, quotients }
+        };
+        let fold = (kind == RingKind::ConjugateInvariant).then(|| {
+            let i = modulus.pow(psi, n as u64);
+            let half = modulus.value().div_ceil(2);
+            Fold { i: modulus.shoup(i), half: modulus.shoup(half), half_i: modulus.shoup(modulus.mul(half, i)) }
+        });
+        let inv_n = modulus.shoup(modulus.inv(n as u64 % modulus.value()));
+        Self { modulus, log_n, backend, forward: twiddles(psi), inverse: twiddles(inv_psi), inv_n, fold }
+    }
+
+    /// The prime of these tables.
+    #[inline]
+    pub fn modulus(&self) -> &Modulus {
+        &self.modulus
+    }
+
+    /// Degree N of the ring.
+    #[inline]
+    pub fn n(&self) -> usize {
+        1 << self.log_n
+    }
+
+    /// The kernels that these tables were built for.
+    #[inline]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Coefficients to evaluations, in place; reduced in, reduced out.
+    pub fn forward(&self, limb: &mut [u64]) {
+        assert_eq!(limb.len(), self.n());
+        if let Some(fold) = &self.fold {
+            self.backend.fold(&self.modulus, limb, fold);
+        }
+        self.backend.ntt_forward(&self.modulus, limb, &self.forward);
+    }
+
+    /// Evaluations to coefficients, in place; reduced in, reduced out.
+    pub fn inverse(&self, limb: &mut [u64]) {
+        assert_eq!(limb.len(), self.n());
+        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, self.inv_n);
+        if let Some(fold) = &self.fold {
+            self.backend.unfold(&self.modulus, limb, fold);
+        }
+    }
+}
+
+/// A primitive root of unity of the given order (a power of two dividing q − 1): the first non-residue's power.
+fn primitive_root(modulus: &Modulus, order: u64) -> u64 {
+    let q = modulus.value();
+    debug_assert!((q - 1).is_multiple_of(order) && order.is_power_of_two());
+    let minus_one = q - 1;
+    let candidates = (2..q).map(|g| modulus.pow(g, (q - 1) / order));
+    candidates.into_iter().find(|&root| modulus.pow(root, order / 2) == minus_one).unwrap_or(minus_one)
+}
+
+/// The `bits` lowest bits of `i` in reverse order.
+#[inline]
+pub(crate) fn bit_reverse(i: usize, bits: u32) -> usize {
+    if bits == 0 { 0 } else { i.reverse_bits() >> (usize::BITS - bits) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arith::ntt_primes;
+
+    /// a(ψ^e) straight from the definition.
+    fn evaluate(kind: RingKind, modulus: &Modulus, a: &[u64], root: u64) -> u64 {
+        let inv_root = modulus.inv(root);
+        a.iter().enumerate().fold(0, |sum, (j, &coefficient)| {
+            let mut power = modulus.pow(root, j as u64);
+            if kind == RingKind::ConjugateInvariant && j > 0 {
+                power = modulus.add(power, modulus.pow(inv_root, j as u64));
+            }
+            modulus.add(sum, modulus.mul(coefficient, power))
+        })
+    }
+
+    #[test]
+    fn forward_evaluates_at_the_roots_and_inverse_undoes_it() {
+        for kind in [RingKind::Standard, RingKind::ConjugateInvariant] {
+            for log_n in [1, 2, 4, 7] {
+                let n = 1usize << log_n;
+                let order = (kind.root_factor() * n) as u64;
+                let modulus = ntt_primes(50, 1, order, &[]).unwrap()[0];
+                let table = NttTable::new(modulus, log_n, kind, Backend::Scalar);
+                let psi = primitive_root(&modulus, order);
+                let coefficients: Vec<u64> = (0..n as u64).map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j)).collect();
+                let mut limb = coefficients.clone();
+                table.forward(&mut limb);
+                for (i, &value) in limb.iter().enumerate() {
+                    let exponent = 1 + kind.root_factor() * bit_reverse(i, log_n);
+                    let root = modulus.pow(psi, exponent as u64);
+                    assert_eq!(value, evaluate(kind, &modulus, &coefficients, root), "{kind:?} {log_n} {i}");
+                }
+                table.inverse(&mut limb);
+                assert_eq!(limb, coefficients);
+            }
+        }
+    }
+}

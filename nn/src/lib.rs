@@ -1,0 +1,3 @@
+//! Neural networks on encrypted data.
+
+pub mod graph;
