@@ -2,5 +2,6 @@
 
 mod error;
 pub mod graph;
+pub mod onnx;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, UnsupportedNode};
