@@ -3,5 +3,6 @@
 mod error;
 pub mod graph;
 pub mod onnx;
+pub mod pass;
 
 pub use error::{Error, Result, UnsupportedNode};

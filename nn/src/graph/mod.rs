@@ -68,7 +68,9 @@ impl Graph {
     }
 
     /// All nodes with their ids, in topological order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Node)> + '_ {
+    pub fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator + '_ {
         self.nodes
             .iter()
             .enumerate()
