@@ -26,28 +26,18 @@ pub fn merge_branches(graph: &Graph) -> Result<Graph> {
 }
 
 /// The node that both terms read, and the map of their sum.
-fn merged(
-    nodes: &[Node],
-    readings: &[usize],
-    left: NodeId,
-    right: NodeId,
-) -> Result<Option<(NodeId, AffineMap)>> {
+fn merged(nodes: &[Node], readings: &[usize], left: NodeId, right: NodeId) -> Result<Option<(NodeId, AffineMap)>> {
     let map = |id: NodeId| map_of(&nodes[id.0]).filter(|_| readings[id.0] == 1);
     // The terms as a map of `node`.
     let of = |term: NodeId, node: NodeId| -> Result<Option<AffineMap>> {
         Ok(match map(term) {
-            _ if term == node => Some(AffineMap::linear(SparseMatrix::identity(
-                nodes[node.0].len(),
-            )?)),
+            _ if term == node => Some(AffineMap::linear(SparseMatrix::identity(nodes[node.0].len())?)),
             Some(map) if nodes[term.0].inputs[0] == node => Some(map.clone()),
             _ => None,
         })
     };
     let read_by = |id: NodeId| map(id).map(|_| nodes[id.0].inputs[0]);
-    for node in [Some(left), Some(right), read_by(left)]
-        .into_iter()
-        .flatten()
-    {
+    for node in [Some(left), Some(right), read_by(left)].into_iter().flatten() {
         if let (Some(p), Some(q)) = (of(left, node)?, of(right, node)?) {
             let entries = p.matrix.iter().chain(q.matrix.iter());
             let matrix = SparseMatrix::from_triplets(p.output_len(), p.input_len(), entries)?;

@@ -20,9 +20,7 @@ pub fn distribute(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
         let sum = node.inputs.first().copied();
         let sum = sum.filter(|&sum| matches!(nodes[sum.0].op, Op::Add) && new_readings[sum.0] == 1);
         let new = match (map_of(&node), sum) {
-            (Some(map), Some(sum)) => moved(nodes, &new_readings, (map, sum), |factors| {
-                rule.limit(factors, total)
-            })?,
+            (Some(map), Some(sum)) => moved(nodes, &new_readings, (map, sum), |factors| rule.limit(factors, total))?,
             _ => None,
         };
         let node = match new {
@@ -30,21 +28,10 @@ pub fn distribute(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
                 let mut inputs = Vec::new();
                 for (input, map) in terms {
                     let op = Op::Affine(Arc::new(map));
-                    inputs.push(push(
-                        nodes,
-                        Node {
-                            op,
-                            inputs: vec![input],
-                            ..node.clone()
-                        },
-                    ));
+                    inputs.push(push(nodes, Node { op, inputs: vec![input], ..node.clone() }));
                     new_readings.push(1);
                 }
-                Node {
-                    op: Op::Add,
-                    inputs,
-                    ..node
-                }
+                Node { op: Op::Add, inputs, ..node }
             }
             None => node,
         };
@@ -66,21 +53,13 @@ fn moved(
     if inputs.iter().all(|input| term(input).is_none()) {
         return Ok(None);
     }
-    let factors = next.matrix.nnz()
-        + inputs
-            .iter()
-            .filter_map(term)
-            .map(|map| map.matrix.nnz())
-            .sum::<usize>();
+    let factors = next.matrix.nnz() + inputs.iter().filter_map(term).map(|map| map.matrix.nnz()).sum::<usize>();
     let mut left = limit(factors);
     let mut terms = Vec::new();
     for (i, input) in inputs.iter().enumerate() {
         let (input, first) = match term(input) {
             Some(map) => (nodes[input.0].inputs[0], map.clone()),
-            None => (
-                *input,
-                AffineMap::linear(SparseMatrix::identity(next.input_len())?),
-            ),
+            None => (*input, AffineMap::linear(SparseMatrix::identity(next.input_len())?)),
         };
         let Some(nnz) = next.matrix.product_nnz(&first.matrix, left)? else {
             return Ok(None);
@@ -89,10 +68,7 @@ fn moved(
         let mut map = first.then(next)?;
         // The constant of the map belongs into one of the terms only.
         if i > 0 {
-            map.bias
-                .iter_mut()
-                .zip(&next.bias)
-                .for_each(|(c, d)| *c -= d);
+            map.bias.iter_mut().zip(&next.bias).for_each(|(c, d)| *c -= d);
         }
         terms.push((input, map));
     }

@@ -21,9 +21,7 @@ pub fn fold_affine(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
         if let Some(next) = map_of(&node) {
             let before = node.inputs[0];
             let read_once = new_readings[before.0] == 1;
-            if let Some(first) =
-                map_of(&nodes[before.0]).filter(|map| read_once || map.matrix.is_monomial())
-            {
+            if let Some(first) = map_of(&nodes[before.0]).filter(|map| read_once || map.matrix.is_monomial()) {
                 let limit = rule.limit(first.matrix.nnz() + next.matrix.nnz(), total);
                 if next.matrix.product_nnz(&first.matrix, limit)?.is_some() {
                     node.op = Op::Affine(Arc::new(first.then(next)?));

@@ -32,10 +32,7 @@ pub struct MergeRule {
 impl Default for MergeRule {
     /// No growth, or a sixteenth of the graph: a network has about that many levels at most.
     fn default() -> Self {
-        MergeRule {
-            growth: 1.0,
-            share: 1.0 / 16.0,
-        }
+        MergeRule { growth: 1.0, share: 1.0 / 16.0 }
     }
 }
 
@@ -67,26 +64,17 @@ pub fn simplify(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
 
 /// What a graph does, without its weights: two graphs of one `simplify` differ if this does.
 fn skeleton(graph: &Graph) -> Vec<(&'static str, Vec<NodeId>)> {
-    graph
-        .nodes()
-        .iter()
-        .map(|node| (node.op.name(), node.inputs.clone()))
-        .collect()
+    graph.nodes().iter().map(|node| (node.op.name(), node.inputs.clone())).collect()
 }
 
 /// Builds a new graph node by node: `make` appends what a node becomes, its inputs already those of the new graph, and says
 /// which node of the new graph stands for it.
-fn rebuild(
-    graph: &Graph,
-    mut make: impl FnMut(&mut Vec<Node>, NodeId, Node) -> Result<NodeId>,
-) -> Result<Graph> {
+fn rebuild(graph: &Graph, mut make: impl FnMut(&mut Vec<Node>, NodeId, Node) -> Result<NodeId>) -> Result<Graph> {
     let mut nodes = Vec::with_capacity(graph.nodes().len());
     let mut new_ids: Vec<NodeId> = Vec::with_capacity(graph.nodes().len());
     for (id, node) in graph.iter() {
         let mut node = node.clone();
-        node.inputs
-            .iter_mut()
-            .for_each(|input| *input = new_ids[input.0]);
+        node.inputs.iter_mut().for_each(|input| *input = new_ids[input.0]);
         new_ids.push(make(&mut nodes, id, node)?);
     }
     Graph::new(nodes, new_ids[graph.output().0])
@@ -108,12 +96,7 @@ fn map_of(node: &Node) -> Option<&AffineMap> {
 
 /// All weights of a graph.
 fn weights(graph: &Graph) -> usize {
-    graph
-        .nodes()
-        .iter()
-        .filter_map(map_of)
-        .map(|map| map.matrix.nnz())
-        .sum()
+    graph.nodes().iter().filter_map(map_of).map(|map| map.matrix.nnz()).sum()
 }
 
 /// How often each node is read, the result of the graph counting as a reading.

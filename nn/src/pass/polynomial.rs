@@ -23,10 +23,7 @@ pub fn gather_polynomials(graph: &Graph) -> Result<Graph> {
     let readers = graph.readers();
     let maps_read_it = |id: NodeId| {
         let readers = &readers[id.0];
-        !readers.is_empty()
-            && readers
-                .iter()
-                .all(|reader| map_of(graph.node(*reader)).is_some())
+        !readers.is_empty() && readers.iter().all(|reader| map_of(graph.node(*reader)).is_some())
     };
     // A scaling between a map and a polynomial goes into that map, and leaves the polynomial as simple as it was.
     let folds_back = |id: NodeId| {
@@ -35,10 +32,7 @@ pub fn gather_polynomials(graph: &Graph) -> Result<Graph> {
     };
     let mut polys: Vec<Poly> = Vec::with_capacity(graph.nodes().len());
     rebuild(graph, |nodes, id, mut node| {
-        let own = Poly {
-            of: NodeId(nodes.len()),
-            coefficients: vec![0.0, 1.0],
-        };
+        let own = Poly { of: NodeId(nodes.len()), coefficients: vec![0.0, 1.0] };
         let input = |i: usize| &polys[node.inputs[i].0];
         let poly = match &node.op {
             Op::Activation(Activation::Polynomial(p)) => after(p, input(0)),
@@ -66,13 +60,8 @@ fn after(p: &[f64], q: &Poly) -> Option<Poly> {
     if degree(p) > 1 && degree(&q.coefficients) > 1 {
         return None;
     }
-    let coefficients = p.iter().rev().fold(vec![], |sum, &c| {
-        add(&multiply(&sum, &q.coefficients), &[c])
-    });
-    Some(Poly {
-        of: q.of,
-        coefficients,
-    })
+    let coefficients = p.iter().rev().fold(vec![], |sum, &c| add(&multiply(&sum, &q.coefficients), &[c]));
+    Some(Poly { of: q.of, coefficients })
 }
 
 /// p(x) + q(x) or p(x) q(x), of polynomials of the same x.
@@ -81,10 +70,7 @@ fn same(p: &Poly, q: &Poly, combine: fn(&[f64], &[f64]) -> Vec<f64>) -> Option<P
         return None;
     }
     let coefficients = combine(&p.coefficients, &q.coefficients);
-    (degree(&coefficients) <= MAX_DEGREE).then_some(Poly {
-        of: p.of,
-        coefficients,
-    })
+    (degree(&coefficients) <= MAX_DEGREE).then_some(Poly { of: p.of, coefficients })
 }
 
 /// The coefficients of a map that does the same to every feature: a x + b.
@@ -103,17 +89,13 @@ fn degree(p: &[f64]) -> usize {
 
 fn add(p: &[f64], q: &[f64]) -> Vec<f64> {
     let at = |p: &[f64], i: usize| p.get(i).copied().unwrap_or(0.0);
-    (0..p.len().max(q.len()))
-        .map(|i| at(p, i) + at(q, i))
-        .collect()
+    (0..p.len().max(q.len())).map(|i| at(p, i) + at(q, i)).collect()
 }
 
 fn multiply(p: &[f64], q: &[f64]) -> Vec<f64> {
     let mut product = vec![0.0; (p.len() + q.len()).saturating_sub(1)];
     for (i, a) in p.iter().enumerate() {
-        q.iter()
-            .enumerate()
-            .for_each(|(j, b)| product[i + j] += a * b);
+        q.iter().enumerate().for_each(|(j, b)| product[i + j] += a * b);
     }
     product
 }

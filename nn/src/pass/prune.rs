@@ -22,9 +22,7 @@ pub fn prune(graph: &Graph) -> Result<Graph> {
             // Never looked up: whoever reads this is dropped too.
             _ if !needed[id.0] => NodeId(0),
             // The result keeps its shape, which a map that only renames features may carry.
-            Op::Affine(map) if map.is_identity() && nodes[node.inputs[0].0].shape == node.shape => {
-                node.inputs[0]
-            }
+            Op::Affine(map) if map.is_identity() && nodes[node.inputs[0].0].shape == node.shape => node.inputs[0],
             Op::Affine(map) if map.is_identity() && id != graph.output() => node.inputs[0],
             _ => push(nodes, node),
         })

@@ -11,13 +11,7 @@ use crate::graph::{Activation, SparseMatrix};
 type Seed = (u8, usize, usize, usize, Vec<i8>);
 
 fn seeds() -> impl Strategy<Value = Vec<Seed>> {
-    let seed = (
-        0u8..7,
-        any::<usize>(),
-        any::<usize>(),
-        1usize..4,
-        proptest::collection::vec(-2i8..=2, 16),
-    );
+    let seed = (0u8..7, any::<usize>(), any::<usize>(), 1usize..4, proptest::collection::vec(-2i8..=2, 16));
     proptest::collection::vec(seed, 1..9)
 }
 
@@ -27,49 +21,24 @@ fn graph(seeds: &[Seed]) -> Graph {
     for (kind, left, right, rows, values) in seeds {
         let left = left % nodes.len();
         let size = nodes[left].len();
-        let same: Vec<usize> = (0..nodes.len())
-            .filter(|&i| nodes[i].len() == size)
-            .collect();
+        let same: Vec<usize> = (0..nodes.len()).filter(|&i| nodes[i].len() == size).collect();
         let right = same[right % same.len()];
         let value = |i: usize| f64::from(values[i % values.len()]) / 2.0;
         nodes.push(match kind {
             0 | 1 => {
                 let dense: Vec<f64> = (0..rows * size).map(value).collect();
-                node(
-                    affine(
-                        *rows,
-                        size,
-                        &dense,
-                        &(0..*rows).map(value).collect::<Vec<_>>(),
-                    ),
-                    &[left],
-                    *rows,
-                )
+                node(affine(*rows, size, &dense, &(0..*rows).map(value).collect::<Vec<_>>()), &[left], *rows)
             }
             2 => {
                 let diagonal: Vec<f64> = (0..size).map(value).collect();
                 let matrix = SparseMatrix::diagonal(&diagonal).unwrap();
-                node(
-                    Op::Affine(Arc::new(AffineMap::linear(matrix))),
-                    &[left],
-                    size,
-                )
+                node(Op::Affine(Arc::new(AffineMap::linear(matrix))), &[left], size)
             }
             3 => {
                 let matrix = SparseMatrix::diagonal(&vec![value(0); size]).unwrap();
-                node(
-                    Op::Affine(Arc::new(
-                        AffineMap::new(matrix, vec![value(1); size]).unwrap(),
-                    )),
-                    &[left],
-                    size,
-                )
+                node(Op::Affine(Arc::new(AffineMap::new(matrix, vec![value(1); size]).unwrap())), &[left], size)
             }
-            4 => node(
-                Op::Activation(Activation::Polynomial(vec![value(0), value(1), value(2)])),
-                &[left],
-                size,
-            ),
+            4 => node(Op::Activation(Activation::Polynomial(vec![value(0), value(1), value(2)])), &[left], size),
             5 => node(Op::Mul, &[left, right], size),
             _ => node(Op::Add, &[left, right], size),
         });
@@ -79,22 +48,11 @@ fn graph(seeds: &[Seed]) -> Graph {
 }
 
 fn node(op: Op, inputs: &[usize], features: usize) -> Node {
-    Node {
-        name: "test".into(),
-        op,
-        inputs: inputs.iter().map(|&i| NodeId(i)).collect(),
-        shape: vec![features],
-    }
+    Node { name: "test".into(), op, inputs: inputs.iter().map(|&i| NodeId(i)).collect(), shape: vec![features] }
 }
 
 fn affine(rows: usize, cols: usize, values: &[f64], bias: &[f64]) -> Op {
-    Op::Affine(Arc::new(
-        AffineMap::new(
-            SparseMatrix::from_dense(rows, cols, values).unwrap(),
-            bias.to_vec(),
-        )
-        .unwrap(),
-    ))
+    Op::Affine(Arc::new(AffineMap::new(SparseMatrix::from_dense(rows, cols, values).unwrap(), bias.to_vec()).unwrap()))
 }
 
 fn square() -> Op {
@@ -113,20 +71,13 @@ fn chain(ops: Vec<(Op, usize)>) -> Graph {
 
 /// Runs both on a few samples.
 fn assert_same(before: &Graph, after: &Graph) {
-    let samples: Vec<f64> = (0..before.input_len() * 5)
-        .map(|i| ((i * 37 % 11) as f64 - 5.0) / 7.0)
-        .collect();
+    let samples: Vec<f64> = (0..before.input_len() * 5).map(|i| ((i * 37 % 11) as f64 - 5.0) / 7.0).collect();
     let (expected, ranges) = before.run_with_ranges(&samples).unwrap();
     let found = after.run(&samples).unwrap();
-    let scale = ranges
-        .iter()
-        .fold(1.0f64, |scale, range| scale.max(range.max_abs()));
+    let scale = ranges.iter().fold(1.0f64, |scale, range| scale.max(range.max_abs()));
     assert_eq!(before.output_shape(), after.output_shape());
     for (a, b) in expected.iter().zip(&found) {
-        assert!(
-            (a - b).abs() <= 1e-9 * scale,
-            "{a} became {b}\nbefore {before:?}\nafter {after:?}"
-        );
+        assert!((a - b).abs() <= 1e-9 * scale, "{a} became {b}\nbefore {before:?}\nafter {after:?}");
     }
 }
 
@@ -135,10 +86,7 @@ fn operations(graph: &Graph) -> Vec<&'static str> {
 }
 
 /// Merges whatever can be merged.
-const ALL: MergeRule = MergeRule {
-    growth: 1e9,
-    share: 0.0,
-};
+const ALL: MergeRule = MergeRule { growth: 1e9, share: 0.0 };
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -162,15 +110,7 @@ proptest! {
 #[test]
 fn a_run_of_maps_becomes_one() {
     let scale = |n: usize| {
-        affine(
-            n,
-            n,
-            SparseMatrix::diagonal(&vec![2.0; n])
-                .map(|m| dense(&m))
-                .unwrap()
-                .as_slice(),
-            &vec![1.0; n],
-        )
+        affine(n, n, SparseMatrix::diagonal(&vec![2.0; n]).map(|m| dense(&m)).unwrap().as_slice(), &vec![1.0; n])
     };
     let graph = chain(vec![
         (Op::Input, 3),
@@ -180,14 +120,7 @@ fn a_run_of_maps_becomes_one() {
         (square(), 2),
         (scale(2), 2),
     ]);
-    let simple = simplify(
-        &graph,
-        &MergeRule {
-            growth: 1.0,
-            share: 0.0,
-        },
-    )
-    .unwrap();
+    let simple = simplify(&graph, &MergeRule { growth: 1.0, share: 0.0 }).unwrap();
     // The last scaling has no map behind it that would take it, so the polynomial does.
     assert_eq!(operations(&simple), ["input", "affine", "polynomial"]);
     assert_same(&graph, &simple);
@@ -195,56 +128,20 @@ fn a_run_of_maps_becomes_one() {
 
 fn dense(matrix: &SparseMatrix) -> Vec<f64> {
     let mut values = vec![0.0; matrix.rows() * matrix.cols()];
-    matrix
-        .iter()
-        .for_each(|(r, c, v)| values[r * matrix.cols() + c] = v);
+    matrix.iter().for_each(|(r, c, v)| values[r * matrix.cols() + c] = v);
     values
 }
 
 #[test]
 fn maps_whose_product_is_larger_stay_apart() {
     // Through a bottleneck of one feature: 8 weights as two maps, 16 as one.
-    let graph = chain(vec![
-        (Op::Input, 4),
-        (affine(1, 4, &[1.0; 4], &[0.0]), 1),
-        (affine(4, 1, &[1.0; 4], &[0.0; 4]), 4),
-    ]);
-    assert_eq!(
-        simplify(
-            &graph,
-            &MergeRule {
-                growth: 1.0,
-                share: 0.0
-            }
-        )
-        .unwrap()
-        .nodes()
-        .len(),
-        3
-    );
-    let merged = simplify(
-        &graph,
-        &MergeRule {
-            growth: 2.0,
-            share: 0.0,
-        },
-    )
-    .unwrap();
+    let graph =
+        chain(vec![(Op::Input, 4), (affine(1, 4, &[1.0; 4], &[0.0]), 1), (affine(4, 1, &[1.0; 4], &[0.0; 4]), 4)]);
+    assert_eq!(simplify(&graph, &MergeRule { growth: 1.0, share: 0.0 }).unwrap().nodes().len(), 3);
+    let merged = simplify(&graph, &MergeRule { growth: 2.0, share: 0.0 }).unwrap();
     assert_eq!(merged.nodes().len(), 2);
     assert_same(&graph, &merged);
-    assert_eq!(
-        simplify(
-            &graph,
-            &MergeRule {
-                growth: 1.0,
-                share: 1.0
-            }
-        )
-        .unwrap()
-        .nodes()
-        .len(),
-        2
-    );
+    assert_eq!(simplify(&graph, &MergeRule { growth: 1.0, share: 1.0 }).unwrap().nodes().len(), 2);
 }
 
 #[test]
@@ -265,15 +162,9 @@ fn a_permutation_that_two_read_goes_into_both() {
 
 #[test]
 fn a_product_with_itself_is_a_square() {
-    let graph = Graph::new(
-        vec![node(Op::Input, &[], 3), node(Op::Mul, &[0, 0], 3)],
-        NodeId(1),
-    )
-    .unwrap();
+    let graph = Graph::new(vec![node(Op::Input, &[], 3), node(Op::Mul, &[0, 0], 3)], NodeId(1)).unwrap();
     let simple = gather_polynomials(&graph).unwrap();
-    assert!(
-        matches!(&simple.nodes()[1].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, 0.0, 1.0])
-    );
+    assert!(matches!(&simple.nodes()[1].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, 0.0, 1.0]));
 }
 
 #[test]
@@ -292,13 +183,8 @@ fn a_polynomial_spelled_out_is_found() {
     ];
     let graph = Graph::new(nodes, NodeId(7)).unwrap();
     let simple = simplify(&graph, &MergeRule::default()).unwrap();
-    assert_eq!(
-        operations(&simple),
-        ["input", "affine", "polynomial", "affine"]
-    );
-    assert!(
-        matches!(&simple.nodes()[2].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, 2.0, 0.5])
-    );
+    assert_eq!(operations(&simple), ["input", "affine", "polynomial", "affine"]);
+    assert!(matches!(&simple.nodes()[2].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, 2.0, 0.5]));
     assert_same(&graph, &simple);
 }
 
@@ -312,20 +198,14 @@ fn a_scaling_before_a_square_goes_into_the_layer_before_it() {
     ]);
     let simple = simplify(&graph, &MergeRule::default()).unwrap();
     assert_eq!(operations(&simple), ["input", "affine", "polynomial"]);
-    assert!(
-        matches!(&simple.nodes()[2].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, 0.0, 1.0])
-    );
+    assert!(matches!(&simple.nodes()[2].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, 0.0, 1.0]));
     assert_same(&graph, &simple);
 }
 
 #[test]
 fn a_layer_behind_a_concatenation_goes_before_it() {
     let place = |first: usize| {
-        SparseMatrix::selection(
-            2,
-            (0..4usize).map(|i| i.checked_sub(first).filter(|&i| i < 2)),
-        )
-        .unwrap()
+        SparseMatrix::selection(2, (0..4usize).map(|i| i.checked_sub(first).filter(|&i| i < 2))).unwrap()
     };
     let nodes = vec![
         node(Op::Input, &[], 2),
@@ -333,30 +213,11 @@ fn a_layer_behind_a_concatenation_goes_before_it() {
         node(Op::Affine(Arc::new(AffineMap::linear(place(0)))), &[0], 4),
         node(Op::Affine(Arc::new(AffineMap::linear(place(2)))), &[1], 4),
         node(Op::Add, &[2, 3], 4),
-        node(
-            affine(
-                3,
-                4,
-                &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 1.0, 2.0, 3.0],
-                &[1.0; 3],
-            ),
-            &[4],
-            3,
-        ),
+        node(affine(3, 4, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 1.0, 2.0, 3.0], &[1.0; 3]), &[4], 3),
     ];
     let graph = Graph::new(nodes, NodeId(5)).unwrap();
-    let simple = simplify(
-        &graph,
-        &MergeRule {
-            growth: 1.0,
-            share: 0.0,
-        },
-    )
-    .unwrap();
-    assert_eq!(
-        operations(&simple),
-        ["input", "polynomial", "affine", "affine", "add"]
-    );
+    let simple = simplify(&graph, &MergeRule { growth: 1.0, share: 0.0 }).unwrap();
+    assert_eq!(operations(&simple), ["input", "polynomial", "affine", "affine", "add"]);
     assert_same(&graph, &simple);
 }
 
@@ -375,11 +236,7 @@ fn a_sum_of_maps_of_one_tensor_is_one_map() {
 
 #[test]
 fn what_nobody_reads_is_dropped() {
-    let nodes = vec![
-        node(Op::Input, &[], 2),
-        node(square(), &[0], 2),
-        node(square(), &[0], 2),
-    ];
+    let nodes = vec![node(Op::Input, &[], 2), node(square(), &[0], 2), node(square(), &[0], 2)];
     let graph = Graph::new(nodes, NodeId(1)).unwrap();
     assert_eq!(prune(&graph).unwrap().nodes().len(), 2);
     assert_same(&graph, &prune(&graph).unwrap());

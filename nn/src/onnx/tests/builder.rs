@@ -5,8 +5,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as DimValue};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, type_proto,
 };
 
 /// An attribute of a node.
@@ -32,9 +32,7 @@ pub struct Builder {
 impl Builder {
     /// A model that reads 'x' of shape [batch, sample...].
     pub fn new(sample: &[i64]) -> Self {
-        let dims: Vec<Dim> = std::iter::once(Dim::Named("batch"))
-            .chain(sample.iter().map(|&d| Dim::Is(d)))
-            .collect();
+        let dims: Vec<Dim> = std::iter::once(Dim::Named("batch")).chain(sample.iter().map(|&d| Dim::Is(d))).collect();
         Builder::default().input("x", DataType::Float, &dims)
     }
 
@@ -81,33 +79,18 @@ impl Builder {
     fn int64s(mut self, name: &str, dims: Vec<i64>, values: &[i64]) -> Self {
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let data_type = DataType::Int64 as i32;
-        self.graph.initializer.push(TensorProto {
-            name: name.into(),
-            dims,
-            data_type,
-            raw_data,
-            ..Default::default()
-        });
+        self.graph.initializer.push(TensorProto { name: name.into(), dims, data_type, raw_data, ..Default::default() });
         self
     }
 
     /// A node named as its first output.
-    pub fn node(
-        mut self,
-        operator: &str,
-        inputs: &[&str],
-        outputs: &[&str],
-        attributes: &[(&str, Attr)],
-    ) -> Self {
+    pub fn node(mut self, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attr)]) -> Self {
         self.graph.node.push(NodeProto {
             name: outputs[0].into(),
             op_type: operator.into(),
             input: inputs.iter().map(|&name| name.into()).collect(),
             output: outputs.iter().map(|&name| name.into()).collect(),
-            attribute: attributes
-                .iter()
-                .map(|(name, attr)| attribute(name, attr))
-                .collect(),
+            attribute: attributes.iter().map(|(name, attr)| attribute(name, attr)).collect(),
             ..Default::default()
         });
         self
@@ -115,29 +98,14 @@ impl Builder {
 
     /// The file of the model, whose output is 'y' if none was named.
     pub fn finish(self) -> Vec<u8> {
-        let named = if self.graph.output.is_empty() {
-            self.output("y")
-        } else {
-            self
-        };
-        let opset = OperatorSetIdProto {
-            version: 13,
-            ..Default::default()
-        };
-        ModelProto {
-            ir_version: 7,
-            opset_import: vec![opset],
-            graph: Some(named.graph),
-            ..Default::default()
-        }
-        .encode_to_vec()
+        let named = if self.graph.output.is_empty() { self.output("y") } else { self };
+        let opset = OperatorSetIdProto { version: 13, ..Default::default() };
+        ModelProto { ir_version: 7, opset_import: vec![opset], graph: Some(named.graph), ..Default::default() }
+            .encode_to_vec()
     }
 
     fn next(&mut self) -> f32 {
-        self.seed = self
-            .seed
-            .wrapping_mul(1_664_525)
-            .wrapping_add(1_013_904_223);
+        self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (self.seed >> 8) as f32 / (1 << 23) as f32 - 1.0
     }
 }
@@ -151,26 +119,13 @@ fn value(name: &str, kind: DataType, dims: &[Dim]) -> ValueInfoProto {
         ..Default::default()
     });
     let shape = (!dims.is_empty()).then(|| TensorShapeProto { dim: dim.collect() });
-    let tensor = type_proto::Tensor {
-        elem_type: kind as i32,
-        shape,
-    };
-    let kind = TypeProto {
-        value: Some(type_proto::Value::TensorType(tensor)),
-        ..Default::default()
-    };
-    ValueInfoProto {
-        name: name.into(),
-        r#type: Some(kind),
-        ..Default::default()
-    }
+    let tensor = type_proto::Tensor { elem_type: kind as i32, shape };
+    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+    ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
 }
 
 fn attribute(name: &str, attr: &Attr) -> AttributeProto {
-    let mut proto = AttributeProto {
-        name: name.into(),
-        ..Default::default()
-    };
+    let mut proto = AttributeProto { name: name.into(), ..Default::default() };
     let kind = match attr {
         Attr::Int(i) => {
             proto.i = *i;

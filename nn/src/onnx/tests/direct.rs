@@ -9,18 +9,10 @@ use super::*;
 
 /// Compares all nodes of the model that have a direct construction, and tells their operators.
 fn compare(model: Builder) -> Vec<String> {
-    let file = Source {
-        path: "test.onnx".into(),
-    };
-    let model = proto::Checked::new(&file, &model.finish())
-        .unwrap()
-        .typed(&file, 1)
-        .unwrap();
+    let file = Source { path: "test.onnx".into() };
+    let model = proto::Checked::new(&file, &model.finish()).unwrap().typed(&file, 1).unwrap();
     let calls = calls(&model);
-    let direct: Vec<_> = calls
-        .iter()
-        .filter_map(|call| Some((call, linear::direct(call).unwrap()?)))
-        .collect();
+    let direct: Vec<_> = calls.iter().filter_map(|call| Some((call, linear::direct(call).unwrap()?))).collect();
     for (call, found) in &direct {
         let probed = linear::probed(call).unwrap().unwrap();
         same(call, found, &probed);
@@ -38,13 +30,8 @@ fn calls(model: &TypedModel) -> Vec<Call<'_>> {
             None => Operand::Data(fact.shape.as_concrete().unwrap().to_vec()),
         }
     };
-    let nodes = model.nodes().iter().filter(|node| {
-        node.outputs
-            .iter()
-            .all(|output| output.fact.konst.is_none())
-    });
-    let calls =
-        nodes.map(|node| Call::new(node, 0, node.inputs.iter().map(operand).collect()).unwrap());
+    let nodes = model.nodes().iter().filter(|node| node.outputs.iter().all(|output| output.fact.konst.is_none()));
+    let calls = nodes.map(|node| Call::new(node, 0, node.inputs.iter().map(operand).collect()).unwrap());
     calls.filter(|call| call.data().next().is_some()).collect()
 }
 
@@ -52,34 +39,12 @@ fn same(call: &Call, direct: &Linear, probed: &Linear) {
     let near = |a: f64, b: f64| (a - b).abs() <= 1e-5 * (1.0 + a.abs());
     assert_eq!(direct.matrices.len(), probed.matrices.len());
     for (direct, probed) in direct.matrices.iter().zip(&probed.matrices) {
-        assert_eq!(
-            (direct.rows(), direct.cols()),
-            (probed.rows(), probed.cols()),
-            "{}",
-            call.name()
-        );
-        let places = |matrix: &crate::graph::SparseMatrix| {
-            matrix.iter().map(|(r, c, _)| (r, c)).collect::<Vec<_>>()
-        };
+        assert_eq!((direct.rows(), direct.cols()), (probed.rows(), probed.cols()), "{}", call.name());
+        let places = |matrix: &crate::graph::SparseMatrix| matrix.iter().map(|(r, c, _)| (r, c)).collect::<Vec<_>>();
         assert_eq!(places(direct), places(probed), "{}", call.name());
-        assert!(
-            direct
-                .values()
-                .zip(probed.values())
-                .all(|(a, b)| near(a, b)),
-            "{}",
-            call.name()
-        );
+        assert!(direct.values().zip(probed.values()).all(|(a, b)| near(a, b)), "{}", call.name());
     }
-    assert!(
-        direct
-            .bias
-            .iter()
-            .zip(&probed.bias)
-            .all(|(&a, &b)| near(a, b)),
-        "{}",
-        call.name()
-    );
+    assert!(direct.bias.iter().zip(&probed.bias).all(|(&a, &b)| near(a, b)), "{}", call.name());
 }
 
 /// Along one axis: length of the input, kernel, stride, dilation, padding before and after.
@@ -88,14 +53,7 @@ type Along = (i64, i64, i64, i64, i64, i64);
 fn along() -> impl Strategy<Value = Along> {
     (1i64..=3, 1i64..=3, 1i64..=2).prop_flat_map(|(kernel, stride, dilation)| {
         let reach = (kernel - 1) * dilation;
-        (
-            reach + 1..reach + 6,
-            Just(kernel),
-            Just(stride),
-            Just(dilation),
-            0..=reach,
-            0..=reach,
-        )
+        (reach + 1..reach + 6, Just(kernel), Just(stride), Just(dilation), 0..=reach, 0..=reach)
     })
 }
 
@@ -143,29 +101,17 @@ proptest! {
 fn convolutions_padded_to_the_same_size() {
     for pad in ["SAME_UPPER", "SAME_LOWER", "VALID"] {
         let model = Builder::new(&[2, 6, 5]).random("w", &[3, 2, 3, 2]);
-        let attributes = [
-            ("auto_pad", Attr::Str(pad)),
-            ("kernel_shape", Attr::Ints(&[3, 2])),
-            ("strides", Attr::Ints(&[2, 1])),
-        ];
-        assert!(
-            compare(model.node("Conv", &["x", "w"], &["y"], &attributes)).contains(&"Conv".into())
-        );
+        let attributes =
+            [("auto_pad", Attr::Str(pad)), ("kernel_shape", Attr::Ints(&[3, 2])), ("strides", Attr::Ints(&[2, 1]))];
+        assert!(compare(model.node("Conv", &["x", "w"], &["y"], &attributes)).contains(&"Conv".into()));
     }
 }
 
 #[test]
 fn convolutions_in_three_dimensions() {
-    let model = Builder::new(&[2, 3, 4, 3])
-        .random("w", &[2, 2, 2, 2, 2])
-        .random("b", &[2]);
+    let model = Builder::new(&[2, 3, 4, 3]).random("w", &[2, 2, 2, 2, 2]).random("b", &[2]);
     assert_eq!(
-        compare(model.node(
-            "Conv",
-            &["x", "w", "b"],
-            &["y"],
-            &[("pads", Attr::Ints(&[1, 0, 0, 0, 0, 1]))]
-        )),
+        compare(model.node("Conv", &["x", "w", "b"], &["y"], &[("pads", Attr::Ints(&[1, 0, 0, 0, 0, 1]))])),
         ["Conv"]
     );
 }
@@ -174,24 +120,12 @@ fn convolutions_in_three_dimensions() {
 fn dense_layers() {
     let gemm = Builder::new(&[6]).random("w", &[6, 4]).random("b", &[4]);
     let attributes = [("alpha", Attr::Float(0.5)), ("beta", Attr::Float(2.0))];
-    assert!(
-        compare(gemm.node("Gemm", &["x", "w", "b"], &["y"], &attributes))
-            .contains(&"EinSum".into())
-    );
-    let product =
-        Builder::new(&[3, 4])
-            .random("w", &[4, 5])
-            .node("MatMul", &["x", "w"], &["y"], &[]);
+    assert!(compare(gemm.node("Gemm", &["x", "w", "b"], &["y"], &attributes)).contains(&"EinSum".into()));
+    let product = Builder::new(&[3, 4]).random("w", &[4, 5]).node("MatMul", &["x", "w"], &["y"], &[]);
     assert!(compare(product).contains(&"EinSum".into()));
-    let from_the_left =
-        Builder::new(&[3, 4])
-            .random("w", &[2, 3])
-            .node("MatMul", &["w", "x"], &["y"], &[]);
+    let from_the_left = Builder::new(&[3, 4]).random("w", &[2, 3]).node("MatMul", &["w", "x"], &["y"], &[]);
     assert!(compare(from_the_left).contains(&"EinSum".into()));
-    let of_heads =
-        Builder::new(&[2, 3, 4])
-            .random("w", &[2, 4, 5])
-            .node("MatMul", &["x", "w"], &["y"], &[]);
+    let of_heads = Builder::new(&[2, 3, 4]).random("w", &[2, 4, 5]).node("MatMul", &["x", "w"], &["y"], &[]);
     assert!(compare(of_heads).contains(&"EinSum".into()));
 }
 
@@ -202,23 +136,15 @@ fn reductions() {
         let mean = Builder::new(&[2, 3, 4]).node("ReduceMean", &["x"], &["y"], &attributes);
         assert!(compare(mean).contains(&"Reduce<Sum>".into()));
     }
-    assert!(
-        !compare(Builder::new(&[2, 3, 4]).node("GlobalAveragePool", &["x"], &["y"], &[]))
-            .is_empty()
-    );
+    assert!(!compare(Builder::new(&[2, 3, 4]).node("GlobalAveragePool", &["x"], &["y"], &[])).is_empty());
 }
 
 #[test]
 fn sums_and_products_with_constants() {
     for dims in [&[2, 1, 3][..], &[3], &[1], &[2, 2, 3], &[2, 1, 1]] {
-        for (operator, swapped) in [
-            ("Add", false),
-            ("Sub", false),
-            ("Sub", true),
-            ("Mul", false),
-            ("Mul", true),
-            ("Div", false),
-        ] {
+        for (operator, swapped) in
+            [("Add", false), ("Sub", false), ("Sub", true), ("Mul", false), ("Mul", true), ("Div", false)]
+        {
             let model = Builder::new(&[2, 2, 3]).random("w", dims);
             let inputs = if swapped { ["w", "x"] } else { ["x", "w"] };
             let operators = compare(model.node(operator, &inputs, &["y"], &[]));
@@ -230,11 +156,6 @@ fn sums_and_products_with_constants() {
 #[test]
 fn sums_of_two_tensors() {
     let both = Builder::new(&[2, 3]).random("w", &[3, 1]);
-    let both = both.node("MatMul", &["x", "w"], &["column"], &[]).node(
-        "Sub",
-        &["column", "x"],
-        &["y"],
-        &[],
-    );
+    let both = both.node("MatMul", &["x", "w"], &["column"], &[]).node("Sub", &["column", "x"], &["y"], &[]);
     assert!(compare(both).contains(&"Sub".into()));
 }
