@@ -1,6 +1,10 @@
 //! Neural networks on encrypted data.
 
 mod error;
+pub mod exec;
 pub mod graph;
+pub mod layout;
+pub mod lower;
+pub mod program;
 
 pub use error::{Error, Result};

@@ -1,0 +1,293 @@
+//! From a graph to a program: a layout for each tensor, an operation for each node, and the scale and level of every value.
+//!
+//! Scales follow the waterline of EVA (Dathathri et al., 1912.11951): a product is rescaled as soon as its scale stays at or
+//! above the waterline, and not before. With steps of 50 bits and scales of 24 to 36 that is after every second product or
+//! so: fewer and fuller limbs than a rescale after each. Weights are encoded at a scale of their own; the scale of a product is whatever
+//! follows, exactly, and only sums need to be brought to a common one.
+//!
+//! Where products lie that are not relinearised is a choice ([`Options::late_relinearization`]): with one feature a
+//! ciphertext a linear map can run on all three components and its few outputs be relinearised instead of its many inputs.
+
+mod classes;
+mod polynomial;
+
+use std::sync::Arc;
+
+use crate::graph::{Activation, AffineMap, Graph, NodeId, Op, Range};
+use crate::layout::Layout;
+use crate::program::{
+    Builder, Chain, Kind, LinearMap, Program, ProgramError, Scale, Value, ValueId,
+};
+
+use classes::LayoutClasses;
+
+/// What is free in lowering; the planner tries several.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// b: samples side by side in a ciphertext, a power of two up to its slots.
+    pub interleave: usize,
+    /// log2 of the scale of the encrypted input.
+    pub input_bits: f64,
+    /// log2 of the scale of weights and constants.
+    pub weight_bits: f64,
+    /// log2 of the scale that a rescale must not go below.
+    pub waterline_bits: f64,
+    /// Whether products stay at degree 2 through linear maps of one feature a ciphertext.
+    pub late_relinearization: bool,
+    /// Factor from calibrated to planned magnitudes.
+    pub margin: f64,
+}
+
+/// The program of `graph` on `chain`, its input at the top level, for tensors of the calibrated `ranges` (one a node).
+///
+/// # Errors
+/// [`ProgramError::NotPolynomial`] for a function that is not approximated yet, [`ProgramError::Overflow`] and
+/// [`ProgramError::Exhausted`] where chain and scales do not fit the network, [`ProgramError::Layout`] for an interleave that does not
+/// fit the chain's slots, [`ProgramError::Ranges`].
+pub fn lower(
+    graph: &Graph,
+    ranges: &[Range],
+    chain: &Arc<Chain>,
+    options: Options,
+) -> Result<Program, ProgramError> {
+    if ranges.len() != graph.nodes().len() {
+        return Err(ProgramError::Ranges {
+            ranges: ranges.len(),
+            nodes: graph.nodes().len(),
+        });
+    }
+    let mut layouts = LayoutClasses::of(graph);
+    let input = Layout::dense(chain.slots(), options.interleave, graph.input_len())?;
+    let input = layouts.get_or_insert(graph.input(), || Ok(input))?;
+    let magnitude = |id: NodeId| ranges[id.0].max_abs() * options.margin;
+    let value = Value {
+        layout: input,
+        level: chain.max_level(),
+        scale: Scale::from_log2(options.input_bits),
+        degree: 1,
+        magnitude: magnitude(graph.input()),
+    };
+    let name = &graph.node(graph.input()).name;
+    let (builder, first) = Builder::new(Arc::clone(chain), name, value)?;
+    let mut lowering = Lowering {
+        builder,
+        options,
+        relinearized: vec![None],
+    };
+    let mut values = vec![None; graph.nodes().len()];
+    values[graph.input().0] = Some(first);
+    for (id, node) in graph.iter().skip(1) {
+        if !layouts.is_live(id) {
+            continue;
+        }
+        let name: Arc<str> = node.name.as_str().into();
+        let at = At {
+            name: &name,
+            magnitude: magnitude(id),
+        };
+        let inputs: Vec<ValueId> = node
+            .inputs
+            .iter()
+            .filter_map(|input| values[input.0])
+            .collect();
+        let value = match (&node.op, inputs.as_slice()) {
+            (Op::Affine(map), &[x]) => {
+                let source = Arc::clone(&lowering.value(x).layout);
+                let output =
+                    layouts.get_or_insert(id, || Layout::of_outputs(&map.matrix, &source))?;
+                lowering.affine(at, map, x, output)?
+            }
+            (Op::Activation(Activation::Polynomial(coefficients)), &[x]) => {
+                lowering.polynomial(at, coefficients, x)?
+            }
+            (Op::Add, &[x, y]) => lowering.add(at, x, y)?,
+            (Op::Mul, &[x, y]) => lowering.mul(at, x, y)?,
+            (op, _) => {
+                return Err(ProgramError::NotPolynomial {
+                    node: node.name.clone(),
+                    op: op.name(),
+                });
+            }
+        };
+        values[id.0] = Some(value);
+    }
+    lowering.finish(values[graph.output().0].unwrap_or(first))
+}
+
+/// The node that operations stem from, and the magnitude of their results.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    name: &'a Arc<str>,
+    magnitude: f64,
+}
+
+/// A program under construction.
+struct Lowering {
+    builder: Builder,
+    options: Options,
+    /// Of each value, its relinearisation if there is one.
+    relinearized: Vec<Option<ValueId>>,
+}
+
+impl Lowering {
+    fn value(&self, id: ValueId) -> &Value {
+        self.builder.value(id)
+    }
+
+    fn push(&mut self, at: At, kind: Kind, inputs: &[ValueId]) -> Result<ValueId, ProgramError> {
+        let id = self.builder.push(at.name, kind, inputs, at.magnitude)?;
+        self.relinearized.push(None);
+        Ok(id)
+    }
+
+    /// y = M x + c.
+    fn affine(
+        &mut self,
+        at: At,
+        map: &Arc<AffineMap>,
+        x: ValueId,
+        output: Arc<Layout>,
+    ) -> Result<ValueId, ProgramError> {
+        let on_degree_2 = output.positions_per_ciphertext() == 1;
+        let x = if on_degree_2 { x } else { self.relinearize(x)? };
+        let input = Arc::clone(&self.value(x).layout);
+        let weight_scale = Scale::from_log2(self.options.weight_bits);
+        let linear = LinearMap::new(Arc::clone(map), weight_scale, input, output)?;
+        let y = self.push(at, Kind::LinearMap(linear), &[x])?;
+        let y = self.relinearize(y)?;
+        self.settle(at, y)
+    }
+
+    /// x ⊙ y.
+    fn mul(&mut self, at: At, x: ValueId, y: ValueId) -> Result<ValueId, ProgramError> {
+        let (x, y) = (self.relinearize(x)?, self.relinearize(y)?);
+        let level = self.value(x).level.min(self.value(y).level);
+        let (x, y) = (self.drop_to(x, level)?, self.drop_to(y, level)?);
+        let product = match x == y {
+            true => self.push(at, Kind::Square, &[x])?,
+            false => self.push(at, Kind::Mul, &[x, y])?,
+        };
+        let product = match self.options.late_relinearization {
+            true => product,
+            false => self.relinearize(product)?,
+        };
+        self.settle(at, product)
+    }
+
+    /// x + y, both brought to one level and scale.
+    fn add(&mut self, at: At, x: ValueId, y: ValueId) -> Result<ValueId, ProgramError> {
+        let (x, y) = self.align(x, y)?;
+        let sum = self.push(at, Kind::Add, &[x, y])?;
+        self.settle(at, sum)
+    }
+
+    /// c x, with c encoded at `scale`.
+    fn mul_constant(
+        &mut self,
+        at: At,
+        x: ValueId,
+        constant: f64,
+        scale: Scale,
+    ) -> Result<ValueId, ProgramError> {
+        self.push(at, Kind::MulConstant { constant, scale }, &[x])
+    }
+
+    /// The same values at degree 1, computed once.
+    fn relinearize(&mut self, x: ValueId) -> Result<ValueId, ProgramError> {
+        if self.value(x).degree == 1 {
+            return Ok(x);
+        }
+        if let Some(done) = self.relinearized[x.0] {
+            return Ok(done);
+        }
+        let done = self.like(x, Kind::Relinearize)?;
+        self.relinearized[x.0] = Some(done);
+        Ok(done)
+    }
+
+    /// Rescales as long as the scale stays at or above the waterline.
+    fn settle(&mut self, at: At, mut x: ValueId) -> Result<ValueId, ProgramError> {
+        loop {
+            let Value { level, scale, .. } = *self.value(x);
+            let step: f64 = self
+                .builder
+                .chain()
+                .step(level)
+                .iter()
+                .map(|&q| (q as f64).log2())
+                .sum();
+            if level == 0 || scale.log2() - step < self.options.waterline_bits {
+                return Ok(x);
+            }
+            x = self.push(at, Kind::Rescale, &[x])?;
+        }
+    }
+
+    fn drop_to(&mut self, x: ValueId, level: usize) -> Result<ValueId, ProgramError> {
+        match self.value(x).level == level {
+            true => Ok(x),
+            false => self.like(x, Kind::DropLevel { level }),
+        }
+    }
+
+    /// Both values at one level and scale, for a sum.
+    ///
+    /// A value with a level to spare is multiplied by one, encoded at whatever scale makes a rescale land on the other's;
+    /// without, both are multiplied by one, at scales that make the products meet.
+    fn align(&mut self, x: ValueId, y: ValueId) -> Result<(ValueId, ValueId), ProgramError> {
+        if self.value(x).level < self.value(y).level {
+            let (y, x) = self.align(y, x)?;
+            return Ok((x, y));
+        }
+        let (from, to) = (self.value(x).clone(), self.value(y).clone());
+        if from.scale == to.scale {
+            return Ok((self.drop_to(x, to.level)?, y));
+        }
+        if from.level > to.level {
+            let x = self.drop_to(x, to.level + 1)?;
+            let step = self.builder.chain().step(to.level + 1);
+            let scaled = step
+                .iter()
+                .fold(from.scale, |scale, &prime| scale.div_prime(prime));
+            let x = self.times_one(x, to.scale.div(scaled))?;
+            return Ok((self.like(x, Kind::Rescale)?, y));
+        }
+        let one = Scale::from_log2(self.options.weight_bits);
+        let ratio = to.scale.div(from.scale);
+        match ratio.log2() > 0.0 {
+            true => Ok((self.times_one(x, one.mul(ratio))?, self.times_one(y, one)?)),
+            false => Ok((self.times_one(x, one)?, self.times_one(y, one.div(ratio))?)),
+        }
+    }
+
+    fn times_one(&mut self, x: ValueId, scale: Scale) -> Result<ValueId, ProgramError> {
+        self.like(
+            x,
+            Kind::MulConstant {
+                constant: 1.0,
+                scale,
+            },
+        )
+    }
+
+    /// An operation that keeps name and magnitude of its operand.
+    fn like(&mut self, x: ValueId, kind: Kind) -> Result<ValueId, ProgramError> {
+        let (name, magnitude) = (Arc::clone(self.builder.name(x)), self.value(x).magnitude);
+        self.push(
+            At {
+                name: &name,
+                magnitude,
+            },
+            kind,
+            &[x],
+        )
+    }
+
+    fn finish(mut self, output: ValueId) -> Result<Program, ProgramError> {
+        self.relinearize(output)?;
+        self.builder.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

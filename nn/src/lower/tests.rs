@@ -1,0 +1,244 @@
+//! Random networks: the graph in the clear against the lowered program in the clear, for layouts from one sample a ciphertext to
+//! one feature a ciphertext.
+
+use std::sync::Arc;
+
+use ckks::RingKind;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::exec::clear;
+use crate::graph::{Node, SparseMatrix};
+
+/// A chain of so many primes of about 50 bits in a ring of 2 · `slots`, for the standard kind.
+fn chain(slots: usize, steps: usize) -> Arc<Chain> {
+    let log_n = slots.ilog2() + 1;
+    let primes = ckks::ntt_primes(50, steps + 1, 1 << 18, &[]).unwrap();
+    let primes: Vec<Vec<u64>> = primes.iter().map(|q| vec![q.value()]).collect();
+    let special = primes[steps].clone();
+    Arc::new(Chain::new(RingKind::Standard, log_n, primes[..steps].to_vec(), special).unwrap())
+}
+
+fn options(interleave: usize, late_relinearization: bool) -> Options {
+    Options {
+        interleave,
+        input_bits: 26.0,
+        weight_bits: 12.0,
+        waterline_bits: 24.0,
+        late_relinearization,
+        margin: 1.25,
+    }
+}
+
+fn node(op: Op, inputs: &[usize], features: usize) -> Node {
+    Node {
+        name: format!("{} of {features}", op.name()),
+        op,
+        inputs: inputs.iter().map(|&i| NodeId(i)).collect(),
+        shape: vec![features],
+    }
+}
+
+/// A map with entries wherever `dense` or the pseudo-random pattern of `seed` says so.
+fn map(rows: usize, cols: usize, density: u64, seed: u64) -> Op {
+    let mut state = seed.wrapping_mul(2) | 1;
+    let mut next = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let mut triplets = Vec::new();
+    for r in 0..rows {
+        for c in 0..cols {
+            if next() % 100 < density {
+                triplets.push((r, c, (next() % 1000) as f64 / 1000.0 - 0.5));
+            }
+        }
+    }
+    let bias = (0..rows)
+        .map(|_| (next() % 1000) as f64 / 1000.0 - 0.5)
+        .collect();
+    let matrix = SparseMatrix::from_triplets(rows, cols, triplets).unwrap();
+    Op::Affine(Arc::new(AffineMap::new(matrix, bias).unwrap()))
+}
+
+/// A convolution of `channels` maps over `side` x `side` pixels, kernel `kernel`, without padding.
+fn convolution(side: usize, channels: usize, kernel: usize, stride: usize) -> (Op, usize) {
+    let out = (side - kernel) / stride + 1;
+    let mut triplets = Vec::new();
+    for m in 0..channels {
+        for (i, j) in (0..out * out).map(|k| (k / out, k % out)) {
+            for (a, b) in (0..kernel * kernel).map(|k| (k / kernel, k % kernel)) {
+                let weight = ((m * 31 + a * 7 + b * 3) % 11) as f64 / 10.0 - 0.45;
+                triplets.push((
+                    m * out * out + i * out + j,
+                    (i * stride + a) * side + j * stride + b,
+                    weight,
+                ));
+            }
+        }
+    }
+    let rows = channels * out * out;
+    let matrix = SparseMatrix::from_triplets(rows, side * side, triplets).unwrap();
+    (Op::Affine(Arc::new(AffineMap::linear(matrix))), rows)
+}
+
+fn samples(count: usize, features: usize) -> Vec<f64> {
+    (0..count * features)
+        .map(|k| ((k * 37) % 101) as f64 / 101.0 - 0.4)
+        .collect()
+}
+
+/// Lowers, verifies, runs, compares.
+fn agrees(graph: &Graph, chain: &Arc<Chain>, options: Options) -> Program {
+    let samples = samples(options.interleave.min(5), graph.input_len());
+    let (expected, ranges) = graph.run_with_ranges(&samples).unwrap();
+    let program = lower(graph, &ranges, chain, options).unwrap();
+    program.verify(&program.keys()).unwrap();
+    let found = clear::run(&program, &samples).unwrap();
+    assert_eq!(found.len(), expected.len());
+    for (index, (y, e)) in found.iter().zip(&expected).enumerate() {
+        assert!(
+            (y - e).abs() < 1e-9 * (1.0 + e.abs()),
+            "result {index}: {y}, not {e}"
+        );
+    }
+    program
+}
+
+const SQUARE: [f64; 3] = [0.0, 0.0, 1.0];
+
+fn activation(coefficients: &[f64]) -> Op {
+    Op::Activation(Activation::Polynomial(coefficients.to_vec()))
+}
+
+/// affine, square, affine, square, affine.
+fn two_squares(sizes: [usize; 4], densities: [u64; 3], seed: u64) -> Graph {
+    let [a, b, c, d] = sizes;
+    let nodes = vec![
+        node(Op::Input, &[], a),
+        node(map(b, a, densities[0], seed), &[0], b),
+        node(activation(&SQUARE), &[1], b),
+        node(map(c, b, densities[1], seed + 1), &[2], c),
+        node(activation(&SQUARE), &[3], c),
+        node(map(d, c, densities[2], seed + 2), &[4], d),
+    ];
+    Graph::new(nodes, NodeId(5)).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn program_and_graph_agree_for_any_layout(
+        slots in select(vec![16, 32, 64]),
+        log_b in 0u32..7,
+        sizes in [1usize..40, 1usize..40, 1usize..40, 1usize..12],
+        densities in [select(vec![3, 20, 100]), select(vec![3, 20, 100]), select(vec![20, 100])],
+        late in any::<bool>(),
+        seed in any::<u32>(),
+    ) {
+        let interleave = (1 << log_b).min(slots);
+        agrees(&two_squares(sizes, densities, seed.into()), &chain(slots, 4), options(interleave, late));
+    }
+
+    #[test]
+    fn residual_branches_meet_at_one_layout_level_and_scale(
+        log_b in 0u32..6,
+        features in 1usize..20,
+        inner in 1usize..20,
+        late in any::<bool>(),
+        coefficients in proptest::collection::vec(-1.0..1.0f64, 1..6),
+    ) {
+        let nodes = vec![
+            node(Op::Input, &[], features),
+            node(map(inner, features, 60, 1), &[0], inner),
+            node(activation(&coefficients), &[1], inner),
+            node(map(features, inner, 60, 2), &[2], features),
+            node(Op::Add, &[3, 0], features),
+            node(map(inner, features, 60, 3), &[4], inner),
+            node(Op::Mul, &[5, 1], inner),
+            node(Op::Add, &[6, 5], inner),
+        ];
+        let graph = Graph::new(nodes, NodeId(7)).unwrap();
+        agrees(&graph, &chain(32, 12), options(1 << log_b, late));
+    }
+
+    #[test]
+    fn convolutions_agree_for_any_stride_and_layout(
+        log_b in 0u32..8, side in 5usize..9, channels in 1usize..4, kernel in 1usize..4, stride in 1usize..4, late in any::<bool>(),
+    ) {
+        let (conv, rows) = convolution(side, channels, kernel, stride);
+        let nodes = vec![
+            node(Op::Input, &[], side * side),
+            node(conv, &[0], rows),
+            node(activation(&SQUARE), &[1], rows),
+            node(map(4, rows, 100, 9), &[2], 4),
+        ];
+        let graph = Graph::new(nodes, NodeId(3)).unwrap();
+        agrees(&graph, &chain(128, 4), options(1 << log_b, late));
+    }
+}
+
+fn kinds(program: &Program) -> Vec<&'static str> {
+    program
+        .operations()
+        .iter()
+        .map(|operation| operation.kind.name())
+        .collect()
+}
+
+#[test]
+fn cryptonets_takes_three_limbs_and_relinearises_outputs() {
+    let graph = two_squares([30, 60, 20, 10], [30, 100, 100], 5);
+    let chain = chain(64, 3);
+    let program = agrees(
+        &graph,
+        &chain,
+        Options {
+            weight_bits: 10.0,
+            ..options(64, true)
+        },
+    );
+    let expected = [
+        "input",
+        "linear map",
+        "square",
+        "linear map",
+        "relinearize",
+        "rescale",
+        "square",
+        "linear map",
+        "relinearize",
+        "rescale",
+    ];
+    assert_eq!(kinds(&program), expected);
+    let levels: Vec<usize> = program.operations().iter().map(|o| o.value.level).collect();
+    assert_eq!(levels, [2, 2, 2, 2, 2, 1, 1, 1, 1, 0]);
+    assert!((program.output().scale.log2() - 24.0).abs() < 1e-3);
+    assert!(program.keys().rotations.is_empty());
+    assert_eq!(program.keys().relinearization, Some(2));
+
+    let early = agrees(
+        &graph,
+        &chain,
+        Options {
+            weight_bits: 10.0,
+            ..options(64, false)
+        },
+    );
+    assert_eq!(kinds(&early)[2..5], ["square", "relinearize", "linear map"]);
+}
+
+#[test]
+fn a_convolution_has_as_many_diagonals_as_its_kernel_has_weights() {
+    let (conv, rows) = convolution(11, 4, 5, 2);
+    let Op::Affine(map) = &conv else {
+        unreachable!()
+    };
+    let input = Layout::dense(1024, 1, 121).unwrap();
+    let output = Layout::of_outputs(&map.matrix, &input).unwrap();
+    let plan = crate::layout::DiagonalPlan::new(&map.matrix, &input, &output).unwrap();
+    assert_eq!((rows, plan.products(), plan.baby_steps()), (64, 25, 11));
+    assert_eq!((plan.baby_rotations(), plan.giant_rotations()), (4, 4));
+}
