@@ -39,7 +39,11 @@ impl Modulus {
         }
         let bits = u64::BITS - value.leading_zeros();
         let barrett = ((1u128 << (2 * bits)) / u128::from(value)) as u64;
-        Ok(Self { value, bits, barrett })
+        Ok(Self {
+            value,
+            bits,
+            barrett,
+        })
     }
 
     /// The prime itself.
@@ -136,7 +140,11 @@ impl Modulus {
     /// The representative of a reduced residue in (−q/2, q/2).
     #[inline]
     pub fn centered(&self, a: u64) -> i64 {
-        if a > self.value / 2 { a as i64 - self.value as i64 } else { a as i64 }
+        if a > self.value / 2 {
+            a as i64 - self.value as i64
+        } else {
+            a as i64
+        }
     }
 
     /// The Shoup form of a reduced constant factor.
@@ -151,7 +159,8 @@ impl Modulus {
     #[inline]
     pub(crate) fn mul_shoup_lazy(&self, x: u64, w: ShoupFactor) -> u64 {
         let quotient = ((u128::from(x) * u128::from(w.quotient)) >> SHOUP_SHIFT) as u64;
-        x.wrapping_mul(w.value).wrapping_sub(quotient.wrapping_mul(self.value))
+        x.wrapping_mul(w.value)
+            .wrapping_sub(quotient.wrapping_mul(self.value))
     }
 
     /// x w mod q, reduced, for any x < 2^52.

@@ -98,10 +98,22 @@ impl NttTable {
         let fold = (kind == RingKind::ConjugateInvariant).then(|| {
             let i = modulus.pow(psi, n as u64);
             let half = modulus.value().div_ceil(2);
-            Fold { i: modulus.shoup(i), half: modulus.shoup(half), half_i: modulus.shoup(modulus.mul(half, i)) }
+            Fold {
+                i: modulus.shoup(i),
+                half: modulus.shoup(half),
+                half_i: modulus.shoup(modulus.mul(half, i)),
+            }
         });
         let inv_n = modulus.shoup(modulus.inv(n as u64 % modulus.value()));
-        Self { modulus, log_n, backend, forward: twiddles(psi), inverse: twiddles(inv_psi), inv_n, fold }
+        Self {
+            modulus,
+            log_n,
+            backend,
+            forward: twiddles(psi),
+            inverse: twiddles(inv_psi),
+            inv_n,
+            fold,
+        }
     }
 
     /// The prime of these tables.
@@ -134,7 +146,8 @@ impl NttTable {
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
         assert_eq!(limb.len(), self.n());
-        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, self.inv_n);
+        self.backend
+            .ntt_inverse(&self.modulus, limb, &self.inverse, self.inv_n);
         if let Some(fold) = &self.fold {
             self.backend.unfold(&self.modulus, limb, fold);
         }
@@ -147,13 +160,20 @@ fn primitive_root(modulus: &Modulus, order: u64) -> u64 {
     debug_assert!((q - 1).is_multiple_of(order) && order.is_power_of_two());
     let minus_one = q - 1;
     let candidates = (2..q).map(|g| modulus.pow(g, (q - 1) / order));
-    candidates.into_iter().find(|&root| modulus.pow(root, order / 2) == minus_one).unwrap_or(minus_one)
+    candidates
+        .into_iter()
+        .find(|&root| modulus.pow(root, order / 2) == minus_one)
+        .unwrap_or(minus_one)
 }
 
 /// The `bits` lowest bits of `i` in reverse order.
 #[inline]
 pub(crate) fn bit_reverse(i: usize, bits: u32) -> usize {
-    if bits == 0 { 0 } else { i.reverse_bits() >> (usize::BITS - bits) }
+    if bits == 0 {
+        0
+    } else {
+        i.reverse_bits() >> (usize::BITS - bits)
+    }
 }
 
 #[cfg(test)]
@@ -182,13 +202,19 @@ mod tests {
                 let modulus = ntt_primes(50, 1, order, &[]).unwrap()[0];
                 let table = NttTable::new(modulus, log_n, kind, Backend::Scalar);
                 let psi = primitive_root(&modulus, order);
-                let coefficients: Vec<u64> = (0..n as u64).map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j)).collect();
+                let coefficients: Vec<u64> = (0..n as u64)
+                    .map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j))
+                    .collect();
                 let mut limb = coefficients.clone();
                 table.forward(&mut limb);
                 for (i, &value) in limb.iter().enumerate() {
                     let exponent = 1 + kind.root_factor() * bit_reverse(i, log_n);
                     let root = modulus.pow(psi, exponent as u64);
-                    assert_eq!(value, evaluate(kind, &modulus, &coefficients, root), "{kind:?} {log_n} {i}");
+                    assert_eq!(
+                        value,
+                        evaluate(kind, &modulus, &coefficients, root),
+                        "{kind:?} {log_n} {i}"
+                    );
                 }
                 table.inverse(&mut limb);
                 assert_eq!(limb, coefficients);

@@ -57,7 +57,11 @@ pub fn ntt_primes(bits: u32, count: usize, order: u64, taken: &[Modulus]) -> Res
             None => break,
         }
     }
-    if found.len() < count { Err(missing) } else { Ok(found) }
+    if found.len() < count {
+        Err(missing)
+    } else {
+        Ok(found)
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +75,11 @@ mod tests {
             assert_eq!(is_prime(n), trial(n), "{n}");
         }
         // Strong pseudoprimes to many bases.
-        for n in [3_215_031_751, 3_825_123_056_546_413_051, 341_550_071_728_321] {
+        for n in [
+            3_215_031_751,
+            3_825_123_056_546_413_051,
+            341_550_071_728_321,
+        ] {
             assert!(!is_prime(n), "{n}");
         }
         assert!(is_prime((1 << 61) - 1));
@@ -93,7 +101,14 @@ mod tests {
     #[test]
     fn too_few_primes_is_an_error_that_names_the_request() {
         let error = ntt_primes(20, 5, 1 << 18, &[]).unwrap_err();
-        assert_eq!(error, Error::NotEnoughPrimes { bits: 20, count: 5, order: 1 << 18 });
+        assert_eq!(
+            error,
+            Error::NotEnoughPrimes {
+                bits: 20,
+                count: 5,
+                order: 1 << 18
+            }
+        );
         assert!(ntt_primes(51, 1, 2, &[]).is_err());
     }
 }

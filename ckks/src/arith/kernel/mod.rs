@@ -94,14 +94,26 @@ impl Backend {
     }
 
     /// a_i ← a_i + b_i w.
-    pub(crate) fn mul_scalar_add_assign(self, q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
+    pub(crate) fn mul_scalar_add_assign(
+        self,
+        q: &Modulus,
+        a: &mut [u64],
+        b: &[u64],
+        w: ShoupFactor,
+    ) {
         match self {
             Self::Scalar => scalar::mul_scalar_add_assign(q, a, b, w),
         }
     }
 
     /// a_i ← (a_i − b_i) w: the last step of a rescale or ModDown.
-    pub(crate) fn sub_mul_scalar_assign(self, q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
+    pub(crate) fn sub_mul_scalar_assign(
+        self,
+        q: &Modulus,
+        a: &mut [u64],
+        b: &[u64],
+        w: ShoupFactor,
+    ) {
         match self {
             Self::Scalar => scalar::sub_mul_scalar_assign(q, a, b, w),
         }
@@ -126,7 +138,15 @@ impl Backend {
 
     /// out_i ← Σ_r w_r x_ri − w_D v_i mod q for words x_ri < 2^50 of any moduli and reduced weights: one target limb of a
     /// base conversion.
-    pub(crate) fn convert_into(self, q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
+    pub(crate) fn convert_into(
+        self,
+        q: &Modulus,
+        out: &mut [u64],
+        x: Rows<'_>,
+        weights: &[u64],
+        v: &[u64],
+        d: ShoupFactor,
+    ) {
         debug_assert!(x.count == weights.len() && x.count <= MAX_LAZY_TERMS);
         match self {
             Self::Scalar => scalar::convert_into(q, out, x, weights, v, d),
@@ -135,7 +155,15 @@ impl Backend {
 
     /// out_(o,i) ← Σ_k w_(o,k) x_(k,i) mod q: `weights` has a row of `x.count` reduced constants for each of the `outputs` rows of
     /// `out`, which start `out_stride` apart. Any number of terms.
-    pub(crate) fn gemm_into(self, q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
+    pub(crate) fn gemm_into(
+        self,
+        q: &Modulus,
+        out: &mut [u64],
+        out_stride: usize,
+        len: usize,
+        weights: &[u64],
+        x: Rows<'_>,
+    ) {
         match self {
             Self::Scalar => scalar::gemm_into(q, out, out_stride, len, weights, x),
         }
@@ -149,7 +177,13 @@ impl Backend {
     }
 
     /// Inverse butterflies and the factor 1/N.
-    pub(crate) fn ntt_inverse(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
+    pub(crate) fn ntt_inverse(
+        self,
+        q: &Modulus,
+        a: &mut [u64],
+        twiddles: &Twiddles,
+        inv_n: ShoupFactor,
+    ) {
         match self {
             Self::Scalar => scalar::ntt_inverse(q, a, twiddles, inv_n),
         }
