@@ -13,11 +13,11 @@ mod polynomial;
 
 use std::sync::Arc;
 
+use ckks::{Params, Scale};
+
 use crate::graph::{Activation, AffineMap, Graph, NodeId, Op, Range};
 use crate::layout::Layout;
-use crate::program::{
-    Builder, Chain, Kind, LinearMap, Program, ProgramError, Scale, Value, ValueId,
-};
+use crate::program::{Builder, Kind, LinearMap, Program, ProgramError, Value, ValueId};
 
 use classes::LayoutClasses;
 
@@ -27,27 +27,27 @@ pub struct Options {
     /// b: samples side by side in a ciphertext, a power of two up to its slots.
     pub interleave: usize,
     /// log2 of the scale of the encrypted input.
-    pub input_bits: f64,
+    pub input_bits: i32,
     /// log2 of the scale of weights and constants.
-    pub weight_bits: f64,
+    pub weight_bits: i32,
     /// log2 of the scale that a rescale must not go below.
-    pub waterline_bits: f64,
+    pub waterline_bits: i32,
     /// Whether products stay at degree 2 through linear maps of one feature a ciphertext.
     pub late_relinearization: bool,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
 }
 
-/// The program of `graph` on `chain`, its input at the top level, for tensors of the calibrated `ranges` (one a node).
+/// The program of `graph` for `params`, its input at the top level, for tensors of the calibrated `ranges` (one a node).
 ///
 /// # Errors
 /// [`ProgramError::NotPolynomial`] for a function that is not approximated yet, [`ProgramError::Overflow`] and
 /// [`ProgramError::Exhausted`] where chain and scales do not fit the network, [`ProgramError::Layout`] for an interleave that does not
-/// fit the chain's slots, [`ProgramError::Ranges`].
+/// fit the slots, [`ProgramError::Ranges`].
 pub fn lower(
     graph: &Graph,
     ranges: &[Range],
-    chain: &Arc<Chain>,
+    params: &Params,
     options: Options,
 ) -> Result<Program, ProgramError> {
     if ranges.len() != graph.nodes().len() {
@@ -57,18 +57,18 @@ pub fn lower(
         });
     }
     let mut layouts = LayoutClasses::of(graph);
-    let input = Layout::dense(chain.slots(), options.interleave, graph.input_len())?;
+    let input = Layout::dense(params.slots(), options.interleave, graph.input_len())?;
     let input = layouts.get_or_insert(graph.input(), || Ok(input))?;
     let magnitude = |id: NodeId| ranges[id.0].max_abs() * options.margin;
     let value = Value {
         layout: input,
-        level: chain.max_level(),
-        scale: Scale::from_log2(options.input_bits),
+        level: params.max_level(),
+        scale: Scale::power_of_two(options.input_bits),
         degree: 1,
         magnitude: magnitude(graph.input()),
     };
     let name = &graph.node(graph.input()).name;
-    let (builder, first) = Builder::new(Arc::clone(chain), name, value)?;
+    let (builder, first) = Builder::new(params.clone(), name, value)?;
     let mut lowering = Lowering {
         builder,
         options,
@@ -151,11 +151,10 @@ impl Lowering {
         let on_degree_2 = output.positions_per_ciphertext() == 1;
         let x = if on_degree_2 { x } else { self.relinearize(x)? };
         let input = Arc::clone(&self.value(x).layout);
-        let weight_scale = Scale::from_log2(self.options.weight_bits);
+        let weight_scale = Scale::power_of_two(self.options.weight_bits);
         let linear = LinearMap::new(Arc::clone(map), weight_scale, input, output)?;
         let y = self.push(at, Kind::LinearMap(linear), &[x])?;
-        let y = self.relinearize(y)?;
-        self.settle(at, y)
+        self.relinearize_settle(at, y)
     }
 
     /// x ⊙ y.
@@ -167,11 +166,10 @@ impl Lowering {
             true => self.push(at, Kind::Square, &[x])?,
             false => self.push(at, Kind::Mul, &[x, y])?,
         };
-        let product = match self.options.late_relinearization {
-            true => product,
-            false => self.relinearize(product)?,
-        };
-        self.settle(at, product)
+        match self.options.late_relinearization {
+            true => self.settle(at, product),
+            false => self.relinearize_settle(at, product),
+        }
     }
 
     /// x + y, both brought to one level and scale.
@@ -205,22 +203,29 @@ impl Lowering {
         Ok(done)
     }
 
+    /// [`Self::relinearize`], then [`Self::settle`], in one division where both have something to do.
+    fn relinearize_settle(&mut self, at: At, x: ValueId) -> Result<ValueId, ProgramError> {
+        if self.value(x).degree == 2 && self.above_waterline(x) {
+            let x = self.push(at, Kind::RelinearizeRescale, &[x])?;
+            return self.settle(at, x);
+        }
+        let x = self.relinearize(x)?;
+        self.settle(at, x)
+    }
+
     /// Rescales as long as the scale stays at or above the waterline.
     fn settle(&mut self, at: At, mut x: ValueId) -> Result<ValueId, ProgramError> {
-        loop {
-            let Value { level, scale, .. } = *self.value(x);
-            let step: f64 = self
-                .builder
-                .chain()
-                .step(level)
-                .iter()
-                .map(|&q| (q as f64).log2())
-                .sum();
-            if level == 0 || scale.log2() - step < self.options.waterline_bits {
-                return Ok(x);
-            }
+        while self.above_waterline(x) {
             x = self.push(at, Kind::Rescale, &[x])?;
         }
+        Ok(x)
+    }
+
+    /// Whether a rescale is possible and leaves the scale at or above the waterline.
+    fn above_waterline(&self, x: ValueId) -> bool {
+        let Value { level, scale, .. } = *self.value(x);
+        let rescaled = self.builder.params().rescaled(scale, level);
+        level > 0 && rescaled.log2() >= f64::from(self.options.waterline_bits)
     }
 
     fn drop_to(&mut self, x: ValueId, level: usize) -> Result<ValueId, ProgramError> {
@@ -245,14 +250,11 @@ impl Lowering {
         }
         if from.level > to.level {
             let x = self.drop_to(x, to.level + 1)?;
-            let step = self.builder.chain().step(to.level + 1);
-            let scaled = step
-                .iter()
-                .fold(from.scale, |scale, &prime| scale.div_prime(prime));
+            let scaled = self.builder.params().rescaled(from.scale, to.level + 1);
             let x = self.times_one(x, to.scale.div(scaled))?;
             return Ok((self.like(x, Kind::Rescale)?, y));
         }
-        let one = Scale::from_log2(self.options.weight_bits);
+        let one = Scale::power_of_two(self.options.weight_bits);
         let ratio = to.scale.div(from.scale);
         match ratio.log2() > 0.0 {
             true => Ok((self.times_one(x, one.mul(ratio))?, self.times_one(y, one)?)),

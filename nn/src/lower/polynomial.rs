@@ -4,7 +4,9 @@
 //! the scale that makes all terms meet; lower powers are dropped to the level of the highest.
 
 use super::{At, Lowering};
-use crate::program::{Kind, ProgramError, Scale, ValueId};
+use ckks::Scale;
+
+use crate::program::{Kind, ProgramError, ValueId};
 
 impl Lowering {
     /// p(x) with p given by its coefficients, lowest first.
@@ -76,7 +78,7 @@ impl Lowering {
         let scale = |(_, v): &(f64, ValueId)| self.value(*v).scale;
         let larger = |a: Scale, b: Scale| if a.to_f64() < b.to_f64() { b } else { a };
         let largest = terms.iter().map(scale).fold(scale(&terms[0]), larger);
-        let target = largest.mul(Scale::from_log2(self.options.weight_bits));
+        let target = largest.mul(Scale::power_of_two(self.options.weight_bits));
         let level = terms
             .iter()
             .map(|(_, v)| self.value(*v).level)

@@ -1,8 +1,8 @@
 //! What a program can have wrong, before anything runs.
 
+use ckks::Scale;
 use thiserror::Error;
 
-use super::Scale;
 use crate::layout::LayoutError;
 
 /// A program that cannot run, or a graph that cannot become one.
@@ -12,9 +12,9 @@ pub enum ProgramError {
     /// A layout that contradicts itself.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// A modulus chain without primes.
-    #[error("a modulus chain needs at least one step, and each step at least one prime")]
-    EmptyChain,
+    /// Parameters or scales that cannot be.
+    #[error(transparent)]
+    Scheme(#[from] ckks::Error),
     /// A program without operations, or without an input at its head, or with another input behind it.
     #[error("{operation}: a program has exactly one input, and begins with it")]
     InputPlace {

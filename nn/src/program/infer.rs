@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Chain, Kind, LinearOperator, Operation, ProgramError, Value, ValueId};
+use ckks::Params;
+
+use super::{Kind, LinearOperator, Operation, ProgramError, Value, ValueId};
 use crate::layout::Gaps;
 
 /// The value that an operation makes of the values `before` it.
 pub(super) fn infer(
-    chain: &Chain,
+    params: &Params,
     before: &[Operation],
     (name, kind, inputs): (&str, &Kind, &[ValueId]),
     magnitude: f64,
@@ -27,17 +29,17 @@ pub(super) fn infer(
                 operation: operation(),
             });
         }
-        [x] => unary(chain, kind, x, &operation)?,
+        [x] => unary(params, kind, x, &operation)?,
         [x, y, ..] => binary(kind, x, y, &operation)?,
     };
     let value = Value { magnitude, ..value };
-    headroom(chain, &value, &operation)?;
+    headroom(params, &value, &operation)?;
     Ok(value)
 }
 
 /// Checks an operation against those before it.
 pub(super) fn check(
-    chain: &Chain,
+    params: &Params,
     operations: &[Operation],
     index: usize,
 ) -> Result<(), ProgramError> {
@@ -53,9 +55,9 @@ pub(super) fn check(
         return Err(ProgramError::InputPlace { operation: named() });
     }
     if before.is_empty() {
-        return check_input(chain, value, &named);
+        return check_input(params, value, &named);
     }
-    let expected = infer(chain, before, (name, kind, inputs), value.magnitude)?;
+    let expected = infer(params, before, (name, kind, inputs), value.magnitude)?;
     let differs = [
         ("layout", expected.layout != value.layout),
         ("level", expected.level != value.level),
@@ -72,15 +74,15 @@ pub(super) fn check(
 }
 
 fn check_input(
-    chain: &Chain,
+    params: &Params,
     value: &Value,
     operation: &dyn Fn() -> String,
 ) -> Result<(), ProgramError> {
-    if value.level > chain.max_level() {
+    if value.level > params.max_level() {
         return Err(ProgramError::Levels {
             operation: operation(),
             left: value.level,
-            right: chain.max_level(),
+            right: params.max_level(),
         });
     }
     if value.degree != 1 {
@@ -89,16 +91,16 @@ fn check_input(
             found: vec![value.degree],
         });
     }
-    if value.layout.slots() != chain.slots() {
+    if value.layout.slots() != params.slots() {
         return Err(ProgramError::Places {
             operation: operation(),
         });
     }
-    headroom(chain, value, operation)
+    headroom(params, value, operation)
 }
 
 fn unary(
-    chain: &Chain,
+    params: &Params,
     kind: &Kind,
     x: &Value,
     operation: &dyn Fn() -> String,
@@ -135,17 +137,11 @@ fn unary(
             of_degree(2)?;
             y.degree = 1;
         }
-        Kind::Rescale => {
-            y.level = x
-                .level
-                .checked_sub(1)
-                .ok_or_else(|| ProgramError::Exhausted {
-                    operation: operation(),
-                })?;
-            let step = chain.step(x.level);
-            y.scale = step
-                .iter()
-                .fold(x.scale, |scale, &prime| scale.div_prime(prime));
+        Kind::Rescale => rescale(params, &mut y, operation)?,
+        Kind::RelinearizeRescale => {
+            of_degree(2)?;
+            y.degree = 1;
+            rescale(params, &mut y, operation)?;
         }
         Kind::DropLevel { level } => {
             if *level > x.level {
@@ -160,6 +156,19 @@ fn unary(
         Kind::Input | Kind::Mul | Kind::Add => {}
     }
     Ok(y)
+}
+
+fn rescale(
+    params: &Params,
+    value: &mut Value,
+    operation: &dyn Fn() -> String,
+) -> Result<(), ProgramError> {
+    let exhausted = || ProgramError::Exhausted {
+        operation: operation(),
+    };
+    value.scale = params.rescaled(value.scale, value.level);
+    value.level = value.level.checked_sub(1).ok_or_else(exhausted)?;
+    Ok(())
 }
 
 fn binary(
@@ -214,12 +223,12 @@ fn binary(
 
 /// scale · |v| · 2 must stay below the modulus, for a signed value not to wrap.
 fn headroom(
-    chain: &Chain,
+    params: &Params,
     value: &Value,
     operation: &dyn Fn() -> String,
 ) -> Result<(), ProgramError> {
     let needed = value.scale.log2() + value.magnitude.max(f64::MIN_POSITIVE).log2() + 1.0;
-    let available = chain.log_q(value.level);
+    let available = params.log_q(value.level);
     if needed < available {
         return Ok(());
     }

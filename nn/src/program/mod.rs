@@ -9,18 +9,14 @@
 //!
 //! `Refresh` (bootstrapping) will be one more kind, from a low level to a high one at an equal scale.
 
-mod chain;
 mod error;
 mod infer;
-mod keys;
-mod scale;
 
 use std::sync::Arc;
 
-pub use chain::Chain;
+use ckks::{KeyRequest, Params, Scale};
+
 pub use error::ProgramError;
-pub use keys::KeyRequest;
-pub use scale::Scale;
 
 use crate::graph::AffineMap;
 use crate::layout::{DiagonalPlan, Layout, LayoutError};
@@ -83,6 +79,8 @@ pub enum Kind {
     Relinearize,
     /// Divides by the last step of the chain and drops it.
     Rescale,
+    /// [`Kind::Relinearize`], then [`Kind::Rescale`], with one division instead of two.
+    RelinearizeRescale,
     /// Drops steps without dividing.
     DropLevel {
         /// The level to drop to.
@@ -174,6 +172,7 @@ impl Kind {
             Self::Add => "add",
             Self::Relinearize => "relinearize",
             Self::Rescale => "rescale",
+            Self::RelinearizeRescale => "relinearize and rescale",
             Self::DropLevel { .. } => "drop level",
         }
     }
@@ -191,14 +190,14 @@ impl Kind {
 /// A sequence of operations, the first the input, the last the result; the last use of a value frees it.
 #[derive(Debug, Clone)]
 pub struct Program {
-    chain: Arc<Chain>,
+    params: Params,
     operations: Vec<Operation>,
 }
 
 impl Program {
-    /// The chain that it is planned for.
-    pub fn chain(&self) -> &Arc<Chain> {
-        &self.chain
+    /// The parameters that it is planned for.
+    pub fn params(&self) -> &Params {
+        &self.params
     }
 
     /// All operations; a [`ValueId`] is an index into them.
@@ -243,21 +242,49 @@ impl Program {
     /// The first operation that fails, by name.
     pub fn verify(&self, keys: &KeyRequest) -> Result<(), ProgramError> {
         for index in 0..self.operations.len() {
-            infer::check(&self.chain, &self.operations, index)?;
+            infer::check(&self.params, &self.operations, index)?;
         }
-        keys.covers(&self.keys())
+        let needed = self.keys();
+        let missing = |key, level| Err(ProgramError::MissingKey { key, level });
+        if let Some(level) = needed.relinearization
+            && keys.relinearization < Some(level)
+        {
+            return missing("the relinearisation key".into(), level);
+        }
+        for (element, &level) in &needed.galois {
+            if keys.galois.get(element).is_none_or(|&has| has < level) {
+                return missing(format!("the key of Galois element {element}"), level);
+            }
+        }
+        Ok(())
     }
 
-    /// The keys that it needs.
+    /// The keys that it needs, each with the highest level at which it does.
     pub fn keys(&self) -> KeyRequest {
-        KeyRequest::of(self)
+        let mut keys = KeyRequest::default();
+        for operation in &self.operations {
+            let reads = operation.inputs.first().map(|id| self.value(*id).level);
+            let level = reads.unwrap_or_default();
+            match &operation.kind {
+                Kind::Relinearize | Kind::RelinearizeRescale => keys = keys.relinearization(level),
+                Kind::LinearMap(linear) => {
+                    if let LinearOperator::Diagonals(plan) = &linear.operator {
+                        for rotation in plan.rotations() {
+                            keys = keys.rotation(&self.params, rotation as i64, level);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        keys
     }
 }
 
 /// Appends operations, each with the value that follows from its operands.
 #[derive(Debug, Clone)]
 pub struct Builder {
-    chain: Arc<Chain>,
+    params: Params,
     operations: Vec<Operation>,
 }
 
@@ -266,11 +293,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`ProgramError::Levels`] if the chain has no such level, [`ProgramError::Overflow`].
-    pub fn new(
-        chain: Arc<Chain>,
-        name: &str,
-        input: Value,
-    ) -> Result<(Self, ValueId), ProgramError> {
+    pub fn new(params: Params, name: &str, input: Value) -> Result<(Self, ValueId), ProgramError> {
         let operation = Operation {
             name: name.into(),
             kind: Kind::Input,
@@ -278,13 +301,13 @@ impl Builder {
             value: input,
         };
         let operations = vec![operation];
-        infer::check(&chain, &operations, 0)?;
-        Ok((Self { chain, operations }, ValueId(0)))
+        infer::check(&params, &operations, 0)?;
+        Ok((Self { params, operations }, ValueId(0)))
     }
 
-    /// The chain that it is planned for.
-    pub fn chain(&self) -> &Chain {
-        &self.chain
+    /// The parameters that it is planned for.
+    pub fn params(&self) -> &Params {
+        &self.params
     }
 
     /// A value made so far.
@@ -315,7 +338,7 @@ impl Builder {
         magnitude: f64,
     ) -> Result<ValueId, ProgramError> {
         let value = infer::infer(
-            &self.chain,
+            &self.params,
             &self.operations,
             (name, &kind, inputs),
             magnitude,
@@ -335,7 +358,7 @@ impl Builder {
     /// [`ProgramError::Degrees`] if the result is not relinearised.
     pub fn finish(self) -> Result<Program, ProgramError> {
         let program = Program {
-            chain: self.chain,
+            params: self.params,
             operations: self.operations,
         };
         match program.output().degree {
