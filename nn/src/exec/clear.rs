@@ -39,7 +39,7 @@ impl Interpreter for Clear {
         inputs: Vec<Arc<Slots>>,
     ) -> Result<Slots, ProgramError> {
         Ok(match (&operation.kind, inputs.as_slice()) {
-            (Kind::LinearMap(linear), [x]) => linear_map(linear, x),
+            (Kind::LinearMap { map, .. }, [x]) => linear_map(map, x),
             (Kind::Square, [x]) => zip(x, x, |x, y| x * y),
             (Kind::Mul, [x, y]) => zip(x, y, |x, y| x * y),
             (Kind::Add, [x, y]) => zip(x, y, |x, y| x + y),

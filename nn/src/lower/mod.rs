@@ -8,24 +8,23 @@
 //! Where products lie that are not relinearised is a choice ([`Options::late_relinearization`]): with one feature a
 //! ciphertext a linear map can run on all three components and its few outputs be relinearised instead of its many inputs.
 
-mod classes;
+mod packing;
 mod polynomial;
 
 use std::sync::Arc;
 
 use ckks::{Params, Scale};
 
-use crate::graph::{Activation, AffineMap, Graph, NodeId, Op, Range};
-use crate::layout::Layout;
-use crate::program::{Builder, Kind, LinearMap, Program, ProgramError, Value, ValueId};
+use crate::graph::{Activation, Graph, Op};
+use crate::program::{
+    Builder, Kind, LinearMap, LinearOperator, Program, ProgramError, Value, ValueId,
+};
 
-use classes::LayoutClasses;
+pub use packing::Packing;
 
-/// What is free in lowering; the planner tries several.
+/// What is free once the packing is chosen; the planner tries several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// b: samples side by side in a ciphertext, a power of two up to its slots.
-    pub interleave: usize,
     /// log2 of the scale of the encrypted input.
     pub input_bits: i32,
     /// log2 of the scale of weights and constants.
@@ -34,82 +33,76 @@ pub struct Options {
     pub waterline_bits: i32,
     /// Whether products stay at degree 2 through linear maps of one feature a ciphertext.
     pub late_relinearization: bool,
-    /// Factor from calibrated to planned magnitudes.
-    pub margin: f64,
 }
 
-/// The program of `graph` for `params`, its input at the top level, for tensors of the calibrated `ranges` (one a node).
+/// The program of `graph`, packed by `packing`, for `params`, its input at the top level and the tensor of each node at most
+/// as large as `magnitudes` (one a node) says.
 ///
 /// # Errors
-/// [`ProgramError::NotPolynomial`] for a function that is not approximated yet, [`ProgramError::Overflow`] and
-/// [`ProgramError::Exhausted`] where chain and scales do not fit the network, [`ProgramError::Layout`] for an interleave that does not
-/// fit the slots, [`ProgramError::Ranges`].
+/// [`ProgramError::NotPolynomial`] for a function that is not approximated yet, [`ProgramError::Overflow`] where chain and scales do
+/// not fit the network, [`ProgramError::Magnitudes`] for another number of them than nodes.
 pub fn lower(
     graph: &Graph,
-    ranges: &[Range],
+    packing: &Packing,
+    magnitudes: &[f64],
     params: &Params,
     options: Options,
 ) -> Result<Program, ProgramError> {
-    if ranges.len() != graph.nodes().len() {
-        return Err(ProgramError::Ranges {
-            ranges: ranges.len(),
-            nodes: graph.nodes().len(),
-        });
+    let nodes = graph.nodes();
+    let wrong = || ProgramError::Magnitudes {
+        magnitudes: magnitudes.len(),
+        nodes: nodes.len(),
+    };
+    let (&magnitude, input) = magnitudes
+        .first()
+        .zip(packing.layout(graph.input()))
+        .ok_or_else(wrong)?;
+    if magnitudes.len() != nodes.len() {
+        return Err(wrong());
     }
-    let mut layouts = LayoutClasses::of(graph);
-    let input = Layout::dense(params.slots(), options.interleave, graph.input_len())?;
-    let input = layouts.get_or_insert(graph.input(), || Ok(input))?;
-    let magnitude = |id: NodeId| ranges[id.0].max_abs() * options.margin;
     let value = Value {
-        layout: input,
+        layout: Arc::clone(input),
         level: params.max_level(),
         scale: Scale::power_of_two(options.input_bits),
         degree: 1,
-        magnitude: magnitude(graph.input()),
+        magnitude,
     };
-    let name = &graph.node(graph.input()).name;
-    let (builder, first) = Builder::new(params.clone(), name, value)?;
+    let (builder, first) = Builder::new(params.clone(), &nodes[0].name, value)?;
     let mut lowering = Lowering {
         builder,
         options,
         relinearized: vec![None],
     };
-    let mut values = vec![None; graph.nodes().len()];
-    values[graph.input().0] = Some(first);
+    let mut values = vec![None; nodes.len()];
+    values[0] = Some(first);
     for (id, node) in graph.iter().skip(1) {
-        if !layouts.is_live(id) {
+        let Some(packed) = packing.get(id) else {
             continue;
-        }
+        };
         let name: Arc<str> = node.name.as_str().into();
         let at = At {
             name: &name,
-            magnitude: magnitude(id),
+            magnitude: magnitudes[id.0],
         };
         let inputs: Vec<ValueId> = node
             .inputs
             .iter()
             .filter_map(|input| values[input.0])
             .collect();
-        let value = match (&node.op, inputs.as_slice()) {
-            (Op::Affine(map), &[x]) => {
-                let source = Arc::clone(&lowering.value(x).layout);
-                let output =
-                    layouts.get_or_insert(id, || Layout::of_outputs(&map.matrix, &source))?;
-                lowering.affine(at, map, x, output)?
-            }
-            (Op::Activation(Activation::Polynomial(coefficients)), &[x]) => {
+        values[id.0] = Some(match (&node.op, &packed.linear, inputs.as_slice()) {
+            (_, Some(linear), &[x]) => lowering.affine(at, linear, x)?,
+            (Op::Activation(Activation::Polynomial(coefficients)), _, &[x]) => {
                 lowering.polynomial(at, coefficients, x)?
             }
-            (Op::Add, &[x, y]) => lowering.add(at, x, y)?,
-            (Op::Mul, &[x, y]) => lowering.mul(at, x, y)?,
-            (op, _) => {
+            (Op::Add, _, &[x, y]) => lowering.add(at, x, y)?,
+            (Op::Mul, _, &[x, y]) => lowering.mul(at, x, y)?,
+            (op, ..) => {
                 return Err(ProgramError::NotPolynomial {
                     node: node.name.clone(),
                     op: op.name(),
                 });
             }
-        };
-        values[id.0] = Some(value);
+        });
     }
     lowering.finish(values[graph.output().0].unwrap_or(first))
 }
@@ -144,16 +137,16 @@ impl Lowering {
     fn affine(
         &mut self,
         at: At,
-        map: &Arc<AffineMap>,
+        linear: &Arc<LinearMap>,
         x: ValueId,
-        output: Arc<Layout>,
     ) -> Result<ValueId, ProgramError> {
-        let on_degree_2 = output.positions_per_ciphertext() == 1;
-        let x = if on_degree_2 { x } else { self.relinearize(x)? };
-        let input = Arc::clone(&self.value(x).layout);
+        let x = match linear.operator() {
+            LinearOperator::Gemm => x,
+            LinearOperator::Diagonals(_) => self.relinearize(x)?,
+        };
         let weight_scale = Scale::power_of_two(self.options.weight_bits);
-        let linear = LinearMap::new(Arc::clone(map), weight_scale, input, output)?;
-        let y = self.push(at, Kind::LinearMap(linear), &[x])?;
+        let map = Arc::clone(linear);
+        let y = self.push(at, Kind::LinearMap { map, weight_scale }, &[x])?;
         self.relinearize_settle(at, y)
     }
 

@@ -9,7 +9,8 @@ use proptest::sample::select;
 
 use super::*;
 use crate::exec::clear;
-use crate::graph::{Node, SparseMatrix};
+use crate::graph::{AffineMap, Node, NodeId, SparseMatrix};
+use crate::layout::Layout;
 
 /// A chain of so many primes of 50 bits in a standard ring with `slots` slots.
 fn params(slots: usize, steps: usize) -> Params {
@@ -22,14 +23,12 @@ fn params(slots: usize, steps: usize) -> Params {
     spec.build_insecure().unwrap()
 }
 
-fn options(interleave: usize, late_relinearization: bool) -> Options {
+fn options(late_relinearization: bool) -> Options {
     Options {
-        interleave,
         input_bits: 26,
         weight_bits: 12,
         waterline_bits: 24,
         late_relinearization,
-        margin: 1.25,
     }
 }
 
@@ -94,10 +93,12 @@ fn samples(count: usize, features: usize) -> Vec<f64> {
 }
 
 /// Lowers, verifies, runs, compares.
-fn agrees(graph: &Graph, params: &Params, options: Options) -> Program {
-    let samples = samples(options.interleave.min(5), graph.input_len());
+fn agrees(graph: &Graph, params: &Params, interleave: usize, options: Options) -> Program {
+    let samples = samples(interleave.min(5), graph.input_len());
     let (expected, ranges) = graph.run_with_ranges(&samples).unwrap();
-    let program = lower(graph, &ranges, params, options).unwrap();
+    let packing = Packing::new(graph, params.slots(), interleave).unwrap();
+    let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
+    let program = lower(graph, &packing, &magnitudes, params, options).unwrap();
     program.verify(&program.keys()).unwrap();
     let found = clear::run(&program, &samples).unwrap();
     assert_eq!(found.len(), expected.len());
@@ -141,7 +142,7 @@ proptest! {
         seed in any::<u32>(),
     ) {
         let interleave = (1 << log_b).min(slots);
-        agrees(&two_squares(sizes, densities, seed.into()), &params(slots, 4), options(interleave, late));
+        agrees(&two_squares(sizes, densities, seed.into()), &params(slots, 4), interleave, options(late));
     }
 
     #[test]
@@ -163,7 +164,7 @@ proptest! {
             node(Op::Add, &[6, 5], inner),
         ];
         let graph = Graph::new(nodes, NodeId(7)).unwrap();
-        agrees(&graph, &params(32, 12), options(1 << log_b, late));
+        agrees(&graph, &params(32, 12), 1 << log_b, options(late));
     }
 
     #[test]
@@ -178,7 +179,7 @@ proptest! {
             node(map(4, rows, 100, 9), &[2], 4),
         ];
         let graph = Graph::new(nodes, NodeId(3)).unwrap();
-        agrees(&graph, &params(128, 4), options(1 << log_b, late));
+        agrees(&graph, &params(128, 4), 1 << log_b, options(late));
     }
 }
 
@@ -197,9 +198,10 @@ fn cryptonets_takes_three_limbs_and_relinearises_outputs() {
     let program = agrees(
         &graph,
         &params,
+        64,
         Options {
             weight_bits: 10,
-            ..options(64, true)
+            ..options(true)
         },
     );
     let expected = [
@@ -222,9 +224,10 @@ fn cryptonets_takes_three_limbs_and_relinearises_outputs() {
     let early = agrees(
         &graph,
         &params,
+        64,
         Options {
             weight_bits: 10,
-            ..options(64, false)
+            ..options(false)
         },
     );
     assert_eq!(kinds(&early)[2..5], ["square", "relinearize", "linear map"]);

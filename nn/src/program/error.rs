@@ -118,11 +118,11 @@ pub enum ProgramError {
         /// Its operation.
         op: &'static str,
     },
-    /// Ranges of another number than nodes.
-    #[error("{ranges} calibrated ranges for a graph of {nodes} nodes")]
-    Ranges {
-        /// Ranges given.
-        ranges: usize,
+    /// Magnitudes of another number than nodes.
+    #[error("{magnitudes} calibrated magnitudes for a graph of {nodes} nodes")]
+    Magnitudes {
+        /// Magnitudes given.
+        magnitudes: usize,
         /// Nodes of the graph.
         nodes: usize,
     },

@@ -114,17 +114,17 @@ fn unary(
     };
     let mut y = x.clone();
     match kind {
-        Kind::LinearMap(linear) => {
-            if let LinearOperator::Diagonals(_) = linear.operator() {
+        Kind::LinearMap { map, weight_scale } => {
+            if let LinearOperator::Diagonals(_) = map.operator() {
                 of_degree(1)?;
             }
-            if !x.layout.same_places(linear.input()) {
+            if !x.layout.same_places(map.input()) {
                 return Err(ProgramError::Places {
                     operation: operation(),
                 });
             }
-            y.layout = Arc::clone(linear.output());
-            y.scale = x.scale.mul(linear.weight_scale());
+            y.layout = Arc::clone(map.output());
+            y.scale = x.scale.mul(*weight_scale);
         }
         Kind::Square => {
             of_degree(1)?;

@@ -59,7 +59,12 @@ pub enum Kind {
     /// The encrypted samples.
     Input,
     /// y = M x + c. Multiplies the scale by the weights'; one level's worth of multiplication.
-    LinearMap(LinearMap),
+    LinearMap {
+        /// The map between its layouts.
+        map: Arc<LinearMap>,
+        /// Scale at which the entries of M are encoded.
+        weight_scale: Scale,
+    },
     /// x², of degree 2. Squares the scale.
     Square,
     /// x ⊙ y, of degree 2. Multiplies the scales.
@@ -92,7 +97,6 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct LinearMap {
     map: Arc<AffineMap>,
-    weight_scale: Scale,
     input: Arc<Layout>,
     output: Arc<Layout>,
     operator: LinearOperator,
@@ -115,7 +119,6 @@ impl LinearMap {
     /// [`LayoutError::Shape`] if layouts and map do not fit.
     pub fn new(
         map: Arc<AffineMap>,
-        weight_scale: Scale,
         input: Arc<Layout>,
         output: Arc<Layout>,
     ) -> Result<Self, LayoutError> {
@@ -126,7 +129,6 @@ impl LinearMap {
         };
         Ok(Self {
             map,
-            weight_scale,
             input,
             output,
             operator,
@@ -136,11 +138,6 @@ impl LinearMap {
     /// M and c, shared with the graph.
     pub fn map(&self) -> &Arc<AffineMap> {
         &self.map
-    }
-
-    /// Scale at which the entries of M are encoded.
-    pub fn weight_scale(&self) -> Scale {
-        self.weight_scale
     }
 
     /// Where the features are read.
@@ -164,7 +161,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Input => "input",
-            Self::LinearMap(_) => "linear map",
+            Self::LinearMap { .. } => "linear map",
             Self::Square => "square",
             Self::Mul => "mul",
             Self::MulConstant { .. } => "mul constant",
@@ -267,8 +264,8 @@ impl Program {
             let level = reads.unwrap_or_default();
             match &operation.kind {
                 Kind::Relinearize | Kind::RelinearizeRescale => keys = keys.relinearization(level),
-                Kind::LinearMap(linear) => {
-                    if let LinearOperator::Diagonals(plan) = &linear.operator {
+                Kind::LinearMap { map, .. } => {
+                    if let LinearOperator::Diagonals(plan) = &map.operator {
                         for rotation in plan.rotations() {
                             keys = keys.rotation(&self.params, rotation as i64, level);
                         }
