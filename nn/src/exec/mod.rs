@@ -4,6 +4,7 @@
 //! operation does to it. graph != clear means that packing is wrong; clear != encrypted, that scheme or noise is.
 
 pub mod clear;
+pub mod trace;
 
 use std::sync::Arc;
 
