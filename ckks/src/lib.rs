@@ -4,11 +4,13 @@
 //! programs in `examples/`.
 
 mod arith;
+mod circuit;
 mod error;
 mod ring;
 mod scheme;
 
 pub use arith::{Backend, Modulus, NttTable, RingKind, ShoupFactor, is_prime, ntt_primes};
+pub use circuit::{DiagonalMap, DiagonalTerm, ScalarMatrix};
 pub use error::{Error, Result};
 pub use ring::{Basis, Coeff, Entropy, Form, Ntt, Poly, Ring, Seed};
 pub use rustfft::num_complex::Complex64;

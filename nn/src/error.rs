@@ -1,5 +1,9 @@
 //! What can go wrong in this crate, each with the values that clash and what to do about it.
 
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -115,4 +119,121 @@ pub enum Error {
         /// Features of a sample.
         features: usize,
     },
+
+    // ---- files ----
+    /// A file that cannot be opened or read.
+    #[error("{}: {source}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file without content.
+    #[error("{}: the file is empty; make or download it again", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
+
+    // ---- ONNX ----
+    /// A file that is no ONNX model, or one that the reader of ONNX refuses.
+    #[error("{}: {doing} failed: {message}; if the file is whole, export the model again with opset 13 and fixed shapes", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// The step that failed.
+        doing: &'static str,
+        /// What the reader says.
+        message: String,
+    },
+    /// A model on which the reader of ONNX broke down.
+    #[error("{}: the ONNX reader broke down while {doing}: {message}; the file is damaged or unlike what PyTorch exports", path.display())]
+    OnnxPanic {
+        /// The file.
+        path: PathBuf,
+        /// The step that failed.
+        doing: &'static str,
+        /// What the reader says.
+        message: String,
+    },
+    /// A model with other than one input and one output.
+    #[error("{}: {problem}; export a model from one tensor to one tensor", path.display())]
+    OnnxInterface {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the names.
+        problem: String,
+    },
+    /// An input without a batch dimension, or with unknown dimensions behind it.
+    #[error("{}: the input '{input}' has shape {shape}: {problem}; export with shape [batch, ...] and only the batch dynamic", path.display())]
+    OnnxShape {
+        /// The file.
+        path: PathBuf,
+        /// The input.
+        input: String,
+        /// Its shape as the file has it.
+        shape: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An input of another type than single precision.
+    #[error("{}: the input '{input}' is of type {found}, and must be 32-bit float; convert the model to float32", path.display())]
+    OnnxType {
+        /// The file.
+        path: PathBuf,
+        /// The input.
+        input: String,
+        /// Its type.
+        found: String,
+    },
+    /// A node that fails when it is run, or breaks the promise of its operator.
+    #[error("node '{node}' ({operator}): {problem}")]
+    OnnxNode {
+        /// The node.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Nodes that cannot be computed on encrypted data, all of the model's at once.
+    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Lines(nodes))]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// All of them, in the order of computation.
+        nodes: Vec<UnsupportedNode>,
+    },
+}
+
+/// A node that cannot be computed on encrypted data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsupportedNode {
+    /// Its name.
+    pub node: String,
+    /// Its operator.
+    pub operator: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+impl fmt::Display for UnsupportedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnsupportedNode {
+            node,
+            operator,
+            advice,
+        } = self;
+        write!(f, "'{node}' ({operator}): {advice}")
+    }
+}
+
+/// Each on a line of its own.
+struct Lines<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
 }

@@ -5,6 +5,7 @@ pub mod exec;
 pub mod graph;
 pub mod layout;
 pub mod lower;
+pub mod onnx;
 pub mod program;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, UnsupportedNode};

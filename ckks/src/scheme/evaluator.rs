@@ -105,7 +105,7 @@ impl Evaluator {
     /// # Errors
     /// [`Error::EncodeOverflow`] when |c| Δ does not fit the modulus.
     pub fn add_constant_assign(&self, a: &mut Ciphertext, c: f64) -> Result<()> {
-        let integer = self.constant(c, a.scale, a.level())?;
+        let integer = a.scale.integer(c, self.params.log_q(a.level()))?;
         a.parts[0].add_constant_assign(|q| q.from_i128(integer));
         if let Some(estimate) = &mut a.estimate {
             estimate.message += c.abs();
@@ -118,7 +118,7 @@ impl Evaluator {
     /// # Errors
     /// [`Error::EncodeOverflow`] when |c| · `scale` does not fit the modulus.
     pub fn mul_constant_assign(&self, a: &mut Ciphertext, c: f64, scale: Scale) -> Result<()> {
-        let integer = self.constant(c, scale, a.level())?;
+        let integer = scale.integer(c, self.params.log_q(a.level()))?;
         a.parts
             .iter_mut()
             .for_each(|part| part.mul_constant_assign(|q| q.from_i128(integer)));
@@ -138,6 +138,24 @@ impl Evaluator {
         a.scale = a.scale.mul(m.scale);
         // The size of a plaintext is not recorded: an estimate ends here unless it is started anew.
         a.estimate = None;
+        Ok(())
+    }
+
+    /// sum ← sum + a ⊙ m, slot by slot. Equal levels; the scale of the sum is the product of the other two. No NTT.
+    ///
+    /// # Errors
+    /// As [`Self::add_assign`]; [`Error::WrongDegree`] when the sum's degree is below that of a.
+    pub fn mul_plain_add_assign(&self, sum: &mut Ciphertext, a: &Ciphertext, m: &Plaintext) -> Result<()> {
+        const OPERATION: &str = "add a product with a plaintext";
+        self.check(OPERATION, a, &m.params, m.level())?;
+        self.check_sum(OPERATION, sum, &a.params, a.level(), a.scale.mul(m.scale))?;
+        if sum.degree() < a.degree() {
+            return Err(Error::WrongDegree { operation: OPERATION, degree: sum.degree(), advice: "start the sum from a product of the same degree" });
+        }
+        for (sum, part) in sum.parts.iter_mut().zip(&a.parts) {
+            sum.mul_add_assign(part, &m.poly);
+        }
+        sum.estimate = None;
         Ok(())
     }
 
@@ -339,21 +357,6 @@ impl Evaluator {
             parts,
             scale: ciphertext.scale,
             estimate,
-        }
-    }
-
-    /// round(c Δ), if it fits.
-    fn constant(&self, c: f64, scale: Scale, level: usize) -> Result<i128> {
-        let largest = (c * scale.to_f64()).abs();
-        let log_q = self.params.log_q(level);
-        if largest.is_finite() && largest.log2() < (log_q - 1.0).min(126.0) {
-            Ok(scale.round_product(c))
-        } else {
-            Err(Error::EncodeOverflow {
-                largest,
-                log_q,
-                scale,
-            })
         }
     }
 

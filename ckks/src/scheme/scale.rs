@@ -85,8 +85,21 @@ impl Scale {
         self.hi.log2()
     }
 
+    /// x Δ to the nearest integer, where it fits a modulus of `log_q` bits (and 127).
+    ///
+    /// # Errors
+    /// [`Error::EncodeOverflow`].
+    pub(crate) fn integer(self, x: f64, log_q: f64) -> Result<i128> {
+        let largest = (x * self.hi).abs();
+        if largest.is_finite() && largest.log2() < (log_q - 1.0).min(126.0) {
+            Ok(self.round_product(x))
+        } else {
+            Err(Error::EncodeOverflow { largest, log_q, scale: self })
+        }
+    }
+
     /// x Δ to the nearest integer, where |x Δ| < 2^126.
-    pub(crate) fn round_product(self, x: f64) -> i128 {
+    fn round_product(self, x: f64) -> i128 {
         let hi = self.hi * x;
         let lo = self.hi.mul_add(x, -hi) + self.lo * x;
         let whole = hi.round();

@@ -33,11 +33,7 @@ impl Interpreter for Clear {
     type Tensor = Slots;
     type Error = ProgramError;
 
-    fn evaluate(
-        &mut self,
-        operation: &Operation,
-        inputs: Vec<Arc<Slots>>,
-    ) -> Result<Slots, ProgramError> {
+    fn evaluate(&mut self, operation: &Operation, inputs: Vec<Arc<Slots>>) -> Result<Slots, ProgramError> {
         Ok(match (&operation.kind, inputs.as_slice()) {
             (Kind::LinearMap { map, .. }, [x]) => linear_map(map, x),
             (Kind::Square, [x]) => zip(x, x, |x, y| x * y),
@@ -102,10 +98,7 @@ fn diagonals(plan: &DiagonalPlan, linear: &LinearMap, x: &Slots) -> Slots {
                 let rotated = rotate(&x[product.input], plan.slots_of(product.rotation as i64));
                 let diagonal = plan.diagonal(matrix, o, step.rotation, product);
                 let terms = rotated.iter().zip(&diagonal);
-                inner
-                    .iter_mut()
-                    .zip(terms)
-                    .for_each(|(y, (x, m))| *y += x * m);
+                inner.iter_mut().zip(terms).for_each(|(y, (x, m))| *y += x * m);
             }
             accumulate(&mut y, &rotate(&inner, plan.slots_of(step.rotation)), |x| x);
         }

@@ -22,11 +22,7 @@ pub trait Interpreter {
     ///
     /// # Errors
     /// Whatever the interpreter meets.
-    fn evaluate(
-        &mut self,
-        operation: &Operation,
-        inputs: Vec<Arc<Self::Tensor>>,
-    ) -> Result<Self::Tensor, Self::Error>;
+    fn evaluate(&mut self, operation: &Operation, inputs: Vec<Arc<Self::Tensor>>) -> Result<Self::Tensor, Self::Error>;
 }
 
 /// Runs `program` on `input`; the result is that of its last operation.
@@ -43,11 +39,7 @@ pub fn run<I: Interpreter>(
     let mut latest = Arc::new(input);
     for (index, operation) in program.operations().iter().enumerate().skip(1) {
         tensors.push(Some(latest));
-        let inputs = operation
-            .inputs
-            .iter()
-            .filter_map(|id| tensors[id.0].clone())
-            .collect();
+        let inputs = operation.inputs.iter().filter_map(|id| tensors[id.0].clone()).collect();
         for id in &operation.inputs {
             if last_uses[id.0] == index {
                 tensors[id.0] = None;

@@ -37,20 +37,13 @@ impl Layout {
     fn anchored(matrix: &SparseMatrix, input: &Self) -> Result<Self, LayoutError> {
         let mut anchors = Anchors::new(input);
         let places: Vec<Place> = matrix.iter_rows().map(|row| anchors.place(row)).collect();
-        let one_period = places
-            .iter()
-            .all(|place| place.ciphertext == 0 && place.position < input.period);
+        let one_period = places.iter().all(|place| place.ciphertext == 0 && place.position < input.period);
         let period = match one_period {
             true => input.period,
             false => anchors.positions,
         };
         let position = |place: &Place| (place.ciphertext * period + place.position) as u32;
-        Self::new(
-            input.slots,
-            input.interleave,
-            period,
-            places.iter().map(position).collect(),
-        )
+        Self::new(input.slots, input.interleave, period, places.iter().map(position).collect())
     }
 }
 
@@ -87,23 +80,15 @@ impl<'a> Anchors<'a> {
 
     /// Takes the free place that adds fewest diagonals; the earliest among equals.
     fn place(&mut self, row: &[(u32, f64)]) -> Place {
-        let sources: Vec<(usize, usize)> = row
-            .iter()
-            .map(|&(c, _)| self.input.position(c as usize))
-            .collect();
+        let sources: Vec<(usize, usize)> = row.iter().map(|&(c, _)| self.input.position(c as usize)).collect();
         let mut best: Option<(usize, Place)> = None;
         'search: for ciphertext in 0..=self.taken.len() {
             for anchor in self.anchors(&sources) {
                 let Some(position) = self.free(ciphertext, anchor) else {
                     continue;
                 };
-                let place = Place {
-                    ciphertext,
-                    position,
-                };
-                let added = self
-                    .added(&sources, place)
-                    .filter(|new| !self.diagonals.contains(new));
+                let place = Place { ciphertext, position };
+                let added = self.added(&sources, place).filter(|new| !self.diagonals.contains(new));
                 let score = added.count();
                 if best.is_none_or(|(least, _)| score < least) {
                     best = Some((score, place));
@@ -113,34 +98,18 @@ impl<'a> Anchors<'a> {
                 }
             }
         }
-        let place = best.map_or(
-            Place {
-                ciphertext: self.taken.len(),
-                position: 0,
-            },
-            |(_, place)| place,
-        );
+        let place = best.map_or(Place { ciphertext: self.taken.len(), position: 0 }, |(_, place)| place);
         self.take(&sources, place);
         place
     }
 
     /// Positions within the input's period at which one of the row's outer columns falls on a known distance.
     fn anchors(&self, sources: &[(usize, usize)]) -> Vec<usize> {
-        let outer = [
-            sources.first(),
-            sources.last(),
-            sources.get(sources.len() / 2),
-        ];
+        let outer = [sources.first(), sources.last(), sources.get(sources.len() / 2)];
         let period = self.input.period;
         let distances = self.distances.iter().take(TRIED_DIAGONALS);
-        let mut anchors: Vec<usize> = distances
-            .flat_map(|d| {
-                outer
-                    .iter()
-                    .flatten()
-                    .map(move |&&(_, t)| (t + period - d) % period)
-            })
-            .collect();
+        let mut anchors: Vec<usize> =
+            distances.flat_map(|d| outer.iter().flatten().map(move |&&(_, t)| (t + period - d) % period)).collect();
         if anchors.is_empty() {
             anchors.push(0);
         }
@@ -159,15 +128,9 @@ impl<'a> Anchors<'a> {
     }
 
     /// The diagonals that a row at `place` has.
-    fn added(
-        &self,
-        sources: &[(usize, usize)],
-        place: Place,
-    ) -> impl Iterator<Item = (usize, usize, usize)> {
+    fn added(&self, sources: &[(usize, usize)], place: Place) -> impl Iterator<Item = (usize, usize, usize)> {
         let (period, t) = (self.input.period, place.position % self.input.period);
-        sources
-            .iter()
-            .map(move |&(i, c)| (place.ciphertext, i, (c + period - t) % period))
+        sources.iter().map(move |&(i, c)| (place.ciphertext, i, (c + period - t) % period))
     }
 
     fn take(&mut self, sources: &[(usize, usize)], place: Place) {

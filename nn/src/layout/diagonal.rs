@@ -69,26 +69,18 @@ impl DiagonalPlan {
     ///
     /// # Errors
     /// [`LayoutError::Shape`] if the layouts have other features than the matrix, or the two differ in slots or interleave.
-    pub fn new(
-        matrix: &SparseMatrix,
-        input: &Layout,
-        output: &Layout,
-    ) -> Result<Self, LayoutError> {
+    pub fn new(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Result<Self, LayoutError> {
         shape("columns", input.features(), matrix.cols())?;
         shape("rows", output.features(), matrix.rows())?;
         shape("slots", input.slots, output.slots)?;
         shape("samples at a time", input.interleave, output.interleave)?;
         let diagonals = diagonals(matrix, input, output);
         let baby_steps = best_baby_steps(&diagonals, input, output);
-        let mut outputs: Vec<BTreeMap<i64, Vec<Product>>> =
-            vec![BTreeMap::new(); output.ciphertexts];
+        let mut outputs: Vec<BTreeMap<i64, Vec<Product>>> = vec![BTreeMap::new(); output.ciphertexts];
         for &(o, input, d) in &diagonals {
             let rotation = d.rem_euclid(baby_steps as i64);
             let products = outputs[o].entry(d - rotation).or_default();
-            products.push(Product {
-                input,
-                rotation: rotation as usize,
-            });
+            products.push(Product { input, rotation: rotation as usize });
         }
         let giant_step = |(rotation, mut products): (i64, Vec<Product>)| {
             products.sort_unstable();
@@ -161,19 +153,12 @@ impl DiagonalPlan {
 
     /// Number of rotations of the fold. An output that is zero is not folded.
     pub fn fold_rotations(&self) -> usize {
-        self.outputs
-            .iter()
-            .filter(|steps| !steps.is_empty())
-            .count()
-            * self.fold.len()
+        self.outputs.iter().filter(|steps| !steps.is_empty()).count() * self.fold.len()
     }
 
     /// The rotations that need a key, in slots.
     pub fn rotations(&self) -> BTreeSet<usize> {
-        let baby = self
-            .baby()
-            .into_iter()
-            .map(|product| product.rotation as i64);
+        let baby = self.baby().into_iter().map(|product| product.rotation as i64);
         let giant = self.giant_steps().map(|step| step.rotation);
         let fold = match self.fold_rotations() {
             0 => &[],
@@ -214,10 +199,7 @@ impl DiagonalPlan {
     /// The rotated inputs, each once.
     fn baby(&self) -> BTreeSet<Product> {
         let products = self.giant_steps().flat_map(|step| &step.products);
-        products
-            .copied()
-            .filter(|product| product.rotation != 0)
-            .collect()
+        products.copied().filter(|product| product.rotation != 0).collect()
     }
 }
 
@@ -241,9 +223,7 @@ fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Vec<Diag
 /// 28 pixels has its diagonals at 28 k + l, which split best at 28.
 fn best_baby_steps(diagonals: &[Diagonal], input: &Layout, output: &Layout) -> usize {
     let modulus = input.period.min(output.period);
-    let distances = diagonals
-        .windows(2)
-        .map(|pair| pair[1].2.abs_diff(pair[0].2) as usize);
+    let distances = diagonals.windows(2).map(|pair| pair[1].2.abs_diff(pair[0].2) as usize);
     let powers = (0..usize::BITS).map(|k| 1 << k);
     let candidates: BTreeSet<usize> = (1..=64)
         .chain(powers.take_while(|&n1| n1 <= modulus))
@@ -252,26 +232,16 @@ fn best_baby_steps(diagonals: &[Diagonal], input: &Layout, output: &Layout) -> u
         .collect();
     let cost = |n1: usize| {
         let n1 = n1 as i64;
-        let baby: HashSet<_> = diagonals
-            .iter()
-            .map(|&(_, i, d)| (i, d.rem_euclid(n1)))
-            .collect();
-        let giant: HashSet<_> = diagonals
-            .iter()
-            .map(|&(o, _, d)| (o, d.div_euclid(n1)))
-            .collect();
+        let baby: HashSet<_> = diagonals.iter().map(|&(_, i, d)| (i, d.rem_euclid(n1))).collect();
+        let giant: HashSet<_> = diagonals.iter().map(|&(o, _, d)| (o, d.div_euclid(n1))).collect();
         BABY_COST * baby.iter().filter(|(_, j)| *j != 0).count()
             + GIANT_COST * giant.iter().filter(|(_, g)| *g != 0).count()
     };
-    candidates
-        .into_iter()
-        .min_by_key(|&n1| cost(n1))
-        .unwrap_or(1)
+    candidates.into_iter().min_by_key(|&n1| cost(n1)).unwrap_or(1)
 }
 
 /// M(r, c).
 fn entry(matrix: &SparseMatrix, r: usize, c: usize) -> f64 {
     let row = matrix.row(r);
-    row.binary_search_by_key(&(c as u32), |&(col, _)| col)
-        .map_or(0.0, |at| row[at].1)
+    row.binary_search_by_key(&(c as u32), |&(col, _)| col).map_or(0.0, |at| row[at].1)
 }

@@ -7,9 +7,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum LayoutError {
     /// A size that has to be a power of two and divide another is not, or does not.
-    #[error(
-        "layout: {what} is {value}; it must be a power of two that divides the {limit} {of} of a ciphertext"
-    )]
+    #[error("layout: {what} is {value}; it must be a power of two that divides the {limit} {of} of a ciphertext")]
     Size {
         /// Interleave, period, …
         what: &'static str,
@@ -31,9 +29,7 @@ pub enum LayoutError {
         position: usize,
     },
     /// More positions than a 32-bit index can name, or none.
-    #[error(
-        "layout: {features} features need {positions} positions; between 1 and 2^31 are possible"
-    )]
+    #[error("layout: {features} features need {positions} positions; between 1 and 2^31 are possible")]
     Extent {
         /// Number of features.
         features: usize,
@@ -41,9 +37,7 @@ pub enum LayoutError {
         positions: usize,
     },
     /// More samples than fit a ciphertext, or values that are no whole number of samples.
-    #[error(
-        "{values} values for a layout of {features} features and at most {interleave} samples at a time"
-    )]
+    #[error("{values} values for a layout of {features} features and at most {interleave} samples at a time")]
     Batch {
         /// Values given.
         values: usize,

@@ -61,21 +61,13 @@ impl Layout {
     /// # Errors
     /// [`LayoutError::Size`] unless `interleave` divides `slots` and `period` divides slots / interleave, all powers of two;
     /// [`LayoutError::Collision`] for two features in one place; [`LayoutError::Extent`].
-    pub fn new(
-        slots: usize,
-        interleave: usize,
-        period: usize,
-        positions: Vec<u32>,
-    ) -> Result<Self, LayoutError> {
+    pub fn new(slots: usize, interleave: usize, period: usize, positions: Vec<u32>) -> Result<Self, LayoutError> {
         divides("the number of slots", slots, slots, "slots")?;
         divides("the interleave", interleave, slots, "slots")?;
         divides("the period", period, slots / interleave, "positions")?;
         let extent = positions.iter().max().map_or(0, |&last| last as usize + 1);
         if extent == 0 || extent > 1 << 31 {
-            return Err(LayoutError::Extent {
-                features: positions.len(),
-                positions: extent,
-            });
+            return Err(LayoutError::Extent { features: positions.len(), positions: extent });
         }
         let ciphertexts = extent.div_ceil(period);
         let mut owners: Vec<Option<u32>> = vec![None; ciphertexts * period];
@@ -88,15 +80,7 @@ impl Layout {
                 });
             }
         }
-        Ok(Self {
-            slots,
-            interleave,
-            period,
-            ciphertexts,
-            positions,
-            owners,
-            gaps: Gaps::Zero,
-        })
+        Ok(Self { slots, interleave, period, ciphertexts, positions, owners, gaps: Gaps::Zero })
     }
 
     /// The features in their order without gaps, with the smallest period that holds them, or over as many ciphertexts as
@@ -107,10 +91,7 @@ impl Layout {
     pub fn dense(slots: usize, interleave: usize, features: usize) -> Result<Self, LayoutError> {
         divides("the interleave", interleave, slots, "slots")?;
         if u32::try_from(features).is_err() {
-            return Err(LayoutError::Extent {
-                features,
-                positions: features,
-            });
+            return Err(LayoutError::Extent { features, positions: features });
         }
         let period = features.next_power_of_two().min(slots / interleave);
         Self::new(slots, interleave, period, (0..features as u32).collect())
@@ -118,10 +99,7 @@ impl Layout {
 
     /// The same places, with what is known about the gaps replaced.
     pub fn with_gaps(&self, gaps: Gaps) -> Self {
-        Self {
-            gaps,
-            ..self.clone()
-        }
+        Self { gaps, ..self.clone() }
     }
 
     /// Slots of a ciphertext.
@@ -204,11 +182,7 @@ impl Layout {
     pub fn pack(&self, samples: &[f64]) -> Result<Vec<Vec<f64>>, LayoutError> {
         let (features, b) = (self.features(), self.interleave);
         if !samples.len().is_multiple_of(features) || samples.len() / features > b {
-            return Err(LayoutError::Batch {
-                values: samples.len(),
-                features,
-                interleave: b,
-            });
+            return Err(LayoutError::Batch { values: samples.len(), features, interleave: b });
         }
         let mut packed = vec![vec![0.0; self.slots]; self.ciphertexts];
         for feature in 0..features {
@@ -216,9 +190,7 @@ impl Layout {
             let values = samples.iter().skip(feature).step_by(features);
             for (sample, &value) in values.enumerate() {
                 let slots = packed[ciphertext].iter_mut().skip(position * b + sample);
-                slots
-                    .step_by(self.period * b)
-                    .for_each(|slot| *slot = value);
+                slots.step_by(self.period * b).for_each(|slot| *slot = value);
             }
         }
         Ok(packed)
@@ -248,31 +220,17 @@ impl Layout {
 }
 
 /// Whether `value` is a power of two dividing `limit`.
-fn divides(
-    what: &'static str,
-    value: usize,
-    limit: usize,
-    of: &'static str,
-) -> Result<(), LayoutError> {
+fn divides(what: &'static str, value: usize, limit: usize, of: &'static str) -> Result<(), LayoutError> {
     if value.is_power_of_two() && limit.is_multiple_of(value) {
         return Ok(());
     }
-    Err(LayoutError::Size {
-        what,
-        value,
-        limit,
-        of,
-    })
+    Err(LayoutError::Size { what, value, limit, of })
 }
 
 fn shape(what: &'static str, expected: usize, found: usize) -> Result<(), LayoutError> {
     match expected == found {
         true => Ok(()),
-        false => Err(LayoutError::Shape {
-            what,
-            expected,
-            found,
-        }),
+        false => Err(LayoutError::Shape { what, expected, found }),
     }
 }
 

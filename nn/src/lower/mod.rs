@@ -16,9 +16,7 @@ use std::sync::Arc;
 use ckks::{Params, Scale};
 
 use crate::graph::{Activation, Graph, Op};
-use crate::program::{
-    Builder, Kind, LinearMap, LinearOperator, Program, ProgramError, Value, ValueId,
-};
+use crate::program::{Builder, Kind, LinearMap, LinearOperator, Program, ProgramError, Value, ValueId};
 
 pub use packing::Packing;
 
@@ -49,14 +47,8 @@ pub fn lower(
     options: Options,
 ) -> Result<Program, ProgramError> {
     let nodes = graph.nodes();
-    let wrong = || ProgramError::Magnitudes {
-        magnitudes: magnitudes.len(),
-        nodes: nodes.len(),
-    };
-    let (&magnitude, input) = magnitudes
-        .first()
-        .zip(packing.layout(graph.input()))
-        .ok_or_else(wrong)?;
+    let wrong = || ProgramError::Magnitudes { magnitudes: magnitudes.len(), nodes: nodes.len() };
+    let (&magnitude, input) = magnitudes.first().zip(packing.layout(graph.input())).ok_or_else(wrong)?;
     if magnitudes.len() != nodes.len() {
         return Err(wrong());
     }
@@ -68,11 +60,7 @@ pub fn lower(
         magnitude,
     };
     let (builder, first) = Builder::new(params.clone(), &nodes[0].name, value)?;
-    let mut lowering = Lowering {
-        builder,
-        options,
-        relinearized: vec![None],
-    };
+    let mut lowering = Lowering { builder, options, relinearized: vec![None] };
     let mut values = vec![None; nodes.len()];
     values[0] = Some(first);
     for (id, node) in graph.iter().skip(1) {
@@ -80,15 +68,8 @@ pub fn lower(
             continue;
         };
         let name: Arc<str> = node.name.as_str().into();
-        let at = At {
-            name: &name,
-            magnitude: magnitudes[id.0],
-        };
-        let inputs: Vec<ValueId> = node
-            .inputs
-            .iter()
-            .filter_map(|input| values[input.0])
-            .collect();
+        let at = At { name: &name, magnitude: magnitudes[id.0] };
+        let inputs: Vec<ValueId> = node.inputs.iter().filter_map(|input| values[input.0]).collect();
         values[id.0] = Some(match (&node.op, &packed.linear, inputs.as_slice()) {
             (_, Some(linear), &[x]) => lowering.affine(at, linear, x)?,
             (Op::Activation(Activation::Polynomial(coefficients)), _, &[x]) => {
@@ -97,10 +78,7 @@ pub fn lower(
             (Op::Add, _, &[x, y]) => lowering.add(at, x, y)?,
             (Op::Mul, _, &[x, y]) => lowering.mul(at, x, y)?,
             (op, ..) => {
-                return Err(ProgramError::NotPolynomial {
-                    node: node.name.clone(),
-                    op: op.name(),
-                });
+                return Err(ProgramError::NotPolynomial { node: node.name.clone(), op: op.name() });
             }
         });
     }
@@ -134,12 +112,7 @@ impl Lowering {
     }
 
     /// y = M x + c.
-    fn affine(
-        &mut self,
-        at: At,
-        linear: &Arc<LinearMap>,
-        x: ValueId,
-    ) -> Result<ValueId, ProgramError> {
+    fn affine(&mut self, at: At, linear: &Arc<LinearMap>, x: ValueId) -> Result<ValueId, ProgramError> {
         let x = match linear.operator() {
             LinearOperator::Gemm => x,
             LinearOperator::Diagonals(_) => self.relinearize(x)?,
@@ -173,13 +146,7 @@ impl Lowering {
     }
 
     /// c x, with c encoded at `scale`.
-    fn mul_constant(
-        &mut self,
-        at: At,
-        x: ValueId,
-        constant: f64,
-        scale: Scale,
-    ) -> Result<ValueId, ProgramError> {
+    fn mul_constant(&mut self, at: At, x: ValueId, constant: f64, scale: Scale) -> Result<ValueId, ProgramError> {
         self.push(at, Kind::MulConstant { constant, scale }, &[x])
     }
 
@@ -256,26 +223,13 @@ impl Lowering {
     }
 
     fn times_one(&mut self, x: ValueId, scale: Scale) -> Result<ValueId, ProgramError> {
-        self.like(
-            x,
-            Kind::MulConstant {
-                constant: 1.0,
-                scale,
-            },
-        )
+        self.like(x, Kind::MulConstant { constant: 1.0, scale })
     }
 
     /// An operation that keeps name and magnitude of its operand.
     fn like(&mut self, x: ValueId, kind: Kind) -> Result<ValueId, ProgramError> {
         let (name, magnitude) = (Arc::clone(self.builder.name(x)), self.value(x).magnitude);
-        self.push(
-            At {
-                name: &name,
-                magnitude,
-            },
-            kind,
-            &[x],
-        )
+        self.push(At { name: &name, magnitude }, kind, &[x])
     }
 
     fn finish(mut self, output: ValueId) -> Result<Program, ProgramError> {

@@ -37,10 +37,7 @@ impl Packing {
         layouts[class[graph.input().0]] = Some(Arc::new(input));
         let mut nodes: Vec<Option<Packed>> = Vec::with_capacity(class.len());
         for (NodeId(index), node) in graph.iter() {
-            let source = node
-                .inputs
-                .first()
-                .and_then(|input| nodes[input.0].as_ref());
+            let source = node.inputs.first().and_then(|input| nodes[input.0].as_ref());
             let packed = match (&node.op, source) {
                 _ if !live[index] => None,
                 (Op::Affine(map), Some(source)) => {
@@ -51,15 +48,9 @@ impl Packing {
                     let (input, output) = (Arc::clone(&source.layout), Arc::clone(&layout));
                     let linear = LinearMap::new(Arc::clone(map), input, output)?;
                     layouts[class[index]] = Some(Arc::clone(&layout));
-                    Some(Packed {
-                        layout,
-                        linear: Some(Arc::new(linear)),
-                    })
+                    Some(Packed { layout, linear: Some(Arc::new(linear)) })
                 }
-                _ => layouts[class[index]].clone().map(|layout| Packed {
-                    layout,
-                    linear: None,
-                }),
+                _ => layouts[class[index]].clone().map(|layout| Packed { layout, linear: None }),
             };
             nodes.push(packed);
         }
@@ -104,8 +95,5 @@ fn classes(graph: &Graph, live: &[bool]) -> Vec<usize> {
 
 fn merge(class: &mut [usize], a: usize, b: usize) {
     let (low, high) = (class[a].min(class[b]), class[a].max(class[b]));
-    class
-        .iter_mut()
-        .filter(|c| **c == high)
-        .for_each(|c| *c = low);
+    class.iter_mut().filter(|c| **c == high).for_each(|c| *c = low);
 }

@@ -10,12 +10,7 @@ use crate::program::{Kind, ProgramError, ValueId};
 
 impl Lowering {
     /// p(x) with p given by its coefficients, lowest first.
-    pub(super) fn polynomial(
-        &mut self,
-        at: At,
-        coefficients: &[f64],
-        x: ValueId,
-    ) -> Result<ValueId, ProgramError> {
+    pub(super) fn polynomial(&mut self, at: At, coefficients: &[f64], x: ValueId) -> Result<ValueId, ProgramError> {
         let degree = coefficients.iter().rposition(|&c| c != 0.0).unwrap_or(0);
         let coefficients = &coefficients[..coefficients.len().min(degree + 1)];
         if coefficients == [0.0, 0.0, 1.0] {
@@ -29,11 +24,7 @@ impl Lowering {
             .filter_map(|(power, &c)| Some((c, (*power)?)))
             .filter(|&(c, _)| c != 0.0)
             .collect();
-        let terms = if terms.is_empty() {
-            vec![(0.0, x)]
-        } else {
-            terms
-        };
+        let terms = if terms.is_empty() { vec![(0.0, x)] } else { terms };
         let sum = self.combination(at, &terms)?;
         let sum = match constant == 0.0 {
             true => sum,
@@ -43,12 +34,7 @@ impl Lowering {
     }
 
     /// x^k for each k with a coefficient, and those that they are made of.
-    fn powers(
-        &mut self,
-        at: At,
-        coefficients: &[f64],
-        x: ValueId,
-    ) -> Result<Vec<Option<ValueId>>, ProgramError> {
+    fn powers(&mut self, at: At, coefficients: &[f64], x: ValueId) -> Result<Vec<Option<ValueId>>, ProgramError> {
         let mut needed: Vec<bool> = coefficients.iter().map(|&c| c != 0.0).collect();
         for k in (2..needed.len()).rev().filter(|&k| k > 1) {
             if needed[k] {
@@ -61,10 +47,7 @@ impl Lowering {
         for k in (1..coefficients.len()).filter(|&k| needed[k]) {
             powers[k] = match (powers[k / 2], powers[k.div_ceil(2)]) {
                 (Some(low), Some(high)) if k > 1 => {
-                    let at = At {
-                        magnitude: largest.powi(k as i32),
-                        ..at
-                    };
+                    let at = At { magnitude: largest.powi(k as i32), ..at };
                     Some(self.mul(at, high, low)?)
                 }
                 _ => Some(x),
@@ -79,11 +62,7 @@ impl Lowering {
         let larger = |a: Scale, b: Scale| if a.to_f64() < b.to_f64() { b } else { a };
         let largest = terms.iter().map(scale).fold(scale(&terms[0]), larger);
         let target = largest.mul(Scale::power_of_two(self.options.weight_bits));
-        let level = terms
-            .iter()
-            .map(|(_, v)| self.value(*v).level)
-            .min()
-            .unwrap_or(0);
+        let level = terms.iter().map(|(_, v)| self.value(*v).level).min().unwrap_or(0);
         let mut sum = None;
         for &(c, v) in terms {
             let v = self.drop_to(v, level)?;

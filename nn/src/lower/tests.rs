@@ -14,22 +14,12 @@ use crate::layout::Layout;
 
 /// A chain of so many primes of 50 bits in a standard ring with `slots` slots.
 fn params(slots: usize, steps: usize) -> Params {
-    let spec = ParamsSpec::new(
-        RingKind::Standard,
-        slots.ilog2() + 1,
-        &vec![50; steps],
-        &[50],
-    );
+    let spec = ParamsSpec::new(RingKind::Standard, slots.ilog2() + 1, &vec![50; steps], &[50]);
     spec.build_insecure().unwrap()
 }
 
 fn options(late_relinearization: bool) -> Options {
-    Options {
-        input_bits: 26,
-        weight_bits: 12,
-        waterline_bits: 24,
-        late_relinearization,
-    }
+    Options { input_bits: 26, weight_bits: 12, waterline_bits: 24, late_relinearization }
 }
 
 fn node(op: Op, inputs: &[usize], features: usize) -> Node {
@@ -45,9 +35,7 @@ fn node(op: Op, inputs: &[usize], features: usize) -> Node {
 fn map(rows: usize, cols: usize, density: u64, seed: u64) -> Op {
     let mut state = seed.wrapping_mul(2) | 1;
     let mut next = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let mut triplets = Vec::new();
@@ -58,9 +46,7 @@ fn map(rows: usize, cols: usize, density: u64, seed: u64) -> Op {
             }
         }
     }
-    let bias = (0..rows)
-        .map(|_| (next() % 1000) as f64 / 1000.0 - 0.5)
-        .collect();
+    let bias = (0..rows).map(|_| (next() % 1000) as f64 / 1000.0 - 0.5).collect();
     let matrix = SparseMatrix::from_triplets(rows, cols, triplets).unwrap();
     Op::Affine(Arc::new(AffineMap::new(matrix, bias).unwrap()))
 }
@@ -73,11 +59,7 @@ fn convolution(side: usize, channels: usize, kernel: usize, stride: usize) -> (O
         for (i, j) in (0..out * out).map(|k| (k / out, k % out)) {
             for (a, b) in (0..kernel * kernel).map(|k| (k / kernel, k % kernel)) {
                 let weight = ((m * 31 + a * 7 + b * 3) % 11) as f64 / 10.0 - 0.45;
-                triplets.push((
-                    m * out * out + i * out + j,
-                    (i * stride + a) * side + j * stride + b,
-                    weight,
-                ));
+                triplets.push((m * out * out + i * out + j, (i * stride + a) * side + j * stride + b, weight));
             }
         }
     }
@@ -87,9 +69,7 @@ fn convolution(side: usize, channels: usize, kernel: usize, stride: usize) -> (O
 }
 
 fn samples(count: usize, features: usize) -> Vec<f64> {
-    (0..count * features)
-        .map(|k| ((k * 37) % 101) as f64 / 101.0 - 0.4)
-        .collect()
+    (0..count * features).map(|k| ((k * 37) % 101) as f64 / 101.0 - 0.4).collect()
 }
 
 /// Lowers, verifies, runs, compares.
@@ -103,10 +83,7 @@ fn agrees(graph: &Graph, params: &Params, interleave: usize, options: Options) -
     let found = clear::run(&program, &samples).unwrap();
     assert_eq!(found.len(), expected.len());
     for (index, (y, e)) in found.iter().zip(&expected).enumerate() {
-        assert!(
-            (y - e).abs() < 1e-9 * (1.0 + e.abs()),
-            "result {index}: {y}, not {e}"
-        );
+        assert!((y - e).abs() < 1e-9 * (1.0 + e.abs()), "result {index}: {y}, not {e}");
     }
     program
 }
@@ -184,26 +161,14 @@ proptest! {
 }
 
 fn kinds(program: &Program) -> Vec<&'static str> {
-    program
-        .operations()
-        .iter()
-        .map(|operation| operation.kind.name())
-        .collect()
+    program.operations().iter().map(|operation| operation.kind.name()).collect()
 }
 
 #[test]
 fn cryptonets_takes_three_limbs_and_relinearises_outputs() {
     let graph = two_squares([30, 60, 20, 10], [30, 100, 100], 5);
     let params = params(64, 3);
-    let program = agrees(
-        &graph,
-        &params,
-        64,
-        Options {
-            weight_bits: 10,
-            ..options(true)
-        },
-    );
+    let program = agrees(&graph, &params, 64, Options { weight_bits: 10, ..options(true) });
     let expected = [
         "input",
         "linear map",
@@ -221,24 +186,14 @@ fn cryptonets_takes_three_limbs_and_relinearises_outputs() {
     assert!(program.keys().galois.is_empty());
     assert_eq!(program.keys().relinearization, Some(2));
 
-    let early = agrees(
-        &graph,
-        &params,
-        64,
-        Options {
-            weight_bits: 10,
-            ..options(false)
-        },
-    );
+    let early = agrees(&graph, &params, 64, Options { weight_bits: 10, ..options(false) });
     assert_eq!(kinds(&early)[2..5], ["square", "relinearize", "linear map"]);
 }
 
 #[test]
 fn a_convolution_has_as_many_diagonals_as_its_kernel_has_weights() {
     let (conv, rows) = convolution(11, 4, 5, 2);
-    let Op::Affine(map) = &conv else {
-        unreachable!()
-    };
+    let Op::Affine(map) = &conv else { unreachable!() };
     let input = Layout::dense(1024, 1, 121).unwrap();
     let output = Layout::of_outputs(&map.matrix, &input).unwrap();
     let plan = crate::layout::DiagonalPlan::new(&map.matrix, &input, &output).unwrap();

@@ -32,9 +32,7 @@ pub enum ProgramError {
         found: Vec<usize>,
     },
     /// Operands of unequal scale.
-    #[error(
-        "{operation}: scales {left:?} and {right:?} differ; the plan has to make them equal first"
-    )]
+    #[error("{operation}: scales {left:?} and {right:?} differ; the plan has to make them equal first")]
     Scales {
         /// The operation.
         operation: String,
@@ -54,9 +52,7 @@ pub enum ProgramError {
         right: usize,
     },
     /// A rescale at level 0.
-    #[error(
-        "{operation}: no level is left to rescale by; use a longer chain, lower scales or a shallower network"
-    )]
+    #[error("{operation}: no level is left to rescale by; use a longer chain, lower scales or a shallower network")]
     Exhausted {
         /// The operation.
         operation: String,

@@ -25,9 +25,7 @@ pub(super) fn infer(
     let values: Vec<&Value> = inputs.iter().map(|input| &before[input.0].value).collect();
     let value = match values.as_slice() {
         [] => {
-            return Err(ProgramError::InputPlace {
-                operation: operation(),
-            });
+            return Err(ProgramError::InputPlace { operation: operation() });
         }
         [x] => unary(params, kind, x, &operation)?,
         [x, y, ..] => binary(kind, x, y, &operation)?,
@@ -38,18 +36,9 @@ pub(super) fn infer(
 }
 
 /// Checks an operation against those before it.
-pub(super) fn check(
-    params: &Params,
-    operations: &[Operation],
-    index: usize,
-) -> Result<(), ProgramError> {
+pub(super) fn check(params: &Params, operations: &[Operation], index: usize) -> Result<(), ProgramError> {
     let before = &operations[..index];
-    let Operation {
-        name,
-        kind,
-        inputs,
-        value,
-    } = &operations[index];
+    let Operation { name, kind, inputs, value } = &operations[index];
     let named = || format!("{} '{name}' (operation {})", kind.name(), before.len());
     if matches!(kind, Kind::Input) != before.is_empty() {
         return Err(ProgramError::InputPlace { operation: named() });
@@ -66,51 +55,27 @@ pub(super) fn check(
     ];
     match differs.iter().find(|(_, differs)| *differs) {
         None => Ok(()),
-        Some(&(what, _)) => Err(ProgramError::Recorded {
-            operation: named(),
-            what,
-        }),
+        Some(&(what, _)) => Err(ProgramError::Recorded { operation: named(), what }),
     }
 }
 
-fn check_input(
-    params: &Params,
-    value: &Value,
-    operation: &dyn Fn() -> String,
-) -> Result<(), ProgramError> {
+fn check_input(params: &Params, value: &Value, operation: &dyn Fn() -> String) -> Result<(), ProgramError> {
     if value.level > params.max_level() {
-        return Err(ProgramError::Levels {
-            operation: operation(),
-            left: value.level,
-            right: params.max_level(),
-        });
+        return Err(ProgramError::Levels { operation: operation(), left: value.level, right: params.max_level() });
     }
     if value.degree != 1 {
-        return Err(ProgramError::Degrees {
-            operation: operation(),
-            found: vec![value.degree],
-        });
+        return Err(ProgramError::Degrees { operation: operation(), found: vec![value.degree] });
     }
     if value.layout.slots() != params.slots() {
-        return Err(ProgramError::Places {
-            operation: operation(),
-        });
+        return Err(ProgramError::Places { operation: operation() });
     }
     headroom(params, value, operation)
 }
 
-fn unary(
-    params: &Params,
-    kind: &Kind,
-    x: &Value,
-    operation: &dyn Fn() -> String,
-) -> Result<Value, ProgramError> {
+fn unary(params: &Params, kind: &Kind, x: &Value, operation: &dyn Fn() -> String) -> Result<Value, ProgramError> {
     let of_degree = |degree: usize| match x.degree == degree {
         true => Ok(()),
-        false => Err(ProgramError::Degrees {
-            operation: operation(),
-            found: vec![x.degree],
-        }),
+        false => Err(ProgramError::Degrees { operation: operation(), found: vec![x.degree] }),
     };
     let mut y = x.clone();
     match kind {
@@ -119,9 +84,7 @@ fn unary(
                 of_degree(1)?;
             }
             if !x.layout.same_places(map.input()) {
-                return Err(ProgramError::Places {
-                    operation: operation(),
-                });
+                return Err(ProgramError::Places { operation: operation() });
             }
             y.layout = Arc::clone(map.output());
             y.scale = x.scale.mul(*weight_scale);
@@ -145,11 +108,7 @@ fn unary(
         }
         Kind::DropLevel { level } => {
             if *level > x.level {
-                return Err(ProgramError::Levels {
-                    operation: operation(),
-                    left: x.level,
-                    right: *level,
-                });
+                return Err(ProgramError::Levels { operation: operation(), left: x.level, right: *level });
             }
             y.level = *level;
         }
@@ -158,36 +117,19 @@ fn unary(
     Ok(y)
 }
 
-fn rescale(
-    params: &Params,
-    value: &mut Value,
-    operation: &dyn Fn() -> String,
-) -> Result<(), ProgramError> {
-    let exhausted = || ProgramError::Exhausted {
-        operation: operation(),
-    };
+fn rescale(params: &Params, value: &mut Value, operation: &dyn Fn() -> String) -> Result<(), ProgramError> {
+    let exhausted = || ProgramError::Exhausted { operation: operation() };
     value.scale = params.rescaled(value.scale, value.level);
     value.level = value.level.checked_sub(1).ok_or_else(exhausted)?;
     Ok(())
 }
 
-fn binary(
-    kind: &Kind,
-    x: &Value,
-    y: &Value,
-    operation: &dyn Fn() -> String,
-) -> Result<Value, ProgramError> {
+fn binary(kind: &Kind, x: &Value, y: &Value, operation: &dyn Fn() -> String) -> Result<Value, ProgramError> {
     if !x.layout.same_places(&y.layout) {
-        return Err(ProgramError::Places {
-            operation: operation(),
-        });
+        return Err(ProgramError::Places { operation: operation() });
     }
     if x.level != y.level {
-        return Err(ProgramError::Levels {
-            operation: operation(),
-            left: x.level,
-            right: y.level,
-        });
+        return Err(ProgramError::Levels { operation: operation(), left: x.level, right: y.level });
     }
     let mut z = x.clone();
     match kind {
@@ -199,17 +141,10 @@ fn binary(
             }
         }
         Kind::Mul => {
-            return Err(ProgramError::Degrees {
-                operation: operation(),
-                found: vec![x.degree, y.degree],
-            });
+            return Err(ProgramError::Degrees { operation: operation(), found: vec![x.degree, y.degree] });
         }
         _ if x.scale != y.scale => {
-            return Err(ProgramError::Scales {
-                operation: operation(),
-                left: x.scale,
-                right: y.scale,
-            });
+            return Err(ProgramError::Scales { operation: operation(), left: x.scale, right: y.scale });
         }
         _ => {
             z.degree = x.degree.max(y.degree);
@@ -222,11 +157,7 @@ fn binary(
 }
 
 /// scale · |v| · 2 must stay below the modulus, for a signed value not to wrap.
-fn headroom(
-    params: &Params,
-    value: &Value,
-    operation: &dyn Fn() -> String,
-) -> Result<(), ProgramError> {
+fn headroom(params: &Params, value: &Value, operation: &dyn Fn() -> String) -> Result<(), ProgramError> {
     let needed = value.scale.log2() + value.magnitude.max(f64::MIN_POSITIVE).log2() + 1.0;
     let available = params.log_q(value.level);
     if needed < available {

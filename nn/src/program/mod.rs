@@ -117,22 +117,13 @@ impl LinearMap {
     ///
     /// # Errors
     /// [`LayoutError::Shape`] if layouts and map do not fit.
-    pub fn new(
-        map: Arc<AffineMap>,
-        input: Arc<Layout>,
-        output: Arc<Layout>,
-    ) -> Result<Self, LayoutError> {
+    pub fn new(map: Arc<AffineMap>, input: Arc<Layout>, output: Arc<Layout>) -> Result<Self, LayoutError> {
         let plan = DiagonalPlan::new(&map.matrix, &input, &output)?;
         let operator = match input.positions_per_ciphertext() {
             1 => LinearOperator::Gemm,
             _ => LinearOperator::Diagonals(plan),
         };
-        Ok(Self {
-            map,
-            input,
-            output,
-            operator,
-        })
+        Ok(Self { map, input, output, operator })
     }
 
     /// M and c, shared with the graph.
@@ -224,10 +215,7 @@ impl Program {
     pub fn last_uses(&self) -> Vec<usize> {
         let mut last: Vec<usize> = (0..self.operations.len()).collect();
         for (index, operation) in self.operations.iter().enumerate() {
-            operation
-                .inputs
-                .iter()
-                .for_each(|input| last[input.0] = index);
+            operation.inputs.iter().for_each(|input| last[input.0] = index);
         }
         last
     }
@@ -291,12 +279,7 @@ impl Builder {
     /// # Errors
     /// [`ProgramError::Levels`] if the chain has no such level, [`ProgramError::Overflow`].
     pub fn new(params: Params, name: &str, input: Value) -> Result<(Self, ValueId), ProgramError> {
-        let operation = Operation {
-            name: name.into(),
-            kind: Kind::Input,
-            inputs: Vec::new(),
-            value: input,
-        };
+        let operation = Operation { name: name.into(), kind: Kind::Input, inputs: Vec::new(), value: input };
         let operations = vec![operation];
         infer::check(&params, &operations, 0)?;
         Ok((Self { params, operations }, ValueId(0)))
@@ -334,18 +317,8 @@ impl Builder {
         inputs: &[ValueId],
         magnitude: f64,
     ) -> Result<ValueId, ProgramError> {
-        let value = infer::infer(
-            &self.params,
-            &self.operations,
-            (name, &kind, inputs),
-            magnitude,
-        )?;
-        self.operations.push(Operation {
-            name: Arc::clone(name),
-            kind,
-            inputs: inputs.to_vec(),
-            value,
-        });
+        let value = infer::infer(&self.params, &self.operations, (name, &kind, inputs), magnitude)?;
+        self.operations.push(Operation { name: Arc::clone(name), kind, inputs: inputs.to_vec(), value });
         Ok(ValueId(self.operations.len() - 1))
     }
 
@@ -354,16 +327,10 @@ impl Builder {
     /// # Errors
     /// [`ProgramError::Degrees`] if the result is not relinearised.
     pub fn finish(self) -> Result<Program, ProgramError> {
-        let program = Program {
-            params: self.params,
-            operations: self.operations,
-        };
+        let program = Program { params: self.params, operations: self.operations };
         match program.output().degree {
             1 => Ok(program),
-            degree => Err(ProgramError::Degrees {
-                operation: "the result".into(),
-                found: vec![degree],
-            }),
+            degree => Err(ProgramError::Degrees { operation: "the result".into(), found: vec![degree] }),
         }
     }
 }

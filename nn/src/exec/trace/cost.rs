@@ -21,11 +21,7 @@ impl Default for CostModel {
     /// One core of a Zen 4 with AVX-512 IFMA, November 2026: 14 µs a limb NTT at N = 2^13, 13.6 G multiply-accumulates a
     /// second, and 2.5 G residues a second through memory.
     fn default() -> Self {
-        Self {
-            butterfly: 0.26e-9,
-            mac: 1.0 / 13.6e9,
-            residue: 0.4e-9,
-        }
+        Self { butterfly: 0.26e-9, mac: 1.0 / 13.6e9, residue: 0.4e-9 }
     }
 }
 
@@ -49,8 +45,7 @@ impl CostModel {
             Kind::LinearMap { map, .. } => match map.operator() {
                 LinearOperator::Gemm => (inputs + y.layout.ciphertexts() as u64) * parts * limbs,
                 LinearOperator::Diagonals(plan) => {
-                    let rotations =
-                        plan.baby_rotations() + plan.giant_rotations() + plan.fold_rotations();
+                    let rotations = plan.baby_rotations() + plan.giant_rotations() + plan.fold_rotations();
                     2 * limbs * plan.products() as u64 + (switch + 2 * limbs) * rotations as u64
                 }
             },

@@ -27,15 +27,7 @@ pub struct Counts {
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Self {
-            ct_ct_mul,
-            ct_pt_mul,
-            scalar_mac,
-            rotations,
-            relinearizations,
-            rescales,
-            limb_ntts,
-        } = other;
+        let Self { ct_ct_mul, ct_pt_mul, scalar_mac, rotations, relinearizations, rescales, limb_ntts } = other;
         self.ct_ct_mul += ct_ct_mul;
         self.ct_pt_mul += ct_pt_mul;
         self.scalar_mac += scalar_mac;
@@ -59,10 +51,7 @@ pub(super) struct KeySwitch {
 impl KeySwitch {
     pub(super) fn at(params: &Params, level: usize) -> Self {
         let limbs = super::limbs(params, level);
-        let (special, digits) = (
-            params.ring().p().len() as u64,
-            params.digits(limbs as usize) as u64,
-        );
+        let (special, digits) = (params.ring().p().len() as u64, params.digits(limbs as usize) as u64);
         Self {
             mod_up: digits * (limbs + special),
             mod_down: 2 * (limbs + special),
@@ -85,17 +74,14 @@ pub(super) fn of(params: &Params, kind: &Kind, x: &Value, y: &Value) -> Counts {
     let mut counts = Counts::default();
     match kind {
         Kind::LinearMap { map, .. } => match map.operator() {
-            LinearOperator::Gemm => {
-                counts.scalar_mac = map.map().matrix.nnz() as u64 * n * limbs * parts
-            }
+            LinearOperator::Gemm => counts.scalar_mac = map.map().matrix.nnz() as u64 * n * limbs * parts,
             LinearOperator::Diagonals(plan) => {
                 let baby = plan.baby_rotations() as u64;
                 let alone = (plan.giant_rotations() + plan.fold_rotations()) as u64;
                 counts.ct_pt_mul = plan.products() as u64;
                 counts.rotations = baby + alone;
-                counts.limb_ntts = plan.hoisted_inputs() as u64 * switch.mod_up
-                    + baby * switch.mod_down
-                    + alone * switch.limb_ntts();
+                counts.limb_ntts =
+                    plan.hoisted_inputs() as u64 * switch.mod_up + baby * switch.mod_down + alone * switch.limb_ntts();
             }
         },
         Kind::Square | Kind::Mul => counts.ct_ct_mul = inputs,

@@ -66,38 +66,21 @@ pub fn trace(program: &Program, cost: &CostModel) -> Trace {
     let params = program.params();
     let input = program.input();
     let fresh = Estimate::fresh_secret(params, input.scale, input.magnitude);
-    let mut tracer = Tracer {
-        params,
-        cost,
-        operations: Vec::new(),
-    };
-    tracer.operations.push(OperationTrace {
-        counts: Counts::default(),
-        seconds: 0.0,
-        deviation: fresh.deviation,
-    });
-    let traced = Traced {
-        estimate: fresh,
-        value: input.clone(),
-    };
+    let mut tracer = Tracer { params, cost, operations: Vec::new() };
+    tracer.operations.push(OperationTrace { counts: Counts::default(), seconds: 0.0, deviation: fresh.deviation });
+    let traced = Traced { estimate: fresh, value: input.clone() };
     let output = match super::run(program, &mut tracer, traced) {
         Ok(output) => output,
         Err(never) => match never {},
     };
     let operations = tracer.operations;
     let mut counts = Counts::default();
-    operations
-        .iter()
-        .for_each(|operation| counts += operation.counts);
+    operations.iter().for_each(|operation| counts += operation.counts);
     Trace {
         seconds: operations.iter().map(|operation| operation.seconds).sum(),
         counts,
         tensor_bytes: peak_bytes(program),
-        weight_bytes: program
-            .operations()
-            .iter()
-            .map(|o| weight_bytes(params, o))
-            .sum(),
+        weight_bytes: program.operations().iter().map(|o| weight_bytes(params, o)).sum(),
         key_bytes: key_bytes(program),
         input_bytes: packed_bytes(params, program.input(), 1),
         output_bytes: packed_bytes(params, program.output(), 2),
@@ -122,30 +105,17 @@ impl Interpreter for Tracer<'_> {
     type Tensor = Traced;
     type Error = Infallible;
 
-    fn evaluate(
-        &mut self,
-        operation: &Operation,
-        inputs: Vec<Arc<Traced>>,
-    ) -> Result<Traced, Infallible> {
+    fn evaluate(&mut self, operation: &Operation, inputs: Vec<Arc<Traced>>) -> Result<Traced, Infallible> {
         let value = operation.value.clone();
         let Some(x) = inputs.first() else {
-            return Ok(Traced {
-                estimate: Estimate {
-                    message: 0.0,
-                    deviation: 0.0,
-                    bound: 0.0,
-                },
-                value,
-            });
+            return Ok(Traced { estimate: Estimate { message: 0.0, deviation: 0.0, bound: 0.0 }, value });
         };
         let y = inputs.last().unwrap_or(x);
         let counts = counts::of(self.params, &operation.kind, &x.value, &value);
         let estimate = noise::of(self.params, operation, (&x.value, x.estimate), y.estimate);
         self.operations.push(OperationTrace {
             counts,
-            seconds: self
-                .cost
-                .seconds(self.params, &operation.kind, &x.value, &value),
+            seconds: self.cost.seconds(self.params, &operation.kind, &x.value, &value),
             deviation: estimate.deviation,
         });
         Ok(Traced { estimate, value })
@@ -166,12 +136,7 @@ pub(crate) fn bytes(params: &Params, value: &Value) -> u64 {
 /// Bytes of so many polynomials a ciphertext with each residue at the width of its prime.
 fn packed_bytes(params: &Params, value: &Value, polynomials: u64) -> u64 {
     let limbs = limbs(params, value.level) as usize;
-    let bits: u64 = params
-        .ring()
-        .q()
-        .take(limbs)
-        .map(|q| u64::from(q.bits()))
-        .sum();
+    let bits: u64 = params.ring().q().take(limbs).map(|q| u64::from(q.bits())).sum();
     value.layout.ciphertexts() as u64 * polynomials * (bits * params.ring().n() as u64).div_ceil(8)
 }
 
@@ -181,9 +146,7 @@ fn peak_bytes(program: &Program) -> u64 {
     let operations = program.operations();
     let alive = |now: usize| {
         let still = (0..=now).filter(|&made| made == now || last_uses[made] >= now);
-        still
-            .map(|made| bytes(program.params(), &operations[made].value))
-            .sum()
+        still.map(|made| bytes(program.params(), &operations[made].value)).sum()
     };
     (0..operations.len()).map(alive).max().unwrap_or(0)
 }
@@ -194,9 +157,7 @@ fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => 8 * limbs * map.map().matrix.nnz() as u64,
-            LinearOperator::Diagonals(plan) => {
-                8 * limbs * (params.ring().n() * plan.products()) as u64
-            }
+            LinearOperator::Diagonals(plan) => 8 * limbs * (params.ring().n() * plan.products()) as u64,
         },
         _ => 0,
     }
@@ -211,11 +172,7 @@ fn key_bytes(program: &Program) -> u64 {
         let limbs = limbs(params, level) as usize;
         8 * (2 * params.digits(limbs) * (limbs + special) * params.ring().n()) as u64
     };
-    keys.relinearization
-        .iter()
-        .chain(keys.galois.values())
-        .map(|&level| key(level))
-        .sum()
+    keys.relinearization.iter().chain(keys.galois.values()).map(|&level| key(level)).sum()
 }
 
 #[cfg(test)]

@@ -9,27 +9,16 @@ use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 const TYPICAL: f64 = 1.0 / 3.0;
 
 /// The estimate of `operation`'s value; of two operands, `x` is the first and `y` the second.
-pub(super) fn of(
-    params: &Params,
-    operation: &Operation,
-    (value, x): (&Value, Estimate),
-    y: Estimate,
-) -> Estimate {
+pub(super) fn of(params: &Params, operation: &Operation, (value, x): (&Value, Estimate), y: Estimate) -> Estimate {
     let result = &operation.value;
     let limbs = super::limbs(params, value.level) as usize;
-    let typical = |estimate: Estimate| Estimate {
-        message: estimate.message * TYPICAL,
-        ..estimate
-    };
+    let typical = |estimate: Estimate| Estimate { message: estimate.message * TYPICAL, ..estimate };
     let estimate = match &operation.kind {
         Kind::LinearMap { map, weight_scale } => linear_map(params, (value, x), map, *weight_scale),
         // Both factors have the same error, which adds up in full.
         Kind::Square => {
             let product = typical(x).mul(typical(x));
-            Estimate {
-                deviation: product.deviation * std::f64::consts::SQRT_2,
-                ..product
-            }
+            Estimate { deviation: product.deviation * std::f64::consts::SQRT_2, ..product }
         }
         Kind::Mul => typical(x).mul(typical(y)),
         Kind::MulConstant { constant, scale } => {
@@ -39,15 +28,10 @@ pub(super) fn of(
         Kind::Add => x.add(y),
         Kind::Relinearize => x.key_switch(params, limbs, value.scale),
         Kind::Rescale => rescale(params, value.degree, x, result.scale),
-        Kind::RelinearizeRescale => x
-            .key_switch(params, limbs, value.scale)
-            .rescale(params, result.scale),
+        Kind::RelinearizeRescale => x.key_switch(params, limbs, value.scale).rescale(params, result.scale),
         Kind::Input | Kind::AddConstant(_) | Kind::DropLevel { .. } => x,
     };
-    Estimate {
-        message: result.magnitude,
-        ..estimate
-    }
+    Estimate { message: result.magnitude, ..estimate }
 }
 
 /// Deviation of a constant rounded to a multiple of 1/scale.
@@ -56,16 +40,9 @@ fn rounding(scale: f64) -> f64 {
 }
 
 /// The row with the largest error: Σ w_k e_k, and Σ x_k times the error of the encoded w_k.
-fn linear_map(
-    params: &Params,
-    (value, x): (&Value, Estimate),
-    map: &LinearMap,
-    weight_scale: Scale,
-) -> Estimate {
+fn linear_map(params: &Params, (value, x): (&Value, Estimate), map: &LinearMap, weight_scale: Scale) -> Estimate {
     let matrix = &map.map().matrix;
-    let norms = matrix
-        .iter_rows()
-        .map(|row| row.iter().map(|&(_, w)| w * w).sum());
+    let norms = matrix.iter_rows().map(|row| row.iter().map(|&(_, w)| w * w).sum());
     let norm = norms.fold(0.0, f64::max).sqrt();
     let size = x.message * TYPICAL;
     let (terms, encoding, x) = match map.operator() {
@@ -74,9 +51,8 @@ fn linear_map(
             (terms, rounding(weight_scale.to_f64()), x)
         }
         LinearOperator::Diagonals(plan) => {
-            let products = |steps: &Vec<crate::layout::GiantStep>| -> usize {
-                steps.iter().map(|step| step.products.len()).sum()
-            };
+            let products =
+                |steps: &Vec<crate::layout::GiantStep>| -> usize { steps.iter().map(|step| step.products.len()).sum() };
             let most = plan.outputs().iter().map(products).max().unwrap_or(0);
             let limbs = super::limbs(params, value.level) as usize;
             let rotated = x.key_switch(params, limbs, value.scale);
@@ -85,10 +61,7 @@ fn linear_map(
         }
     };
     let weights = size * encoding * (terms as f64).sqrt();
-    Estimate {
-        deviation: (norm * x.deviation).hypot(weights),
-        ..x
-    }
+    Estimate { deviation: (norm * x.deviation).hypot(weights), ..x }
 }
 
 /// [`Estimate::rescale`], and for a product that is not relinearised also the rounding of its third part, which s² multiplies.
@@ -103,8 +76,5 @@ fn rescale(params: &Params, degree: usize, x: Estimate, scale: Scale) -> Estimat
         RingKind::ConjugateInvariant => (2.0 * n, n * 4.0 / 3.0),
     };
     let third = (spread / 12.0).sqrt() * secret_power / scale.to_f64();
-    Estimate {
-        deviation: rescaled.deviation.hypot(third),
-        ..rescaled
-    }
+    Estimate { deviation: rescaled.deviation.hypot(third), ..rescaled }
 }
