@@ -33,7 +33,7 @@ impl Interpreter for Clear {
     type Tensor = Slots;
     type Error = ProgramError;
 
-    fn evaluate(&mut self, operation: &Operation, inputs: Vec<Arc<Slots>>) -> Result<Slots, ProgramError> {
+    fn evaluate(&mut self, _: usize, operation: &Operation, inputs: Vec<Arc<Slots>>) -> Result<Slots, ProgramError> {
         Ok(match (&operation.kind, inputs.as_slice()) {
             (Kind::LinearMap { map, .. }, [x]) => linear_map(map, x),
             (Kind::Square, [x]) => zip(x, x, |x, y| x * y),
@@ -57,14 +57,8 @@ fn linear_map(linear: &LinearMap, x: &Slots) -> Slots {
         LinearOperator::Gemm => gemm(linear, x),
         LinearOperator::Diagonals(plan) => diagonals(plan, linear, x),
     };
-    let output = linear.output();
     for (o, y) in y.iter_mut().enumerate() {
-        for (position, slots) in y.chunks_mut(output.interleave()).enumerate() {
-            if let Some(feature) = output.owner(o, position) {
-                let bias = linear.map().bias[feature];
-                slots.iter_mut().for_each(|slot| *slot += bias);
-            }
-        }
+        accumulate(y, &linear.output().spread(&linear.map().bias, o), |c| c);
     }
     y
 }

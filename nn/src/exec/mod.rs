@@ -4,6 +4,7 @@
 //! operation does to it. graph != clear means that packing is wrong; clear != encrypted, that scheme or noise is.
 
 pub mod clear;
+pub mod encrypted;
 pub mod trace;
 
 use std::sync::Arc;
@@ -17,12 +18,17 @@ pub trait Interpreter {
     /// What can go wrong on the way.
     type Error;
 
-    /// The value of `operation`, which is not the input, from those it reads. A tensor read for the last time arrives as the
+    /// The value of `operation`, the program's `index`-th, which is not the input, from those it reads. A tensor read for the last time arrives as the
     /// only reference to it, so that it can be taken apart or overwritten.
     ///
     /// # Errors
     /// Whatever the interpreter meets.
-    fn evaluate(&mut self, operation: &Operation, inputs: Vec<Arc<Self::Tensor>>) -> Result<Self::Tensor, Self::Error>;
+    fn evaluate(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        inputs: Vec<Arc<Self::Tensor>>,
+    ) -> Result<Self::Tensor, Self::Error>;
 }
 
 /// Runs `program` on `input`; the result is that of its last operation.
@@ -45,7 +51,7 @@ pub fn run<I: Interpreter>(
                 tensors[id.0] = None;
             }
         }
-        latest = Arc::new(interpreter.evaluate(operation, inputs)?);
+        latest = Arc::new(interpreter.evaluate(index, operation, inputs)?);
     }
     Ok(latest)
 }

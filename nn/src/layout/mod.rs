@@ -174,6 +174,14 @@ impl Layout {
             && self.positions == other.positions
     }
 
+    /// The slots of one ciphertext that holds the same `values`, one a feature, for every sample: constants to add.
+    pub fn spread(&self, values: &[f64], ciphertext: usize) -> Vec<f64> {
+        let value = |position| self.owner(ciphertext, position).map_or(0.0, |feature| values[feature]);
+        let period = (0..self.period).flat_map(|position| std::iter::repeat_n(value(position), self.interleave));
+        let period: Vec<f64> = period.collect();
+        period.repeat(self.slots / period.len())
+    }
+
     /// Slot vectors of up to b samples: reads [n, features] values in row-major order; slots of absent samples and gaps are
     /// zero.
     ///

@@ -132,7 +132,9 @@ impl Lowering {
             true => self.push(at, Kind::Square, &[x])?,
             false => self.push(at, Kind::Mul, &[x, y])?,
         };
-        match self.options.late_relinearization {
+        // Rotations would force it at once.
+        let one_feature = self.value(product).layout.positions_per_ciphertext() == 1;
+        match self.options.late_relinearization && one_feature {
             true => self.settle(at, product),
             false => self.relinearize_settle(at, product),
         }
@@ -238,5 +240,7 @@ impl Lowering {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod networks;
 #[cfg(test)]
 mod tests;

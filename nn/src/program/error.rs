@@ -15,6 +15,28 @@ pub enum ProgramError {
     /// Parameters or scales that cannot be.
     #[error(transparent)]
     Scheme(#[from] ckks::Error),
+    /// An operation that the scheme refuses.
+    #[error("{operation}: {source}")]
+    Operation {
+        /// The operation.
+        operation: String,
+        /// What the scheme said.
+        source: ckks::Error,
+    },
+    /// Encrypted inputs that are not what the program was planned for.
+    #[error(
+        "{found} input ciphertexts; the program reads {expected}, of level {level}, scale {scale} and degree 1: encrypt with its plan"
+    )]
+    InputCiphertexts {
+        /// Ciphertexts planned.
+        expected: usize,
+        /// Ciphertexts given.
+        found: usize,
+        /// Level planned.
+        level: usize,
+        /// Scale planned.
+        scale: Scale,
+    },
     /// A program without operations, or without an input at its head, or with another input behind it.
     #[error("{operation}: a program has exactly one input, and begins with it")]
     InputPlace {

@@ -12,6 +12,7 @@
 mod error;
 mod infer;
 
+use std::fmt;
 use std::sync::Arc;
 
 use ckks::{KeyRequest, Params, Scale};
@@ -51,6 +52,12 @@ pub struct Operation {
     pub inputs: Vec<ValueId>,
     /// What it makes.
     pub value: Value,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} '{}'", self.kind.name(), self.name)
+    }
 }
 
 /// What operations do. Magnitudes aside, the value follows from the operands.

@@ -105,7 +105,7 @@ impl Interpreter for Tracer<'_> {
     type Tensor = Traced;
     type Error = Infallible;
 
-    fn evaluate(&mut self, operation: &Operation, inputs: Vec<Arc<Traced>>) -> Result<Traced, Infallible> {
+    fn evaluate(&mut self, _: usize, operation: &Operation, inputs: Vec<Arc<Traced>>) -> Result<Traced, Infallible> {
         let value = operation.value.clone();
         let Some(x) = inputs.first() else {
             return Ok(Traced { estimate: Estimate { message: 0.0, deviation: 0.0, bound: 0.0 }, value });

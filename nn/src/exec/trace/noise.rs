@@ -39,11 +39,10 @@ fn rounding(scale: f64) -> f64 {
     12f64.sqrt().recip() / scale
 }
 
-/// The row with the largest error: Σ w_k e_k, and Σ x_k times the error of the encoded w_k.
+/// A typical row: Σ w_k e_k, and Σ x_k times the error of the encoded w_k.
 fn linear_map(params: &Params, (value, x): (&Value, Estimate), map: &LinearMap, weight_scale: Scale) -> Estimate {
     let matrix = &map.map().matrix;
-    let norms = matrix.iter_rows().map(|row| row.iter().map(|&(_, w)| w * w).sum());
-    let norm = norms.fold(0.0, f64::max).sqrt();
+    let norm = (matrix.values().map(|w| w * w).sum::<f64>() / matrix.rows() as f64).sqrt();
     let size = x.message * TYPICAL;
     let (terms, encoding, x) = match map.operator() {
         LinearOperator::Gemm => {
