@@ -1,0 +1,3 @@
+//! Plans of small networks.
+
+use super::*;
