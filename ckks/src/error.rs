@@ -25,4 +25,16 @@ pub enum Error {
         /// The primes must be 1 modulo this.
         order: u64,
     },
+    /// `SLOTWISE_BACKEND` or a caller names kernels that do not exist.
+    #[error("there is no backend {name:?}; use one of ifma, avx2, scalar, or leave SLOTWISE_BACKEND unset")]
+    UnknownBackend {
+        /// The name as given.
+        name: String,
+    },
+    /// `SLOTWISE_BACKEND` or a caller names kernels that this machine cannot run.
+    #[error("this CPU lacks the instructions of the backend {name:?}; name another one, or leave SLOTWISE_BACKEND unset")]
+    UnavailableBackend {
+        /// The name as given.
+        name: String,
+    },
 }
