@@ -207,10 +207,12 @@ impl Backend {
     }
 
     /// out_(o,i) ← Σ_k w_(o,k) x_(k,i) mod q for i < `len`: `weights` has a row of `x.count` reduced constants for each row of `out`,
-    /// and these start `out_stride` apart. Any number of terms.
+    /// and these start `out_stride` apart. Any number of terms but none. Terms whose weights are zero in four consecutive rows cost
+    /// nothing, so rows of similar pattern should be neighbours.
     pub(crate) fn gemm_into(self, q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
-        assert!(len <= out_stride);
+        assert!(len <= out_stride && x.count > 0 && weights.len().is_multiple_of(x.count));
         x.check(len);
+        Rows { data: out, stride: out_stride, count: weights.len() / x.count }.check(len);
         dispatch!(self, gemm_into(q, out, out_stride, len, weights, x))
     }
 
