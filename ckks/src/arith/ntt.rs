@@ -202,8 +202,7 @@ mod tests {
                 let modulus = ntt_primes(50, 1, order, &[]).unwrap()[0];
                 let table = NttTable::new(modulus, log_n, kind, Backend::Scalar);
                 let psi = primitive_root(&modulus, order);
-                let coefficients: Vec<u64> =
-                    (0..n as u64).map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j)).collect();
+                let coefficients: Vec<u64> = (0..n as u64).map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j)).collect();
                 let mut limb = coefficients.clone();
                 table.forward(&mut limb);
                 for (i, &value) in limb.iter().enumerate() {

@@ -24,9 +24,7 @@ pub struct Token(());
 impl Token {
     /// Whether this CPU can run the kernels of this file.
     pub fn is_available() -> bool {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512ifma")
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512ifma")
     }
 
     /// The proof, if it holds.
@@ -188,8 +186,7 @@ impl Product {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul_lazy(&self, p: &Prime, start: Vector, a: Vector, b: Vector) -> Vector {
         let zero = _mm512_setzero_si512();
-        let upper =
-            _mm512_madd52hi_epu64(zero, _mm512_sll_epi64(a, self.shifts[0]), _mm512_sll_epi64(b, self.shifts[1]));
+        let upper = _mm512_madd52hi_epu64(zero, _mm512_sll_epi64(a, self.shifts[0]), _mm512_sll_epi64(b, self.shifts[1]));
         let quotient = _mm512_madd52hi_epu64(zero, upper, self.quotient);
         _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(start, a, b), quotient, p.minus_q)
     }
@@ -349,13 +346,7 @@ pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
 /// `V` vectors of [`dot_into`], at the front of the rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn dot_lines<const V: usize>(
-    p: &Prime,
-    accumulated: &Accumulated,
-    out: &mut [[u64; LANES]; V],
-    x: Rows<'_>,
-    y: Rows<'_>,
-) {
+fn dot_lines<const V: usize>(p: &Prime, accumulated: &Accumulated, out: &mut [[u64; LANES]; V], x: Rows<'_>, y: Rows<'_>) {
     let (mut hi, mut lo) = ([_mm512_setzero_si512(); V], [_mm512_setzero_si512(); V]);
     for r in 0..x.count {
         let (x, y) = (x.lines::<V>(r), y.lines::<V>(r));

@@ -108,11 +108,7 @@ impl Backend {
             return Ok(backend);
         }
         let name = name.to_owned();
-        if NAMES.contains(&name.as_str()) {
-            Err(Error::UnavailableBackend { name })
-        } else {
-            Err(Error::UnknownBackend { name })
-        }
+        if NAMES.contains(&name.as_str()) { Err(Error::UnavailableBackend { name }) } else { Err(Error::UnknownBackend { name }) }
     }
 
     /// Every backend that this machine can run, fastest first.
@@ -203,15 +199,7 @@ impl Backend {
 
     /// out_i ← Σ_r w_r x_ri − w_D v_i mod q for words x_ri, v_i < 2^50 of any moduli and reduced weights: one target limb of a
     /// base conversion. At most 4,094 rows.
-    pub(crate) fn convert_into(
-        self,
-        q: &Modulus,
-        out: &mut [u64],
-        x: Rows<'_>,
-        weights: &[u64],
-        v: &[u64],
-        d: ShoupFactor,
-    ) {
+    pub(crate) fn convert_into(self, q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
         assert!(x.count == weights.len() && x.count < MAX_LAZY_TERMS);
         assert_eq!(out.len(), v.len());
         x.check(out.len());
@@ -221,15 +209,7 @@ impl Backend {
     /// out_(o,i) ← Σ_k w_(o,k) x_(k,i) mod q for i < `len`: `weights` has a row of `x.count` reduced constants for each row of `out`,
     /// and these start `out_stride` apart. Any number of terms but none. Terms whose weights are zero in four consecutive rows cost
     /// nothing, so rows of similar pattern should be neighbours.
-    pub(crate) fn gemm_into(
-        self,
-        q: &Modulus,
-        out: &mut [u64],
-        out_stride: usize,
-        len: usize,
-        weights: &[u64],
-        x: Rows<'_>,
-    ) {
+    pub(crate) fn gemm_into(self, q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
         assert!(len <= out_stride && x.count > 0 && weights.len().is_multiple_of(x.count));
         x.check(len);
         Rows { data: out, stride: out_stride, count: weights.len() / x.count }.check(len);

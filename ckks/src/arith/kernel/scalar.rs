@@ -60,8 +60,7 @@ pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: Sh
 
 pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
     for (i, out) in out.iter_mut().enumerate() {
-        let sum: u128 =
-            (0..x.count).map(|r| u128::from(x.data[r * x.stride + i]) * u128::from(y.data[r * y.stride + i])).sum();
+        let sum: u128 = (0..x.count).map(|r| u128::from(x.data[r * x.stride + i]) * u128::from(y.data[r * y.stride + i])).sum();
         *out = q.reduce_u128(sum);
     }
 }
@@ -75,8 +74,7 @@ pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
 
 pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
     for (i, out) in out.iter_mut().enumerate() {
-        let sum: u128 =
-            weights.iter().enumerate().map(|(r, &w)| u128::from(w) * u128::from(x.data[r * x.stride + i])).sum();
+        let sum: u128 = weights.iter().enumerate().map(|(r, &w)| u128::from(w) * u128::from(x.data[r * x.stride + i])).sum();
         *out = q.sub(q.reduce_u128(sum), q.mul_shoup(v[i], d));
     }
 }
@@ -84,8 +82,7 @@ pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &
 pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
     for (out, weights) in out.chunks_mut(out_stride).zip(weights.chunks(x.count)) {
         for (i, out) in out[..len].iter_mut().enumerate() {
-            let sum: u128 =
-                weights.iter().enumerate().map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i])).sum();
+            let sum: u128 = weights.iter().enumerate().map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i])).sum();
             *out = q.reduce_u128(sum);
         }
     }

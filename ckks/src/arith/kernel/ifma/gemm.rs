@@ -61,14 +61,7 @@ impl Tile {
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(in super::super) fn gemm_into(
-    q: &Modulus,
-    out: &mut [u64],
-    out_stride: usize,
-    len: usize,
-    weights: &[u64],
-    x: Rows<'_>,
-) {
+pub(in super::super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
     let mut packed = Vec::new();
     for first in (0..x.count).step_by(TERMS) {
         let count = TERMS.min(x.count - first);
