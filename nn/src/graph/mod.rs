@@ -62,7 +62,7 @@ impl Graph {
     }
 
     /// All nodes with their ids, in topological order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Node)> + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator + '_ {
         self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
     }
 

@@ -57,6 +57,11 @@ impl Original {
         Ok(original)
     }
 
+    /// Whether several samples go through tract together, which is faster; else each goes alone.
+    pub fn runs_in_batches(&self) -> bool {
+        self.batched.is_some()
+    }
+
     /// Shape of a sample, without the batch dimension.
     pub fn input_shape(&self) -> &[usize] {
         &self.sample
