@@ -18,9 +18,7 @@ pub enum Error {
         value: u64,
     },
     /// There are not enough primes of a size in the right residue class.
-    #[error(
-        "no {count} primes of {bits} bits are congruent to 1 modulo {order}; use a larger size or fewer limbs"
-    )]
+    #[error("no {count} primes of {bits} bits are congruent to 1 modulo {order}; use a larger size or fewer limbs")]
     NotEnoughPrimes {
         /// Requested size.
         bits: u32,
@@ -154,5 +152,19 @@ pub enum Error {
         operation: &'static str,
         /// Both shapes.
         reason: String,
+    },
+    /// `SLOTWISE_BACKEND` or a caller names kernels that do not exist.
+    #[error("there is no backend {name:?}; use one of ifma, avx2, scalar, or leave SLOTWISE_BACKEND unset")]
+    UnknownBackend {
+        /// The name as given.
+        name: String,
+    },
+    /// `SLOTWISE_BACKEND` or a caller names kernels that this machine cannot run.
+    #[error(
+        "this CPU lacks the instructions of the backend {name:?}; name another one, or leave SLOTWISE_BACKEND unset"
+    )]
+    UnavailableBackend {
+        /// The name as given.
+        name: String,
     },
 }

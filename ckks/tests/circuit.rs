@@ -49,17 +49,23 @@ fn scalar_matrices_combine_ciphertexts_of_either_degree() {
             let outputs = matrix.apply(inputs).unwrap();
             for (row, output) in rows.iter().zip(&outputs) {
                 assert_eq!((output.degree(), output.scale()), (power, inputs[0].scale().mul(Scale::power_of_two(20))));
-                let expected: Vec<f64> =
-                    (0..slots).map(|i| row.iter().map(|&(k, w)| w * clear[k as usize][i].powi(power as i32)).sum()).collect();
+                let expected: Vec<f64> = (0..slots)
+                    .map(|i| row.iter().map(|&(k, w)| w * clear[k as usize][i].powi(power as i32)).sum())
+                    .collect();
                 if row.is_empty() {
-                    assert!(output.parts().iter().all(|part| (0..2).all(|l| part.limb(l).iter().all(|&word| word == 0))));
+                    assert!(
+                        output.parts().iter().all(|part| (0..2).all(|l| part.limb(l).iter().all(|&word| word == 0)))
+                    );
                 } else {
                     assert_close(&params, &secret, output, &expected, 1e-5);
                 }
             }
         }
         assert!(matches!(matrix.apply(&inputs[1..]), Err(Error::ShapeMismatch { .. })));
-        assert!(matches!(ScalarMatrix::new(&params, rows, 6, Scale::power_of_two(20), 1), Err(Error::ShapeMismatch { .. })));
+        assert!(matches!(
+            ScalarMatrix::new(&params, rows, 6, Scale::power_of_two(20), 1),
+            Err(Error::ShapeMismatch { .. })
+        ));
         let overflow = ScalarMatrix::new(&params, [[(0, 1e30)].as_slice()], 7, Scale::power_of_two(20), 1);
         assert!(matches!(overflow, Err(Error::EncodeOverflow { .. })));
         let mut mixed = inputs.clone();
@@ -75,7 +81,9 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
     for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
         let (params, secret, mut entropy) = setting(ring);
         let slots = params.slots() as i64;
-        let entry = |o: usize, i: usize, r: i64, c: i64| ((o as i64 * 31 + i as i64 * 17 + r * 5 + c * 3) % 13) as f64 / 13.0 - 0.4;
+        let entry = |o: usize, i: usize, r: i64, c: i64| {
+            ((o as i64 * 31 + i as i64 * 17 + r * 5 + c * 3) % 13) as f64 / 13.0 - 0.4
+        };
         // Diagonals 0 to 5 of a 2 x 2 block matrix, in baby steps 0..3 and giant steps 0, 3.
         let mut terms = Vec::new();
         for (output, input, d) in (0..24).map(|i| (i / 12, i / 6 % 2, (i % 6) as i64)) {

@@ -13,9 +13,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     // ---- graphs and their maps ----
     /// A graph that has no input at its head, or a second one behind it.
-    #[error(
-        "node '{node}' (number {index}): a graph has exactly one input, and it is its first node"
-    )]
+    #[error("node '{node}' (number {index}): a graph has exactly one input, and it is its first node")]
     InputPlace {
         /// The node found in the wrong place.
         node: String,
@@ -68,9 +66,7 @@ pub enum Error {
         found: usize,
     },
     /// A weight, bias or coefficient that is NaN or infinite.
-    #[error(
-        "node '{node}': {what} number {index} is {value}; train or export the model again with finite weights"
-    )]
+    #[error("node '{node}': {what} number {index} is {value}; train or export the model again with finite weights")]
     WeightNotFinite {
         /// The node.
         node: String,
@@ -220,11 +216,7 @@ pub struct UnsupportedNode {
 
 impl fmt::Display for UnsupportedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UnsupportedNode {
-            node,
-            operator,
-            advice,
-        } = self;
+        let UnsupportedNode { node, operator, advice } = self;
         write!(f, "'{node}' ({operator}): {advice}")
     }
 }

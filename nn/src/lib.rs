@@ -6,6 +6,7 @@ pub mod graph;
 pub mod layout;
 pub mod lower;
 pub mod onnx;
+pub mod pass;
 pub mod plan;
 pub mod program;
 

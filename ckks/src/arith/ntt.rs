@@ -47,20 +47,50 @@ pub struct NttTable {
     modulus: Modulus,
     log_n: u32,
     backend: Backend,
-    /// `twiddles[m + i]` splits node i of the m nodes of a layer.
     forward: Twiddles,
-    /// Inverses of the above, same order.
+    /// Inverses of the above.
     inverse: Twiddles,
     /// N^−1: the last step of the inverse.
     inv_n: ShoupFactor,
     fold: Option<Fold>,
 }
 
-/// Twiddle factors with their Shoup quotients, as two arrays so that vector loads are contiguous.
+/// Twiddle factors with their Shoup quotients, as two arrays so that vector loads are contiguous: layer m, of the nodes that split
+/// blocks of N/m, at [m, 2m), in an order within the layer that the backend chooses.
 #[derive(Debug, Clone)]
 pub(crate) struct Twiddles {
     pub(crate) values: Vec<u64>,
     pub(crate) quotients: Vec<u64>,
+}
+
+impl Twiddles {
+    /// Node i of layer m: root^(N/2m (1 + c bitrev(i))), from successive products.
+    fn new(modulus: &Modulus, root: u64, c: u64, n: usize, backend: Backend) -> Self {
+        let mut values = vec![0; n];
+        for m in (0..n.ilog2()).map(|layer| 1usize << layer) {
+            let mut power = modulus.pow(root, (n / (2 * m)) as u64);
+            let step = modulus.shoup(modulus.pow(power, c));
+            for i in 0..m {
+                values[m + bit_reverse(i, m.ilog2())] = power;
+                power = modulus.mul_shoup(power, step);
+            }
+        }
+        let mut quotients = values.iter().map(|&w| modulus.shoup(w).quotient).collect::<Vec<_>>();
+        backend.arrange(&mut values);
+        backend.arrange(&mut quotients);
+        Self { values, quotients }
+    }
+
+    /// Entry `at`, in the order of the backend.
+    #[inline]
+    pub(crate) fn factor(&self, at: usize) -> ShoupFactor {
+        ShoupFactor { value: self.values[at], quotient: self.quotients[at] }
+    }
+
+    /// Panics unless these are the tables of a transform of `n` words.
+    pub(crate) fn check(&self, n: usize) {
+        assert!(n.is_power_of_two() && self.values.len() == n && self.quotients.len() == n);
+    }
 }
 
 /// The constants of the conjugate-invariant fold.
@@ -84,36 +114,14 @@ impl NttTable {
         let order = c << log_n;
         let psi = primitive_root(&modulus, order);
         let inv_psi = modulus.inv(psi);
-        let twiddles = |root: u64| {
-            let mut values = vec![0; n];
-            for m in (0..log_n).map(|layer| 1usize << layer) {
-                for i in 0..m {
-                    let node = 1 + c * bit_reverse(i, m.trailing_zeros()) as u64;
-                    values[m + i] = modulus.pow(root, node * (n / (2 * m)) as u64);
-                }
-            }
-            let quotients = values.iter().map(|&w| modulus.shoup(w).quotient).collect();
-            Twiddles { values, quotients }
-        };
         let fold = (kind == RingKind::ConjugateInvariant).then(|| {
             let i = modulus.pow(psi, n as u64);
             let half = modulus.value().div_ceil(2);
-            Fold {
-                i: modulus.shoup(i),
-                half: modulus.shoup(half),
-                half_i: modulus.shoup(modulus.mul(half, i)),
-            }
+            Fold { i: modulus.shoup(i), half: modulus.shoup(half), half_i: modulus.shoup(modulus.mul(half, i)) }
         });
         let inv_n = modulus.shoup(modulus.inv(n as u64 % modulus.value()));
-        Self {
-            modulus,
-            log_n,
-            backend,
-            forward: twiddles(psi),
-            inverse: twiddles(inv_psi),
-            inv_n,
-            fold,
-        }
+        let [forward, inverse] = [psi, inv_psi].map(|root| Twiddles::new(&modulus, root, c, n, backend));
+        Self { modulus, log_n, backend, forward, inverse, inv_n, fold }
     }
 
     /// The prime of these tables.
@@ -146,8 +154,7 @@ impl NttTable {
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
         assert_eq!(limb.len(), self.n());
-        self.backend
-            .ntt_inverse(&self.modulus, limb, &self.inverse, self.inv_n);
+        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, self.inv_n);
         if let Some(fold) = &self.fold {
             self.backend.unfold(&self.modulus, limb, fold);
         }
@@ -160,20 +167,13 @@ fn primitive_root(modulus: &Modulus, order: u64) -> u64 {
     debug_assert!((q - 1).is_multiple_of(order) && order.is_power_of_two());
     let minus_one = q - 1;
     let candidates = (2..q).map(|g| modulus.pow(g, (q - 1) / order));
-    candidates
-        .into_iter()
-        .find(|&root| modulus.pow(root, order / 2) == minus_one)
-        .unwrap_or(minus_one)
+    candidates.into_iter().find(|&root| modulus.pow(root, order / 2) == minus_one).unwrap_or(minus_one)
 }
 
 /// The `bits` lowest bits of `i` in reverse order.
 #[inline]
 pub(crate) fn bit_reverse(i: usize, bits: u32) -> usize {
-    if bits == 0 {
-        0
-    } else {
-        i.reverse_bits() >> (usize::BITS - bits)
-    }
+    if bits == 0 { 0 } else { i.reverse_bits() >> (usize::BITS - bits) }
 }
 
 #[cfg(test)]
@@ -202,19 +202,13 @@ mod tests {
                 let modulus = ntt_primes(50, 1, order, &[]).unwrap()[0];
                 let table = NttTable::new(modulus, log_n, kind, Backend::Scalar);
                 let psi = primitive_root(&modulus, order);
-                let coefficients: Vec<u64> = (0..n as u64)
-                    .map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j))
-                    .collect();
+                let coefficients: Vec<u64> = (0..n as u64).map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j)).collect();
                 let mut limb = coefficients.clone();
                 table.forward(&mut limb);
                 for (i, &value) in limb.iter().enumerate() {
                     let exponent = 1 + kind.root_factor() * bit_reverse(i, log_n);
                     let root = modulus.pow(psi, exponent as u64);
-                    assert_eq!(
-                        value,
-                        evaluate(kind, &modulus, &coefficients, root),
-                        "{kind:?} {log_n} {i}"
-                    );
+                    assert_eq!(value, evaluate(kind, &modulus, &coefficients, root), "{kind:?} {log_n} {i}");
                 }
                 table.inverse(&mut limb);
                 assert_eq!(limb, coefficients);

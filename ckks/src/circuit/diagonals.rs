@@ -42,7 +42,8 @@ impl DiagonalMap {
         let mut map = Self { inputs, outputs: std::iter::repeat_with(BTreeMap::new).take(outputs).collect() };
         for term in terms {
             let sums = map.outputs.get_mut(term.output).filter(|_| term.input < inputs);
-            let shape = format!("a term from input {} to output {} of a {outputs} x {inputs} map", term.input, term.output);
+            let shape =
+                format!("a term from input {} to output {} of a {outputs} x {inputs} map", term.input, term.output);
             sums.ok_or_else(|| mismatch(shape))?.entry(term.giant).or_insert_with(Vec::new).push(term);
         }
         match map.outputs.iter().position(BTreeMap::is_empty) {
@@ -57,7 +58,12 @@ impl DiagonalMap {
     /// # Errors
     /// [`Error::ShapeMismatch`] for another number of inputs, and those of [`Evaluator::rotate`], [`Evaluator::mul_plain_assign`] and
     /// [`Evaluator::add_assign`].
-    pub fn apply(&self, evaluator: &Evaluator, inputs: &[Ciphertext], keys: &EvaluationKeys) -> Result<Vec<Ciphertext>> {
+    pub fn apply(
+        &self,
+        evaluator: &Evaluator,
+        inputs: &[Ciphertext],
+        keys: &EvaluationKeys,
+    ) -> Result<Vec<Ciphertext>> {
         if inputs.len() != self.inputs {
             let reason = format!("{} ciphertexts for a map of {} inputs", inputs.len(), self.inputs);
             return Err(Error::ShapeMismatch { operation: "diagonal map", reason });
@@ -80,7 +86,12 @@ impl DiagonalMap {
     }
 
     /// rot_b(x_i) for every (i, b) that a term reads.
-    fn baby_rotations(&self, evaluator: &Evaluator, inputs: &[Ciphertext], keys: &EvaluationKeys) -> Result<BTreeMap<(usize, i64), Ciphertext>> {
+    fn baby_rotations(
+        &self,
+        evaluator: &Evaluator,
+        inputs: &[Ciphertext],
+        keys: &EvaluationKeys,
+    ) -> Result<BTreeMap<(usize, i64), Ciphertext>> {
         let mut wanted: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for term in self.outputs.iter().flat_map(BTreeMap::values).flatten() {
             wanted.entry(term.input).or_default().push(term.baby);
@@ -101,12 +112,20 @@ impl DiagonalMap {
 }
 
 /// Σ diagonal ⊙ rotated input.
-fn inner_sum(evaluator: &Evaluator, terms: &[DiagonalTerm], rotated: &BTreeMap<(usize, i64), Ciphertext>) -> Result<Ciphertext> {
-    let operand = |term: &DiagonalTerm| rotated.get(&(term.input, term.baby)).ok_or_else(|| Error::ShapeMismatch {
-        operation: "diagonal map",
-        reason: format!("input {} was not rotated by {}", term.input, term.baby),
-    });
-    let (first, rest) = terms.split_first().ok_or_else(|| Error::ShapeMismatch { operation: "diagonal map", reason: "no diagonal".into() })?;
+fn inner_sum(
+    evaluator: &Evaluator,
+    terms: &[DiagonalTerm],
+    rotated: &BTreeMap<(usize, i64), Ciphertext>,
+) -> Result<Ciphertext> {
+    let operand = |term: &DiagonalTerm| {
+        rotated.get(&(term.input, term.baby)).ok_or_else(|| Error::ShapeMismatch {
+            operation: "diagonal map",
+            reason: format!("input {} was not rotated by {}", term.input, term.baby),
+        })
+    };
+    let (first, rest) = terms
+        .split_first()
+        .ok_or_else(|| Error::ShapeMismatch { operation: "diagonal map", reason: "no diagonal".into() })?;
     let mut sum = operand(first)?.clone();
     evaluator.mul_plain_assign(&mut sum, &first.plaintext)?;
     for term in rest {

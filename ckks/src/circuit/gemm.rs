@@ -45,7 +45,13 @@ impl ScalarMatrix {
     /// # Errors
     /// [`Error::EncodeOverflow`] for a value that is not finite or too large for the modulus, [`Error::ShapeMismatch`] for a column
     /// beyond `cols`, [`Error::LevelTooHigh`].
-    pub fn new<'a>(params: &Params, rows: impl IntoIterator<Item = &'a [(u32, f64)]>, cols: usize, scale: Scale, level: usize) -> Result<Self> {
+    pub fn new<'a>(
+        params: &Params,
+        rows: impl IntoIterator<Item = &'a [(u32, f64)]>,
+        cols: usize,
+        scale: Scale,
+        level: usize,
+    ) -> Result<Self> {
         let limbs = params.limbs(level)?;
         let mut by_inputs: BTreeMap<Vec<usize>, Vec<(usize, &[(u32, f64)])>> = BTreeMap::new();
         let mut count = 0;
@@ -169,7 +175,11 @@ impl ScalarMatrix {
                 return Err(Error::ScaleMismatch { operation: OPERATION, left: input.scale, right: first.scale });
             }
             if input.degree() != first.degree() {
-                return Err(Error::WrongDegree { operation: OPERATION, degree: input.degree(), advice: "all inputs must have the same" });
+                return Err(Error::WrongDegree {
+                    operation: OPERATION,
+                    degree: input.degree(),
+                    advice: "all inputs must have the same",
+                });
             }
         }
         Ok(first)

@@ -50,18 +50,8 @@ impl Basis {
 
 impl Ring {
     /// A ring of degree 2^`log_n` over the primes `q` and `p`, which must be 1 modulo its root order (see [`RingKind`]).
-    pub(crate) fn new(
-        kind: RingKind,
-        log_n: u32,
-        q: &[Modulus],
-        p: &[Modulus],
-        backend: Backend,
-    ) -> Self {
-        let tables = q
-            .iter()
-            .chain(p)
-            .map(|&modulus| NttTable::new(modulus, log_n, kind, backend))
-            .collect();
+    pub(crate) fn new(kind: RingKind, log_n: u32, q: &[Modulus], p: &[Modulus], backend: Backend) -> Self {
+        let tables = q.iter().chain(p).map(|&modulus| NttTable::new(modulus, log_n, kind, backend)).collect();
         Self(Arc::new(Inner {
             kind,
             log_n,
@@ -96,24 +86,17 @@ impl Ring {
 
     /// The ciphertext primes.
     pub fn q(&self) -> impl ExactSizeIterator<Item = &Modulus> {
-        self.0.tables[..self.0.q_limbs]
-            .iter()
-            .map(NttTable::modulus)
+        self.0.tables[..self.0.q_limbs].iter().map(NttTable::modulus)
     }
 
     /// The special primes.
     pub fn p(&self) -> impl ExactSizeIterator<Item = &Modulus> {
-        self.0.tables[self.0.q_limbs..]
-            .iter()
-            .map(NttTable::modulus)
+        self.0.tables[self.0.q_limbs..].iter().map(NttTable::modulus)
     }
 
     /// All limbs of the ring.
     pub fn full_basis(&self) -> Basis {
-        Basis {
-            q: self.0.q_limbs,
-            p: self.0.tables.len() - self.0.q_limbs,
-        }
+        Basis { q: self.0.q_limbs, p: self.0.tables.len() - self.0.q_limbs }
     }
 
     /// The kernels in use.
@@ -128,11 +111,7 @@ impl Ring {
 
     /// Index among all primes, q then p, of limb `i` of `basis`.
     pub(crate) fn table_index(&self, basis: Basis, i: usize) -> usize {
-        if i < basis.q {
-            i
-        } else {
-            self.0.q_limbs + i - basis.q
-        }
+        if i < basis.q { i } else { self.0.q_limbs + i - basis.q }
     }
 
     /// Prime of limb `i` of `basis`.
@@ -156,18 +135,11 @@ impl Ring {
 
     /// Calls `op(i, table, limb)` for each limb of a buffer in `basis`, on the threads of the current rayon pool where the
     /// work is large enough.
-    pub(crate) fn each_limb(
-        &self,
-        basis: Basis,
-        data: &mut [u64],
-        op: impl Fn(usize, &NttTable, &mut [u64]) + Sync,
-    ) {
+    pub(crate) fn each_limb(&self, basis: Basis, data: &mut [u64], op: impl Fn(usize, &NttTable, &mut [u64]) + Sync) {
         let n = self.n();
         let on_limb = |(i, limb): (usize, &mut [u64])| op(i, self.table(basis, i), &mut limb[..n]);
         if self.is_parallel(basis.limbs()) {
-            data.par_chunks_mut(self.stride())
-                .enumerate()
-                .for_each(on_limb);
+            data.par_chunks_mut(self.stride()).enumerate().for_each(on_limb);
         } else {
             data.chunks_mut(self.stride()).enumerate().for_each(on_limb);
         }
@@ -180,16 +152,12 @@ impl Ring {
 
     /// The permutation of X → X^g in the NTT domain, made on first use.
     pub(crate) fn permutation(&self, galois_element: u64) -> Arc<Permutation> {
-        cached(&self.0.permutations, galois_element, || {
-            Permutation::new(self.kind(), self.log_n(), galois_element)
-        })
+        cached(&self.0.permutations, galois_element, || Permutation::new(self.kind(), self.log_n(), galois_element))
     }
 
     /// The constants for converting from `source` to all other primes, made on first use.
     pub(crate) fn conversion(&self, source: Source) -> Arc<Conversion> {
-        cached(&self.0.conversions, source, || {
-            Conversion::new(self, source)
-        })
+        cached(&self.0.conversions, source, || Conversion::new(self, source))
     }
 }
 
@@ -203,12 +171,7 @@ fn cached<K: Copy + Eq + std::hash::Hash, V>(
         return Arc::clone(value);
     }
     let value = Arc::new(make());
-    Arc::clone(
-        map.write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key)
-            .or_insert(value),
-    )
+    Arc::clone(map.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(value))
 }
 
 impl PartialEq for Ring {
@@ -216,11 +179,7 @@ impl PartialEq for Ring {
         let parameters = |ring: &Self| (ring.kind(), ring.log_n(), ring.0.q_limbs);
         Arc::ptr_eq(&self.0, &other.0)
             || parameters(self) == parameters(other)
-                && self.0.tables.iter().map(NttTable::modulus).eq(other
-                    .0
-                    .tables
-                    .iter()
-                    .map(NttTable::modulus))
+                && self.0.tables.iter().map(NttTable::modulus).eq(other.0.tables.iter().map(NttTable::modulus))
     }
 }
 

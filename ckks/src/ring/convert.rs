@@ -47,10 +47,7 @@ impl Conversion {
         let special = ring.full_basis().q..tables.len();
         let mut indices: Vec<usize> = (source.q_start..source.q_end).collect();
         indices.extend(special.filter(|_| source.special));
-        let primes: Vec<u64> = indices
-            .iter()
-            .map(|&i| tables[i].modulus().value())
-            .collect();
+        let primes: Vec<u64> = indices.iter().map(|&i| tables[i].modulus().value()).collect();
         let product_without = |skip: Option<usize>, q: &Modulus| {
             let kept = primes.iter().enumerate().filter(|&(r, _)| Some(r) != skip);
             kept.fold(1, |product, (_, &d)| q.mul(product, q.reduce(d)))
@@ -63,9 +60,7 @@ impl Conversion {
             let q = table.modulus();
             let product = product_without(None, q);
             Target {
-                hats: (0..primes.len())
-                    .map(|r| product_without(Some(r), q))
-                    .collect(),
+                hats: (0..primes.len()).map(|r| product_without(Some(r), q)).collect(),
                 product: q.shoup(product),
                 inverse_product: q.shoup(q.inv(product)),
             }
@@ -73,18 +68,12 @@ impl Conversion {
         Self {
             hat_inverses: hat_inverses.collect(),
             inverses: primes.iter().map(|&d| 1.0 / d as f64).collect(),
-            targets: tables
-                .iter()
-                .enumerate()
-                .map(|(i, t)| (!indices.contains(&i)).then(|| target(t)))
-                .collect(),
+            targets: tables.iter().enumerate().map(|(i, t)| (!indices.contains(&i)).then(|| target(t))).collect(),
         }
     }
 
     fn target(&self, index: usize) -> &Target {
-        self.targets[index]
-            .as_ref()
-            .unwrap_or_else(|| unreachable!("prime {index} is a source of its own conversion"))
+        self.targets[index].as_ref().unwrap_or_else(|| unreachable!("prime {index} is a source of its own conversion"))
     }
 }
 
@@ -104,39 +93,22 @@ impl Digits {
     pub(crate) fn new(x: &Poly<Ntt>, digit_limbs: usize) -> Self {
         let ring = x.ring().clone();
         let l = x.basis().q;
-        let basis = Basis {
-            q: l,
-            p: ring.full_basis().p,
-        };
+        let basis = Basis { q: l, p: ring.full_basis().p };
         let count = l.div_ceil(digit_limbs);
         let range = |digit: usize| (digit * digit_limbs, l.min((digit + 1) * digit_limbs));
         let conversions: Vec<_> = (0..count)
             .map(range)
-            .map(|(q_start, q_end)| {
-                ring.conversion(Source {
-                    q_start,
-                    q_end,
-                    special: false,
-                })
-            })
+            .map(|(q_start, q_end)| ring.conversion(Source { q_start, q_end, special: false }))
             .collect();
         let mut y = x.clone().inverse();
         let backend = ring.backend();
         y.each_limb(|i, q, limb| {
-            backend.mul_scalar_assign(
-                q,
-                limb,
-                conversions[i / digit_limbs].hat_inverses[i % digit_limbs],
-            );
+            backend.mul_scalar_assign(q, limb, conversions[i / digit_limbs].hat_inverses[i % digit_limbs]);
         });
         let (n, stride) = (ring.n(), ring.stride());
         let rows = |digit: usize| {
             let (start, end) = range(digit);
-            Rows {
-                data: &y.data()[start * stride..],
-                stride,
-                count: end - start,
-            }
+            Rows { data: &y.data()[start * stride..], stride, count: end - start }
         };
         let mut v = ring.pool().take(count * stride);
         for (digit, v) in v.chunks_mut(stride).enumerate() {
@@ -152,14 +124,7 @@ impl Digits {
             let table = ring.table(basis, i);
             let target = conversions[digit].target(ring.table_index(basis, i));
             let v = &v[digit * stride..][..n];
-            backend.convert_into(
-                table.modulus(),
-                &mut out[..n],
-                rows(digit),
-                &target.hats,
-                v,
-                target.product,
-            );
+            backend.convert_into(table.modulus(), &mut out[..n], rows(digit), &target.hats, v, target.product);
             table.forward(&mut out[..n]);
         };
         if ring.is_parallel(count * basis.limbs()) {
@@ -168,12 +133,7 @@ impl Digits {
             data.chunks_mut(stride).enumerate().for_each(extend);
         }
         ring.pool().give(v);
-        Self {
-            ring,
-            basis,
-            count,
-            data,
-        }
+        Self { ring, basis, count, data }
     }
 
     /// Σ_i digit_i · row_i in the basis QP, for key rows laid out limb by limb: `key[(j · key_digits + i) · stride]` is digit
@@ -183,21 +143,9 @@ impl Digits {
         let backend = self.ring.backend();
         let mut out = Poly::uninit(&self.ring, self.basis);
         out.each_limb(|j, q, limb| {
-            let key_limb = if j < self.basis.q {
-                j
-            } else {
-                key_basis.q + j - self.basis.q
-            };
-            let x = Rows {
-                data: &self.data[j * stride..],
-                stride: self.basis.limbs() * stride,
-                count: self.count,
-            };
-            let y = Rows {
-                data: &key[key_limb * key_digits * stride..],
-                stride,
-                count: self.count,
-            };
+            let key_limb = if j < self.basis.q { j } else { key_basis.q + j - self.basis.q };
+            let x = Rows { data: &self.data[j * stride..], stride: self.basis.limbs() * stride, count: self.count };
+            let y = Rows { data: &key[key_limb * key_digits * stride..], stride, count: self.count };
             backend.dot_into(q, limb, x, y);
         });
         out
@@ -210,9 +158,7 @@ impl Digits {
 
 impl Drop for Digits {
     fn drop(&mut self) {
-        self.ring
-            .pool()
-            .give(std::mem::replace(&mut self.data, aligned_vec::avec![]));
+        self.ring.pool().give(std::mem::replace(&mut self.data, aligned_vec::avec![]));
     }
 }
 
@@ -226,11 +172,7 @@ impl Poly<Ntt> {
         let (basis, backend) = (self.basis(), ring.backend());
         let (n, stride) = (ring.n(), ring.stride());
         let dropped = basis.limbs() - keep;
-        let conversion = ring.conversion(Source {
-            q_start: keep,
-            q_end: basis.q,
-            special: basis.p > 0,
-        });
+        let conversion = ring.conversion(Source { q_start: keep, q_end: basis.q, special: basis.p > 0 });
         let (kept, tail) = self.data_mut().split_at_mut(keep * stride);
         let to_sources = |(r, limb): (usize, &mut [u64])| {
             let table = ring.table(basis, keep + r);
@@ -242,25 +184,14 @@ impl Poly<Ntt> {
         } else {
             tail.chunks_mut(stride).enumerate().for_each(to_sources);
         }
-        let rows = Rows {
-            data: tail,
-            stride,
-            count: dropped,
-        };
+        let rows = Rows { data: tail, stride, count: dropped };
         let mut v = ring.pool().take(stride);
         backend.round_quotient(&mut v[..n], rows, &conversion.inverses);
         ring.each_limb(Basis { q: keep, p: 0 }, kept, |i, table, limb| {
             let target = conversion.target(i);
             let mut representative = ring.pool().take(stride);
             let words = &mut representative[..n];
-            backend.convert_into(
-                table.modulus(),
-                words,
-                rows,
-                &target.hats,
-                &v[..n],
-                target.product,
-            );
+            backend.convert_into(table.modulus(), words, rows, &target.hats, &v[..n], target.product);
             table.forward(words);
             backend.sub_mul_scalar_assign(table.modulus(), limb, words, target.inverse_product);
             ring.pool().give(representative);

@@ -39,12 +39,7 @@ impl<F: Form> Poly<F> {
     /// A polynomial with unspecified contents, to be written over.
     pub(crate) fn uninit(ring: &Ring, basis: Basis) -> Self {
         let data = ring.pool().take(basis.limbs() * ring.stride());
-        Self {
-            ring: ring.clone(),
-            basis,
-            data,
-            form: PhantomData,
-        }
+        Self { ring: ring.clone(), basis, data, form: PhantomData }
     }
 
     /// Zero.
@@ -87,18 +82,11 @@ impl<F: Form> Poly<F> {
 
     /// Calls `op(i, modulus, limb)` on every limb.
     pub(crate) fn each_limb(&mut self, op: impl Fn(usize, &Modulus, &mut [u64]) + Sync) {
-        self.ring
-            .each_limb(self.basis, &mut self.data, |i, table, limb| {
-                op(i, table.modulus(), limb)
-            });
+        self.ring.each_limb(self.basis, &mut self.data, |i, table, limb| op(i, table.modulus(), limb));
     }
 
     fn assert_same_basis(&self, other_ring: &Ring, other: Basis) {
-        assert!(
-            self.basis == other && self.ring == *other_ring,
-            "ring operation on {:?} and {other:?}",
-            self.basis
-        );
+        assert!(self.basis == other && self.ring == *other_ring, "ring operation on {:?} and {other:?}", self.basis);
     }
 
     /// self ← self + other.
@@ -128,11 +116,7 @@ impl<F: Form> Poly<F> {
     }
 
     /// self ← self + other · w, with one residue of the constant for each limb.
-    pub(crate) fn add_mul_constant_assign(
-        &mut self,
-        other: &Self,
-        constant: impl Fn(&Modulus) -> u64 + Sync,
-    ) {
+    pub(crate) fn add_mul_constant_assign(&mut self, other: &Self, constant: impl Fn(&Modulus) -> u64 + Sync) {
         self.assert_same_basis(&other.ring, other.basis);
         let backend = self.ring.backend();
         self.each_limb(|i, q, limb| {
@@ -143,11 +127,7 @@ impl<F: Form> Poly<F> {
 
     /// Forgets all but the first `q` limbs of ciphertext primes.
     pub(crate) fn truncate(&mut self, q: usize) {
-        assert!(
-            q <= self.basis.q,
-            "truncation of {:?} to {q} limbs",
-            self.basis
-        );
+        assert!(q <= self.basis.q, "truncation of {:?} to {q} limbs", self.basis);
         let basis = Basis { q, p: 0 };
         if basis != self.basis {
             let mut kept = Self::uninit(&self.ring, basis);
@@ -164,22 +144,14 @@ impl<F: Form> Poly<F> {
 
     fn change_form<G: Form>(mut self) -> Poly<G> {
         let data = std::mem::replace(&mut self.data, aligned_vec::avec![]);
-        Poly {
-            ring: self.ring.clone(),
-            basis: self.basis,
-            data,
-            form: PhantomData,
-        }
+        Poly { ring: self.ring.clone(), basis: self.basis, data, form: PhantomData }
     }
 }
 
 impl Poly<Coeff> {
     /// To NTT form: one transform a limb.
     pub(crate) fn forward(mut self) -> Poly<Ntt> {
-        self.ring
-            .each_limb(self.basis, &mut self.data, |_, table, limb| {
-                table.forward(limb)
-            });
+        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.forward(limb));
         self.change_form()
     }
 
@@ -198,10 +170,7 @@ impl Poly<Coeff> {
 impl Poly<Ntt> {
     /// To coefficient form: one transform a limb.
     pub(crate) fn inverse(mut self) -> Poly<Coeff> {
-        self.ring
-            .each_limb(self.basis, &mut self.data, |_, table, limb| {
-                table.inverse(limb)
-            });
+        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.inverse(limb));
         self.change_form()
     }
 
@@ -273,9 +242,6 @@ impl<F: Form> PartialEq for Poly<F> {
 impl<F: Form> fmt::Debug for Poly<F> {
     /// Shape only: contents may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poly")
-            .field("n", &self.ring.n())
-            .field("basis", &self.basis)
-            .finish_non_exhaustive()
+        f.debug_struct("Poly").field("n", &self.ring.n()).field("basis", &self.basis).finish_non_exhaustive()
     }
 }

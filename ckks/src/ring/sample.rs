@@ -70,23 +70,14 @@ impl Entropy {
     /// # Errors
     /// [`Error::NoEntropy`] when the system has none to give.
     pub fn from_os() -> Result<Self> {
-        let generator = || {
-            ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| Error::NoEntropy {
-                reason: error.to_string(),
-            })
-        };
-        Ok(Self {
-            secrets: generator()?,
-            seeds: generator()?,
-        })
+        let generator =
+            || ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| Error::NoEntropy { reason: error.to_string() });
+        Ok(Self { secrets: generator()?, seeds: generator()? })
     }
 
     /// Reproducible, hence worthless as a secret: for tests.
     pub fn insecure_from_seed(seed: u64) -> Self {
-        Self {
-            secrets: ChaCha20Rng::seed_from_u64(seed),
-            seeds: ChaCha20Rng::seed_from_u64(!seed),
-        }
+        Self { secrets: ChaCha20Rng::seed_from_u64(seed), seeds: ChaCha20Rng::seed_from_u64(!seed) }
     }
 
     /// The generator of secrets and errors.
@@ -103,10 +94,7 @@ impl Entropy {
 
     /// An independent source for another thread.
     pub fn fork(&mut self) -> Self {
-        Self {
-            secrets: ChaCha20Rng::from_rng(&mut self.secrets),
-            seeds: ChaCha20Rng::from_rng(&mut self.seeds),
-        }
+        Self { secrets: ChaCha20Rng::from_rng(&mut self.secrets), seeds: ChaCha20Rng::from_rng(&mut self.seeds) }
     }
 }
 
@@ -144,11 +132,7 @@ static GAUSSIAN_TAILS: LazyLock<Vec<u64>> = LazyLock::new(|| {
         .collect();
     tails.reverse();
     let total = weight(0) + tails[0];
-    tails
-        .iter()
-        .map(|tail| (tail / total * (1u64 << 63) as f64).round() as u64)
-        .take_while(|&t| t > 0)
-        .collect()
+    tails.iter().map(|tail| (tail / total * (1u64 << 63) as f64).round() as u64).take_while(|&t| t > 0).collect()
 });
 
 /// Discrete Gaussian of σ = 3.2: inversion of the cumulative table by comparing with every entry.

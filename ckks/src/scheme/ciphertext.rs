@@ -68,9 +68,7 @@ impl Ciphertext {
 
 /// Bytes of a polynomial with each limb packed at the width of its prime.
 pub(crate) fn packed_bytes(poly: &Poly<Ntt>) -> usize {
-    let bits: usize = (0..poly.basis().limbs())
-        .map(|i| poly.ring().modulus(poly.basis(), i).bits() as usize)
-        .sum();
+    let bits: usize = (0..poly.basis().limbs()).map(|i| poly.ring().modulus(poly.basis(), i).bits() as usize).sum();
     (bits * poly.ring().n()).div_ceil(8)
 }
 
@@ -99,16 +97,9 @@ pub struct SeededCiphertext {
 impl SeededCiphertext {
     /// The whole ciphertext. Cost: N bytes of ChaCha20 seven times a limb.
     pub fn expand(&self) -> Ciphertext {
-        let c1 = self
-            .seed
-            .expand(self.params.ring(), self.c0.basis(), self.object);
+        let c1 = self.seed.expand(self.params.ring(), self.c0.basis(), self.object);
         let parts = vec![self.c0.clone(), c1];
-        Ciphertext {
-            params: self.params.clone(),
-            parts,
-            scale: self.scale,
-            estimate: self.estimate,
-        }
+        Ciphertext { params: self.params.clone(), parts, scale: self.scale, estimate: self.estimate }
     }
 
     /// Bytes of its residues, packed at the width of their primes, and of its seed.

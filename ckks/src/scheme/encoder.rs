@@ -26,10 +26,7 @@ const HEADROOM_BITS: f64 = 20.0;
 impl Encoder {
     /// An encoder; its tables take O(N) time and memory.
     pub fn new(params: &Params) -> Self {
-        Self {
-            params: params.clone(),
-            embedding: Embedding::new(params.ring().kind(), params.log_n()),
-        }
+        Self { params: params.clone(), embedding: Embedding::new(params.ring().kind(), params.log_n()) }
     }
 
     /// Encodes real `values` (further slots are zero) at `scale` and `level`.
@@ -40,28 +37,16 @@ impl Encoder {
     /// # Errors
     /// [`Error::TooManyValues`], [`Error::EncodeOverflow`] (also for values that are not finite), [`Error::LevelTooHigh`].
     pub fn encode(&self, values: &[f64], scale: Scale, level: usize) -> Result<Plaintext> {
-        self.encode_iter(
-            values.len(),
-            values.iter().map(|&re| Complex64::new(re, 0.0)),
-            scale,
-            level,
-        )
+        self.encode_iter(values.len(), values.iter().map(|&re| Complex64::new(re, 0.0)), scale, level)
     }
 
     /// Encodes complex `values`; the standard ring only. Otherwise as [`Self::encode`].
     ///
     /// # Errors
     /// As [`Self::encode`], and [`Error::NoComplexSlots`] in the conjugate-invariant ring.
-    pub fn encode_complex(
-        &self,
-        values: &[Complex64],
-        scale: Scale,
-        level: usize,
-    ) -> Result<Plaintext> {
+    pub fn encode_complex(&self, values: &[Complex64], scale: Scale, level: usize) -> Result<Plaintext> {
         if self.params.ring().kind() == RingKind::ConjugateInvariant {
-            return Err(Error::NoComplexSlots {
-                operation: "encode_complex",
-            });
+            return Err(Error::NoComplexSlots { operation: "encode_complex" });
         }
         self.encode_iter(values.len(), values.iter().copied(), scale, level)
     }
@@ -74,40 +59,20 @@ impl Encoder {
         level: usize,
     ) -> Result<Plaintext> {
         if len > self.params.slots() {
-            return Err(Error::TooManyValues {
-                values: len,
-                slots: self.params.slots(),
-            });
+            return Err(Error::TooManyValues { values: len, slots: self.params.slots() });
         }
         let basis = self.params.basis(level)?;
         let coefficients = self.embedding.coefficients(values, scale.to_f64());
         let poly = self.to_residues(coefficients, basis, scale, level)?;
-        Ok(Plaintext {
-            params: self.params.clone(),
-            poly: poly.forward(),
-            scale,
-        })
+        Ok(Plaintext { params: self.params.clone(), poly: poly.forward(), scale })
     }
 
     /// Rounds scaled coefficients and reduces them modulo every prime.
-    fn to_residues(
-        &self,
-        mut coefficients: Vec<f64>,
-        basis: Basis,
-        scale: Scale,
-        level: usize,
-    ) -> Result<Poly<Coeff>> {
+    fn to_residues(&self, mut coefficients: Vec<f64>, basis: Basis, scale: Scale, level: usize) -> Result<Poly<Coeff>> {
         // A NaN must not vanish in the maximum.
-        let largest = coefficients.iter().fold(
-            0.0,
-            |max: f64, x| if x.abs() <= max { max } else { x.abs() },
-        );
+        let largest = coefficients.iter().fold(0.0, |max: f64, x| if x.abs() <= max { max } else { x.abs() });
         if !largest.is_finite() || largest.log2() >= self.params.log_q(level) - 1.0 {
-            return Err(Error::EncodeOverflow {
-                largest,
-                log_q: self.params.log_q(level),
-                scale,
-            });
+            return Err(Error::EncodeOverflow { largest, log_q: self.params.log_q(level), scale });
         }
         // coefficient = word · 2^shift, with words of at most WORD_BITS bits.
         let shift = (largest.max(1.0).log2() as i32 + 1 - WORD_BITS).max(0);
@@ -133,11 +98,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::ParamsMismatch`].
     pub fn decode(&self, plaintext: &Plaintext) -> Result<Vec<f64>> {
-        Ok(self
-            .decode_complex(plaintext)?
-            .into_iter()
-            .map(|z| z.re)
-            .collect())
+        Ok(self.decode_complex(plaintext)?.into_iter().map(|z| z.re).collect())
     }
 
     /// The slots of `plaintext`; real in the conjugate-invariant ring. Cost: an inverse NTT for each limb that the message
@@ -147,14 +108,10 @@ impl Encoder {
     /// [`Error::ParamsMismatch`].
     pub fn decode_complex(&self, plaintext: &Plaintext) -> Result<Vec<Complex64>> {
         if plaintext.params != self.params {
-            return Err(Error::ParamsMismatch {
-                operation: "decode",
-            });
+            return Err(Error::ParamsMismatch { operation: "decode" });
         }
         let coefficients = self.to_signed(plaintext);
-        Ok(self
-            .embedding
-            .slots_of(&coefficients, 1.0 / plaintext.scale.to_f64()))
+        Ok(self.embedding.slots_of(&coefficients, 1.0 / plaintext.scale.to_f64()))
     }
 
     /// The coefficients in (−Q/2, Q/2) as doubles. Messages are far below Q: the limbs that hold `HEADROOM_BITS` more than
@@ -176,14 +133,11 @@ impl Encoder {
         let try_limbs = |count: usize, checked: usize| {
             let mut part: Poly<Ntt> = Poly::uninit(ring, Basis { q: checked, p: 0 });
             let words = part.data().len();
-            part.data_mut()
-                .copy_from_slice(&plaintext.poly.data()[..words]);
+            part.data_mut().copy_from_slice(&plaintext.poly.data()[..words]);
             balanced_mixed_radix(&part.inverse(), &primes[..checked], count)
         };
         let checked = (enough + 1).min(limbs);
-        try_limbs(enough, checked)
-            .or_else(|| try_limbs(limbs, limbs))
-            .unwrap_or_else(|| vec![0.0; ring.n()])
+        try_limbs(enough, checked).or_else(|| try_limbs(limbs, limbs)).unwrap_or_else(|| vec![0.0; ring.n()])
     }
 }
 
@@ -193,12 +147,7 @@ fn balanced_mixed_radix(x: &Poly<Coeff>, primes: &[Modulus], count: usize) -> Op
     let inverses: Vec<Vec<ShoupFactor>> = primes
         .iter()
         .enumerate()
-        .map(|(r, q)| {
-            primes[..r]
-                .iter()
-                .map(|earlier| q.shoup(q.inv(q.reduce(earlier.value()))))
-                .collect()
-        })
+        .map(|(r, q)| primes[..r].iter().map(|earlier| q.shoup(q.inv(q.reduce(earlier.value())))).collect())
         .collect();
     let mut digits = vec![0i64; primes.len()];
     (0..x.ring().n())
@@ -219,9 +168,7 @@ fn balanced_mixed_radix(x: &Poly<Coeff>, primes: &[Modulus], count: usize) -> Op
                     .iter()
                     .zip(primes)
                     .rev()
-                    .fold(0.0, |sum, (&digit, q)| {
-                        sum * q.value() as f64 + digit as f64
-                    }),
+                    .fold(0.0, |sum, (&digit, q)| sum * q.value() as f64 + digit as f64),
             )
         })
         .collect()

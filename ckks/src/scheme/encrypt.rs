@@ -23,12 +23,7 @@ impl<'a, Key> Encryptor<'a, Key> {
     /// An encryptor under a public or a secret key.
     pub fn new(key: &'a Key, mut entropy: Entropy) -> Self {
         let seed = entropy.seed();
-        Self {
-            key,
-            entropy,
-            seed,
-            next_object: 0,
-        }
+        Self { key, entropy, seed, next_object: 0 }
     }
 }
 
@@ -55,12 +50,7 @@ impl Encryptor<'_, PublicKey> {
         let c1 = part(&self.key.a);
         u.zeroize();
         c0.add_assign(&plaintext.poly);
-        Ok(Ciphertext {
-            params: params.clone(),
-            parts: vec![c0, c1],
-            scale: plaintext.scale,
-            estimate: None,
-        })
+        Ok(Ciphertext { params: params.clone(), parts: vec![c0, c1], scale: plaintext.scale, estimate: None })
     }
 }
 
@@ -120,9 +110,7 @@ impl<'a> Decryptor<'a> {
     /// [`Error::ParamsMismatch`].
     pub fn decrypt(&self, ciphertext: &Ciphertext) -> Result<Plaintext> {
         if ciphertext.params != self.key.params {
-            return Err(Error::ParamsMismatch {
-                operation: "decrypt",
-            });
+            return Err(Error::ParamsMismatch { operation: "decrypt" });
         }
         let ring = self.key.params.ring();
         let basis: Basis = ciphertext.parts[0].basis();
@@ -135,11 +123,7 @@ impl<'a> Decryptor<'a> {
                 poly.each_limb(|i, q, limb| backend.mul_assign(q, limb, self.key.s.limb(i)));
             }
         }
-        Ok(Plaintext {
-            params: self.key.params.clone(),
-            poly,
-            scale: ciphertext.scale,
-        })
+        Ok(Plaintext { params: self.key.params.clone(), poly, scale: ciphertext.scale })
     }
 }
 
@@ -157,14 +141,6 @@ impl Encryptor<'_, PublicKey> {
     }
 }
 
-fn same_params<'p>(
-    operation: &'static str,
-    params: &'p Params,
-    plaintext: &Plaintext,
-) -> Result<&'p Params> {
-    if plaintext.params == *params {
-        Ok(params)
-    } else {
-        Err(Error::ParamsMismatch { operation })
-    }
+fn same_params<'p>(operation: &'static str, params: &'p Params, plaintext: &Plaintext) -> Result<&'p Params> {
+    if plaintext.params == *params { Ok(params) } else { Err(Error::ParamsMismatch { operation }) }
 }

@@ -29,9 +29,7 @@ pub struct Hoisted<'a> {
 impl Evaluator {
     /// An evaluator for ciphertexts of `params`.
     pub fn new(params: &Params) -> Self {
-        Self {
-            params: params.clone(),
-        }
+        Self { params: params.clone() }
     }
 
     /// The parameters.
@@ -119,9 +117,7 @@ impl Evaluator {
     /// [`Error::EncodeOverflow`] when |c| · `scale` does not fit the modulus.
     pub fn mul_constant_assign(&self, a: &mut Ciphertext, c: f64, scale: Scale) -> Result<()> {
         let integer = scale.integer(c, self.params.log_q(a.level()))?;
-        a.parts
-            .iter_mut()
-            .for_each(|part| part.mul_constant_assign(|q| q.from_i128(integer)));
+        a.parts.iter_mut().for_each(|part| part.mul_constant_assign(|q| q.from_i128(integer)));
         a.scale = a.scale.mul(scale);
         let error = (integer as f64 / scale.to_f64() - c).abs();
         a.estimate = a.estimate.map(|estimate| estimate.mul_constant(c, error));
@@ -150,7 +146,11 @@ impl Evaluator {
         self.check(OPERATION, a, &m.params, m.level())?;
         self.check_sum(OPERATION, sum, &a.params, a.level(), a.scale.mul(m.scale))?;
         if sum.degree() < a.degree() {
-            return Err(Error::WrongDegree { operation: OPERATION, degree: sum.degree(), advice: "start the sum from a product of the same degree" });
+            return Err(Error::WrongDegree {
+                operation: OPERATION,
+                degree: sum.degree(),
+                advice: "start the sum from a product of the same degree",
+            });
         }
         for (sum, part) in sum.parts.iter_mut().zip(&a.parts) {
             sum.mul_add_assign(part, &m.poly);
@@ -172,18 +172,9 @@ impl Evaluator {
         let product = crate::ring::Poly::product;
         let mut middle = product(&a.parts[0], &b.parts[1]);
         middle.mul_add_assign(&a.parts[1], &b.parts[0]);
-        let parts = vec![
-            product(&a.parts[0], &b.parts[0]),
-            middle,
-            product(&a.parts[1], &b.parts[1]),
-        ];
+        let parts = vec![product(&a.parts[0], &b.parts[0]), middle, product(&a.parts[1], &b.parts[1])];
         let estimate = join(a.estimate, b.estimate, Estimate::mul);
-        Ok(Ciphertext {
-            params: self.params.clone(),
-            parts,
-            scale: a.scale.mul(b.scale),
-            estimate,
-        })
+        Ok(Ciphertext { params: self.params.clone(), parts, scale: a.scale.mul(b.scale), estimate })
     }
 
     /// a ⊙ a; as [`Self::mul`].
@@ -211,46 +202,23 @@ impl Evaluator {
     /// Those of both.
     pub fn relinearize_rescale(&self, a: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
         let level = a.level();
-        let below = level.checked_sub(1).ok_or(Error::LevelExhausted {
-            operation: "rescale",
-            level,
-            wanted: 0,
-        })?;
+        let below = level.checked_sub(1).ok_or(Error::LevelExhausted { operation: "rescale", level, wanted: 0 })?;
         let mut out = self.relinearize_to(a, keys, self.params.limbs(below)?)?;
         out.scale = self.params.rescaled(a.scale, level);
-        out.estimate = out
-            .estimate
-            .map(|estimate| estimate.rescale(&self.params, out.scale));
+        out.estimate = out.estimate.map(|estimate| estimate.rescale(&self.params, out.scale));
         Ok(out)
     }
 
-    fn relinearize_to(
-        &self,
-        a: &Ciphertext,
-        keys: &EvaluationKeys,
-        limbs: usize,
-    ) -> Result<Ciphertext> {
-        expect_degree(
-            "relinearise",
-            a,
-            2,
-            "only products have something to relinearise",
-        )?;
+    fn relinearize_to(&self, a: &Ciphertext, keys: &EvaluationKeys, limbs: usize) -> Result<Ciphertext> {
+        expect_degree("relinearise", a, 2, "only products have something to relinearise")?;
         self.check("relinearise", a, keys.params(), a.level())?;
         let key = keys.relinearization(a.level())?;
         let digits = Digits::new(&a.parts[2], self.params.digit_limbs());
         let mut sum = Extended::inner_product(&digits, key);
         sum.add_multiple_of_p(&a.parts[0], &a.parts[1]);
         let (c0, c1) = sum.divide_round(limbs);
-        let estimate = a
-            .estimate
-            .map(|estimate| estimate.key_switch(&self.params, a.limbs(), a.scale));
-        Ok(Ciphertext {
-            params: self.params.clone(),
-            parts: vec![c0, c1],
-            scale: a.scale,
-            estimate,
-        })
+        let estimate = a.estimate.map(|estimate| estimate.key_switch(&self.params, a.limbs(), a.scale));
+        Ok(Ciphertext { params: self.params.clone(), parts: vec![c0, c1], scale: a.scale, estimate })
     }
 
     /// Divides by the primes of the top step: one level less, the scale divided by the same primes. Error: a rounding of each
@@ -260,21 +228,11 @@ impl Evaluator {
     /// [`Error::LevelExhausted`] at level 0.
     pub fn rescale(&self, mut a: Ciphertext) -> Result<Ciphertext> {
         let level = a.level();
-        let below = level.checked_sub(1).ok_or(Error::LevelExhausted {
-            operation: "rescale",
-            level,
-            wanted: 0,
-        })?;
+        let below = level.checked_sub(1).ok_or(Error::LevelExhausted { operation: "rescale", level, wanted: 0 })?;
         let keep = self.params.limbs(below)?;
         a.scale = self.params.rescaled(a.scale, level);
-        a.parts = a
-            .parts
-            .into_iter()
-            .map(|part| part.divide_round(keep))
-            .collect();
-        a.estimate = a
-            .estimate
-            .map(|estimate| estimate.rescale(&self.params, a.scale));
+        a.parts = a.parts.into_iter().map(|part| part.divide_round(keep)).collect();
+        a.estimate = a.estimate.map(|estimate| estimate.rescale(&self.params, a.scale));
         Ok(a)
     }
 
@@ -284,11 +242,7 @@ impl Evaluator {
     /// [`Error::LevelExhausted`] when `level` is above the ciphertext's.
     pub fn drop_level_assign(&self, a: &mut Ciphertext, level: usize) -> Result<()> {
         if level > a.level() {
-            return Err(Error::LevelExhausted {
-                operation: "drop level",
-                level: a.level(),
-                wanted: level,
-            });
+            return Err(Error::LevelExhausted { operation: "drop level", level: a.level(), wanted: level });
         }
         let limbs = self.params.limbs(level)?;
         a.parts.iter_mut().for_each(|part| part.truncate(limbs));
@@ -319,22 +273,14 @@ impl Evaluator {
     pub fn hoist<'a>(&self, a: &'a Ciphertext) -> Result<Hoisted<'a>> {
         self.check("rotate", a, &a.params, a.level())?;
         expect_degree("rotate", a, 1, "relinearise it first")?;
-        Ok(Hoisted {
-            ciphertext: a,
-            digits: Digits::new(&a.parts[1], self.params.digit_limbs()),
-        })
+        Ok(Hoisted { ciphertext: a, digits: Digits::new(&a.parts[1], self.params.digit_limbs()) })
     }
 
     /// [`Self::rotate`] of a hoisted ciphertext. Cost: 2 (l + k) NTTs.
     ///
     /// # Errors
     /// [`Error::ParamsMismatch`], [`Error::MissingKey`].
-    pub fn rotate_hoisted(
-        &self,
-        a: &Hoisted<'_>,
-        k: i64,
-        keys: &EvaluationKeys,
-    ) -> Result<Ciphertext> {
+    pub fn rotate_hoisted(&self, a: &Hoisted<'_>, k: i64, keys: &EvaluationKeys) -> Result<Ciphertext> {
         if k.rem_euclid(self.params.slots() as i64) == 0 {
             return Ok(a.ciphertext.clone());
         }
@@ -349,33 +295,16 @@ impl Evaluator {
         let (mut c0, c1) = Extended::inner_product(&a.digits, key).divide_round(a.digits.basis().q);
         c0.add_assign(&ciphertext.parts[0]);
         let parts = vec![c0.automorphism(element), c1.automorphism(element)];
-        let estimate = ciphertext
-            .estimate
-            .map(|e| e.key_switch(&self.params, ciphertext.limbs(), ciphertext.scale));
-        Ciphertext {
-            params: self.params.clone(),
-            parts,
-            scale: ciphertext.scale,
-            estimate,
-        }
+        let estimate = ciphertext.estimate.map(|e| e.key_switch(&self.params, ciphertext.limbs(), ciphertext.scale));
+        Ciphertext { params: self.params.clone(), parts, scale: ciphertext.scale, estimate }
     }
 
-    fn check(
-        &self,
-        operation: &'static str,
-        a: &Ciphertext,
-        params: &Params,
-        level: usize,
-    ) -> Result<()> {
+    fn check(&self, operation: &'static str, a: &Ciphertext, params: &Params, level: usize) -> Result<()> {
         if a.params != self.params || *params != self.params {
             return Err(Error::ParamsMismatch { operation });
         }
         if a.level() != level {
-            return Err(Error::LevelMismatch {
-                operation,
-                left: a.level(),
-                right: level,
-            });
+            return Err(Error::LevelMismatch { operation, left: a.level(), right: level });
         }
         Ok(())
     }
@@ -389,39 +318,14 @@ impl Evaluator {
         scale: Scale,
     ) -> Result<()> {
         self.check(operation, a, params, level)?;
-        if a.scale == scale {
-            Ok(())
-        } else {
-            Err(Error::ScaleMismatch {
-                operation,
-                left: a.scale,
-                right: scale,
-            })
-        }
+        if a.scale == scale { Ok(()) } else { Err(Error::ScaleMismatch { operation, left: a.scale, right: scale }) }
     }
 }
 
-fn expect_degree(
-    operation: &'static str,
-    a: &Ciphertext,
-    degree: usize,
-    advice: &'static str,
-) -> Result<()> {
-    if a.degree() == degree {
-        Ok(())
-    } else {
-        Err(Error::WrongDegree {
-            operation,
-            degree: a.degree(),
-            advice,
-        })
-    }
+fn expect_degree(operation: &'static str, a: &Ciphertext, degree: usize, advice: &'static str) -> Result<()> {
+    if a.degree() == degree { Ok(()) } else { Err(Error::WrongDegree { operation, degree: a.degree(), advice }) }
 }
 
-fn join(
-    a: Option<Estimate>,
-    b: Option<Estimate>,
-    with: impl Fn(Estimate, Estimate) -> Estimate,
-) -> Option<Estimate> {
+fn join(a: Option<Estimate>, b: Option<Estimate>, with: impl Fn(Estimate, Estimate) -> Estimate) -> Option<Estimate> {
     a.zip(b).map(|(a, b)| with(a, b))
 }

@@ -27,18 +27,10 @@ impl Embedding {
     pub(super) fn new(kind: RingKind, log_n: u32) -> Self {
         let m = kind.slots(1 << log_n);
         let mut planner = FftPlanner::new();
-        let twist = (0..m)
-            .map(|n| Complex64::cis(2.0 * PI * n as f64 / (4 * m) as f64))
-            .collect();
+        let twist = (0..m).map(|n| Complex64::cis(2.0 * PI * n as f64 / (4 * m) as f64)).collect();
         let powers = std::iter::successors(Some(1usize), |e| Some(e * 5 & (4 * m - 1)));
         let order = powers.take(m).map(|e| (e / 4) as u32).collect();
-        Self {
-            kind,
-            forward: planner.plan_fft_forward(m),
-            inverse: planner.plan_fft_inverse(m),
-            twist,
-            order,
-        }
+        Self { kind, forward: planner.plan_fft_forward(m), inverse: planner.plan_fft_inverse(m), twist, order }
     }
 
     fn slots(&self) -> usize {
@@ -46,11 +38,7 @@ impl Embedding {
     }
 
     /// Coefficients of the real polynomial whose slots are `values`, then zeros; times `factor`.
-    pub(super) fn coefficients(
-        &self,
-        values: impl Iterator<Item = Complex64>,
-        factor: f64,
-    ) -> Vec<f64> {
+    pub(super) fn coefficients(&self, values: impl Iterator<Item = Complex64>, factor: f64) -> Vec<f64> {
         let m = self.slots();
         let mut points = vec![Complex64::ZERO; m];
         for (value, &j) in values.zip(&self.order) {
@@ -62,11 +50,7 @@ impl Embedding {
             *point = *point * twist.conj() * factor;
         }
         match self.kind {
-            RingKind::Standard => points
-                .iter()
-                .map(|c| c.re)
-                .chain(points.iter().map(|c| c.im))
-                .collect(),
+            RingKind::Standard => points.iter().map(|c| c.re).chain(points.iter().map(|c| c.im)).collect(),
             RingKind::ConjugateInvariant => points.iter().map(|c| c.re).collect(),
         }
     }
@@ -79,8 +63,7 @@ impl Embedding {
             RingKind::ConjugateInvariant if n == 0 => Complex64::new(coefficients[0], 0.0),
             RingKind::ConjugateInvariant => Complex64::new(coefficients[n], -coefficients[m - n]),
         };
-        let mut points: Vec<Complex64> =
-            (0..m).map(|n| folded(n) * self.twist[n] * factor).collect();
+        let mut points: Vec<Complex64> = (0..m).map(|n| folded(n) * self.twist[n] * factor).collect();
         self.inverse.process(&mut points);
         self.order.iter().map(|&j| points[j as usize]).collect()
     }
@@ -106,27 +89,16 @@ mod tests {
                     .enumerate()
                     .map(|(j, &a)| {
                         let power = Complex64::cis(2.0 * PI * exponent * j as f64 / order);
-                        let basis = if kind == RingKind::ConjugateInvariant && j > 0 {
-                            power + power.conj()
-                        } else {
-                            power
-                        };
+                        let basis =
+                            if kind == RingKind::ConjugateInvariant && j > 0 { power + power.conj() } else { power };
                         basis * a * 2.0
                     })
                     .sum();
-                assert!(
-                    (slot - direct).norm() < 1e-10,
-                    "{kind:?} slot {k}: {slot} {direct}"
-                );
+                assert!((slot - direct).norm() < 1e-10, "{kind:?} slot {k}: {slot} {direct}");
                 exponent = exponent * 5.0 % order;
             }
             let back = embedding.coefficients(slots.into_iter(), 0.5);
-            assert!(
-                back.iter()
-                    .zip(&coefficients)
-                    .all(|(a, b)| (a - b).abs() < 1e-12),
-                "{kind:?}"
-            );
+            assert!(back.iter().zip(&coefficients).all(|(a, b)| (a - b).abs() < 1e-12), "{kind:?}");
         }
     }
 }

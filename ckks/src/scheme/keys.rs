@@ -76,9 +76,7 @@ impl SwitchingKey {
     /// Bytes of the b_i, packed.
     pub fn packed_bytes(&self) -> usize {
         let ring = self.params.ring();
-        let bits: usize = (0..self.basis.limbs())
-            .map(|i| ring.modulus(self.basis, i).bits() as usize)
-            .sum();
+        let bits: usize = (0..self.basis.limbs()).map(|i| ring.modulus(self.basis, i).bits() as usize).sum();
         self.digits * (bits * ring.n()).div_ceil(8)
     }
 
@@ -90,10 +88,7 @@ impl SwitchingKey {
 
 impl fmt::Debug for SwitchingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SwitchingKey")
-            .field("basis", &self.basis)
-            .field("digits", &self.digits)
-            .finish_non_exhaustive()
+        f.debug_struct("SwitchingKey").field("basis", &self.basis).field("digits", &self.digits).finish_non_exhaustive()
     }
 }
 
@@ -122,9 +117,7 @@ impl EvaluationKeys {
     }
 
     pub(super) fn relinearization(&self, level: usize) -> Result<&SwitchingKey> {
-        serving(self.relinearization.as_ref(), level, || {
-            "relinearisation".into()
-        })
+        serving(self.relinearization.as_ref(), level, || "relinearisation".into())
     }
 
     pub(super) fn rotation(&self, k: i64, level: usize) -> Result<(u64, &SwitchingKey)> {
@@ -137,33 +130,18 @@ impl EvaluationKeys {
 
     pub(super) fn conjugation(&self, level: usize) -> Result<(u64, &SwitchingKey)> {
         let element = conjugation_element(&self.params)?;
-        Ok((
-            element,
-            serving(self.galois.get(&element), level, || {
-                "the conjugation".into()
-            })?,
-        ))
+        Ok((element, serving(self.galois.get(&element), level, || "the conjugation".into())?))
     }
 }
 
-fn serving(
-    key: Option<&SwitchingKey>,
-    level: usize,
-    wanted: impl FnOnce() -> String,
-) -> Result<&SwitchingKey> {
-    key.filter(|key| key.level() >= level)
-        .ok_or_else(|| Error::MissingKey {
-            wanted: wanted(),
-            level,
-        })
+fn serving(key: Option<&SwitchingKey>, level: usize, wanted: impl FnOnce() -> String) -> Result<&SwitchingKey> {
+    key.filter(|key| key.level() >= level).ok_or_else(|| Error::MissingKey { wanted: wanted(), level })
 }
 
 /// X → X^−1, in the ring that has it.
 pub(super) fn conjugation_element(params: &Params) -> Result<u64> {
     match params.ring().kind() {
         RingKind::Standard => Ok((2 << params.log_n()) - 1),
-        RingKind::ConjugateInvariant => Err(Error::NoComplexSlots {
-            operation: "conjugate",
-        }),
+        RingKind::ConjugateInvariant => Err(Error::NoComplexSlots { operation: "conjugate" }),
     }
 }

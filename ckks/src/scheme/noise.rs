@@ -41,60 +41,35 @@ impl Geometry {
     fn new(params: &Params) -> Self {
         let n = params.ring().n() as f64;
         match params.ring().kind() {
-            RingKind::Standard => Self {
-                spread: n / 2.0,
-                reach: n,
-                secret_power: n * 2.0 / 3.0,
-                error_power: n,
-            },
-            RingKind::ConjugateInvariant => Self {
-                spread: 2.0 * n,
-                reach: 2.0 * n,
-                secret_power: n * 4.0 / 3.0,
-                error_power: 2.0 * n,
-            },
+            RingKind::Standard => Self { spread: n / 2.0, reach: n, secret_power: n * 2.0 / 3.0, error_power: n },
+            RingKind::ConjugateInvariant => {
+                Self { spread: 2.0 * n, reach: 2.0 * n, secret_power: n * 4.0 / 3.0, error_power: 2.0 * n }
+            }
         }
     }
 
     /// Variance and bound, in scaled slots, of rounding both parts of a ciphertext.
     fn rounding(&self) -> (f64, f64) {
-        (
-            self.spread / 12.0 * (1.0 + self.secret_power),
-            self.reach / 2.0 * (1.0 + self.reach),
-        )
+        (self.spread / 12.0 * (1.0 + self.secret_power), self.reach / 2.0 * (1.0 + self.reach))
     }
 }
 
 impl Estimate {
     fn new(message: f64, variance: f64, bound: f64, scale: Scale) -> Self {
-        Self {
-            message,
-            deviation: variance.sqrt() / scale.to_f64(),
-            bound: bound / scale.to_f64(),
-        }
+        Self { message, deviation: variance.sqrt() / scale.to_f64(), bound: bound / scale.to_f64() }
     }
 
     /// A fresh encryption under the secret key.
     pub fn fresh_secret(params: &Params, scale: Scale, message: f64) -> Self {
         let g = Geometry::new(params);
-        Self::new(
-            message,
-            g.spread * (SIGMA * SIGMA + 1.0 / 12.0),
-            g.reach * (MAX_ERROR + 0.5),
-            scale,
-        )
+        Self::new(message, g.spread * (SIGMA * SIGMA + 1.0 / 12.0), g.reach * (MAX_ERROR + 0.5), scale)
     }
 
     /// A fresh encryption under the public key.
     pub fn fresh_public(params: &Params, scale: Scale, message: f64) -> Self {
         let g = Geometry::new(params);
         let variance = g.spread * (SIGMA * SIGMA * (1.0 + 2.0 * g.secret_power) + 1.0 / 12.0);
-        Self::new(
-            message,
-            variance,
-            g.reach * (MAX_ERROR * (1.0 + 2.0 * g.reach) + 0.5),
-            scale,
-        )
+        Self::new(message, variance, g.reach * (MAX_ERROR * (1.0 + 2.0 * g.reach) + 0.5), scale)
     }
 
     /// An encoded plaintext.
@@ -120,9 +95,7 @@ impl Estimate {
         Self {
             message: self.message * other.message,
             deviation: cross.hypot(self.deviation * other.deviation),
-            bound: self.message * other.bound
-                + other.message * self.bound
-                + self.bound * other.bound,
+            bound: self.message * other.bound + other.message * self.bound + self.bound * other.bound,
         }
     }
 
@@ -151,9 +124,7 @@ impl Estimate {
         let log_p: f64 = params.ring().p().map(log2).sum();
         let q: Vec<f64> = params.ring().q().take(limbs).map(log2).collect();
         // Digits relative to P, which alone would overflow a double.
-        let digits = q
-            .chunks(params.digit_limbs())
-            .map(|digit| (digit.iter().sum::<f64>() - log_p).exp2());
+        let digits = q.chunks(params.digit_limbs()).map(|digit| (digit.iter().sum::<f64>() - log_p).exp2());
         let (mut variance, mut bound) = g.rounding();
         for digit in digits {
             variance += g.spread * digit * digit / 12.0 * SIGMA * SIGMA * g.error_power;

@@ -19,9 +19,7 @@ pub(crate) const LOG_N_RANGE: std::ops::RangeInclusive<u32> = 10..=17;
 /// The conjugate-invariant ring of degree N is held to the row N.
 pub fn max_log_qp(log_n: u32) -> Option<f64> {
     const BOUNDS: [f64; 8] = [26.0, 53.0, 106.0, 214.0, 430.0, 868.0, 1747.0, 3523.0];
-    LOG_N_RANGE
-        .contains(&log_n)
-        .then(|| BOUNDS[(log_n - LOG_N_RANGE.start()) as usize])
+    LOG_N_RANGE.contains(&log_n).then(|| BOUNDS[(log_n - LOG_N_RANGE.start()) as usize])
 }
 
 /// What to ask for. `build` turns it into [`Params`] or says what is wrong with it.
@@ -61,11 +59,7 @@ impl ParamsSpec {
         let params = self.build_insecure()?;
         match max_log_qp(self.log_n) {
             Some(bound) if params.log_qp() <= bound => Ok(params),
-            bound => Err(Error::Insecure {
-                log_n: self.log_n,
-                log_qp: params.log_qp(),
-                bound: bound.unwrap_or(0.0),
-            }),
+            bound => Err(Error::Insecure { log_n: self.log_n, log_qp: params.log_qp(), bound: bound.unwrap_or(0.0) }),
         }
     }
 
@@ -76,21 +70,14 @@ impl ParamsSpec {
     pub fn build_insecure(&self) -> Result<Params> {
         let invalid = |reason: String| Error::InvalidParams { reason };
         if !(2..=17).contains(&self.log_n) {
-            return Err(invalid(format!(
-                "log2 N = {} is not between 2 and 17",
-                self.log_n
-            )));
+            return Err(invalid(format!("log2 N = {} is not between 2 and 17", self.log_n)));
         }
         if self.chain.is_empty() || self.chain.iter().any(Vec::is_empty) {
-            return Err(invalid(
-                "every step of the chain needs at least one prime".into(),
-            ));
+            return Err(invalid("every step of the chain needs at least one prime".into()));
         }
         let sizes = self.chain.iter().flatten().chain(&self.special);
         if let Some(bits) = sizes.clone().find(|&&bits| bits > MAX_MODULUS_BITS) {
-            return Err(invalid(format!(
-                "a prime of {bits} bits is above the word of {MAX_MODULUS_BITS} bits"
-            )));
+            return Err(invalid(format!("a prime of {bits} bits is above the word of {MAX_MODULUS_BITS} bits")));
         }
         if sizes.count() > MAX_LIMBS {
             return Err(invalid(format!("more than {MAX_LIMBS} primes")));
@@ -139,7 +126,7 @@ impl Params {
             taken.extend(prime);
         }
         let (q, p) = taken.split_at(limbs);
-        let ring = Ring::new(spec.ring, spec.log_n, q, p, Backend::detect());
+        let ring = Ring::new(spec.ring, spec.log_n, q, p, Backend::detect()?);
         let limbs_by_level = spec.chain.iter().scan(0, |sum, step| {
             *sum += step.len();
             Some(*sum)
@@ -182,26 +169,14 @@ impl Params {
     /// # Errors
     /// [`Error::LevelTooHigh`] above [`Self::max_level`].
     pub fn limbs(&self, level: usize) -> Result<usize> {
-        self.0.limbs.get(level).copied().ok_or(Error::LevelTooHigh {
-            level,
-            max_level: self.max_level(),
-        })
+        self.0.limbs.get(level).copied().ok_or(Error::LevelTooHigh { level, max_level: self.max_level() })
     }
 
     /// The primes of step `level`, which a rescale at that level drops; none above the top.
     pub fn step(&self, level: usize) -> impl Iterator<Item = u64> + '_ {
-        let start = level
-            .checked_sub(1)
-            .and_then(|below| self.0.limbs.get(below))
-            .copied()
-            .unwrap_or(0);
+        let start = level.checked_sub(1).and_then(|below| self.0.limbs.get(below)).copied().unwrap_or(0);
         let end = self.0.limbs.get(level).copied().unwrap_or(start);
-        self.0
-            .ring
-            .q()
-            .skip(start)
-            .take(end - start)
-            .map(Modulus::value)
+        self.0.ring.q().skip(start).take(end - start).map(Modulus::value)
     }
 
     /// Scale of a value at `level` after a rescale.
@@ -211,13 +186,7 @@ impl Params {
 
     /// log2 of the ciphertext modulus at a level (of the whole chain, above the top).
     pub fn log_q(&self, level: usize) -> f64 {
-        let limbs = self
-            .0
-            .limbs
-            .get(level)
-            .or(self.0.limbs.last())
-            .copied()
-            .unwrap_or(0);
+        let limbs = self.0.limbs.get(level).or(self.0.limbs.last()).copied().unwrap_or(0);
         self.0.ring.q().take(limbs).map(log2).sum()
     }
 
@@ -238,10 +207,7 @@ impl Params {
 
     /// The limbs of a ciphertext at a level.
     pub(crate) fn basis(&self, level: usize) -> Result<Basis> {
-        Ok(Basis {
-            q: self.limbs(level)?,
-            p: 0,
-        })
+        Ok(Basis { q: self.limbs(level)?, p: 0 })
     }
 
     /// The level of a polynomial with so many ciphertext limbs.
@@ -256,9 +222,7 @@ impl Params {
 
     fn widest_digit_bits(&self) -> f64 {
         let bits: Vec<f64> = self.0.ring.q().map(log2).collect();
-        bits.chunks(self.0.digit_limbs)
-            .map(|digit| digit.iter().sum())
-            .fold(0.0, f64::max)
+        bits.chunks(self.0.digit_limbs).map(|digit| digit.iter().sum()).fold(0.0, f64::max)
     }
 }
 
@@ -276,10 +240,7 @@ impl Eq for Params {}
 
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Params")
-            .field("spec", &self.0.spec)
-            .field("log_qp", &self.log_qp())
-            .finish_non_exhaustive()
+        f.debug_struct("Params").field("spec", &self.0.spec).field("log_qp", &self.log_qp()).finish_non_exhaustive()
     }
 }
 
@@ -291,11 +252,7 @@ mod tests {
     fn parameters_above_the_bound_are_refused_with_both_numbers() {
         let spec = ParamsSpec::new(RingKind::Standard, 12, &[50, 40], &[50]);
         match spec.build() {
-            Err(Error::Insecure {
-                log_n: 12,
-                log_qp,
-                bound: 106.0,
-            }) => assert!((139.0..141.0).contains(&log_qp)),
+            Err(Error::Insecure { log_n: 12, log_qp, bound: 106.0 }) => assert!((139.0..141.0).contains(&log_qp)),
             other => panic!("{other:?}"),
         }
         assert!(spec.build_insecure().is_ok());
@@ -306,53 +263,20 @@ mod tests {
         let good = ParamsSpec::new(RingKind::Standard, 10, &[40, 30], &[40]);
         assert!(good.build_insecure().is_ok());
         for spec in [
-            ParamsSpec {
-                log_n: 1,
-                ..good.clone()
-            },
-            ParamsSpec {
-                log_n: 18,
-                ..good.clone()
-            },
-            ParamsSpec {
-                chain: vec![],
-                ..good.clone()
-            },
-            ParamsSpec {
-                chain: vec![vec![40], vec![]],
-                ..good.clone()
-            },
-            ParamsSpec {
-                special: vec![],
-                ..good.clone()
-            },
-            ParamsSpec {
-                special: vec![51],
-                ..good.clone()
-            },
-            ParamsSpec {
-                special: vec![30],
-                ..good.clone()
-            },
-            ParamsSpec {
-                dnum: 0,
-                ..good.clone()
-            },
-            ParamsSpec {
-                dnum: 3,
-                ..good.clone()
-            },
+            ParamsSpec { log_n: 1, ..good.clone() },
+            ParamsSpec { log_n: 18, ..good.clone() },
+            ParamsSpec { chain: vec![], ..good.clone() },
+            ParamsSpec { chain: vec![vec![40], vec![]], ..good.clone() },
+            ParamsSpec { special: vec![], ..good.clone() },
+            ParamsSpec { special: vec![51], ..good.clone() },
+            ParamsSpec { special: vec![30], ..good.clone() },
+            ParamsSpec { dnum: 0, ..good.clone() },
+            ParamsSpec { dnum: 3, ..good.clone() },
         ] {
-            assert!(
-                matches!(spec.build_insecure(), Err(Error::InvalidParams { .. })),
-                "{spec:?}"
-            );
+            assert!(matches!(spec.build_insecure(), Err(Error::InvalidParams { .. })), "{spec:?}");
         }
         let many = ParamsSpec::new(RingKind::Standard, 10, &[13; 9], &[40]);
-        assert!(matches!(
-            many.build_insecure(),
-            Err(Error::NotEnoughPrimes { .. })
-        ));
+        assert!(matches!(many.build_insecure(), Err(Error::NotEnoughPrimes { .. })));
     }
 
     #[test]
@@ -361,28 +285,9 @@ mod tests {
         spec.chain.push(vec![30, 29]);
         spec.dnum = 4;
         let params = spec.build().unwrap();
-        assert_eq!(
-            (
-                params.max_level(),
-                params.limbs(2).unwrap(),
-                params.limbs(1).unwrap()
-            ),
-            (2, 4, 2)
-        );
-        assert_eq!(
-            params.step(2).map(|q| q.ilog2() + 1).collect::<Vec<_>>(),
-            [30, 29]
-        );
-        assert_eq!(
-            params.limbs(3),
-            Err(Error::LevelTooHigh {
-                level: 3,
-                max_level: 2
-            })
-        );
-        assert_eq!(
-            (params.level_of(4), params.level_of(2), params.level_of(1)),
-            (2, 1, 0)
-        );
+        assert_eq!((params.max_level(), params.limbs(2).unwrap(), params.limbs(1).unwrap()), (2, 4, 2));
+        assert_eq!(params.step(2).map(|q| q.ilog2() + 1).collect::<Vec<_>>(), [30, 29]);
+        assert_eq!(params.limbs(3), Err(Error::LevelTooHigh { level: 3, max_level: 2 }));
+        assert_eq!((params.level_of(4), params.level_of(2), params.level_of(1)), (2, 1, 0));
     }
 }

@@ -20,10 +20,7 @@ const TOLERANCE: f64 = 1.0 / (1u128 << 80) as f64;
 impl Scale {
     /// 2^`bits`.
     pub fn power_of_two(bits: i32) -> Self {
-        Self {
-            hi: f64::from(bits).exp2(),
-            lo: 0.0,
-        }
+        Self { hi: f64::from(bits).exp2(), lo: 0.0 }
     }
 
     /// The scale `value`.
@@ -60,19 +57,13 @@ impl Scale {
     /// The scale after dividing by a prime: of a rescale.
     #[must_use]
     pub fn div_prime(self, prime: u64) -> Self {
-        self.div(Self {
-            hi: prime as f64,
-            lo: 0.0,
-        })
+        self.div(Self { hi: prime as f64, lo: 0.0 })
     }
 
     /// The scale after multiplying by a prime.
     #[must_use]
     pub fn mul_prime(self, prime: u64) -> Self {
-        self.mul(Self {
-            hi: prime as f64,
-            lo: 0.0,
-        })
+        self.mul(Self { hi: prime as f64, lo: 0.0 })
     }
 
     /// The nearest double.
@@ -107,20 +98,14 @@ impl Scale {
     }
 
     fn minus_multiple(self, other: Self, factor: f64) -> Self {
-        let product = other.mul(Self {
-            hi: factor,
-            lo: 0.0,
-        });
+        let product = other.mul(Self { hi: factor, lo: 0.0 });
         Self::normalized(self.hi - product.hi, self.lo - product.lo)
     }
 
     /// Renormalises a sum of which `a` is the larger part (Fast2Sum).
     fn normalized(a: f64, b: f64) -> Self {
         let hi = a + b;
-        Self {
-            hi,
-            lo: b - (hi - a),
-        }
+        Self { hi, lo: b - (hi - a) }
     }
 }
 
@@ -148,16 +133,9 @@ mod tests {
 
     #[test]
     fn a_long_chain_of_products_and_quotients_returns_to_its_start() {
-        let primes = [
-            1_125_899_906_826_241_u64,
-            1_125_899_906_629_633,
-            35_184_371_138_561,
-            562_949_952_700_417,
-        ];
+        let primes = [1_125_899_906_826_241_u64, 1_125_899_906_629_633, 35_184_371_138_561, 562_949_952_700_417];
         let start = Scale::new(1.1e12).unwrap();
-        let end = primes.iter().fold(start, |scale, &p| {
-            scale.mul(scale).div_prime(p).div(scale).mul_prime(p)
-        });
+        let end = primes.iter().fold(start, |scale, &p| scale.mul(scale).div_prime(p).div(scale).mul_prime(p));
         assert_eq!(start, end);
         assert_eq!(start.mul(end).div(end), start);
     }

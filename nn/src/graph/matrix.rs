@@ -28,12 +28,7 @@ impl SparseMatrix {
     ) -> Result<Self> {
         let mut lists = vec![Vec::new(); rows];
         for (row, col, value) in triplets {
-            let list = lists.get_mut(row).ok_or(Error::MatrixEntry {
-                row,
-                col,
-                rows,
-                cols,
-            })?;
+            let list = lists.get_mut(row).ok_or(Error::MatrixEntry { row, col, rows, cols })?;
             list.push((col, value));
         }
         Self::from_rows(cols, lists)
@@ -51,12 +46,7 @@ impl SparseMatrix {
         if u32::try_from(cols).is_err() {
             return Err(Error::MatrixTooWide { cols });
         }
-        let mut matrix = SparseMatrix {
-            rows: 0,
-            cols,
-            starts: vec![0],
-            entries: Vec::new(),
-        };
+        let mut matrix = SparseMatrix { rows: 0, cols, starts: vec![0], entries: Vec::new() };
         let mut outside = None;
         let mut row: Vec<(u32, f64)> = Vec::new();
         for list in rows {
@@ -70,12 +60,7 @@ impl SparseMatrix {
             matrix.push_row(&mut row);
         }
         match outside {
-            Some((row, col)) => Err(Error::MatrixEntry {
-                row,
-                col,
-                rows: matrix.rows,
-                cols,
-            }),
+            Some((row, col)) => Err(Error::MatrixEntry { row, col, rows: matrix.rows, cols }),
             None => Ok(matrix),
         }
     }
@@ -101,10 +86,7 @@ impl SparseMatrix {
     /// # Errors
     /// [`Error::MatrixTooWide`] past 2^32 columns.
     pub fn diagonal(diagonal: &[f64]) -> Result<Self> {
-        Self::from_rows(
-            diagonal.len(),
-            diagonal.iter().enumerate().map(|(i, &v)| [(i, v)]),
-        )
+        Self::from_rows(diagonal.len(), diagonal.iter().enumerate().map(|(i, &v)| [(i, v)]))
     }
 
     /// The identity on n features.
@@ -120,14 +102,8 @@ impl SparseMatrix {
     ///
     /// # Errors
     /// [`Error::MatrixEntry`] for a source outside, [`Error::MatrixTooWide`] past 2^32 columns.
-    pub fn selection(
-        cols: usize,
-        sources: impl IntoIterator<Item = Option<usize>>,
-    ) -> Result<Self> {
-        Self::from_rows(
-            cols,
-            sources.into_iter().map(|source| source.map(|c| (c, 1.0))),
-        )
+    pub fn selection(cols: usize, sources: impl IntoIterator<Item = Option<usize>>) -> Result<Self> {
+        Self::from_rows(cols, sources.into_iter().map(|source| source.map(|c| (c, 1.0))))
     }
 
     /// Number of outputs.
@@ -160,9 +136,7 @@ impl SparseMatrix {
 
     /// All non-zeros as (row, column, value), row by row.
     pub fn iter(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
-        self.iter_rows()
-            .enumerate()
-            .flat_map(|(r, row)| row.iter().map(move |&(c, v)| (r, c as usize, v)))
+        self.iter_rows().enumerate().flat_map(|(r, row)| row.iter().map(move |&(c, v)| (r, c as usize, v)))
     }
 
     /// All non-zero values, row by row.
@@ -172,11 +146,7 @@ impl SparseMatrix {
 
     /// Whether this is the identity.
     pub fn is_identity(&self) -> bool {
-        self.rows == self.cols
-            && self
-                .iter_rows()
-                .enumerate()
-                .all(|(r, row)| row == [(r as u32, 1.0)])
+        self.rows == self.cols && self.iter_rows().enumerate().all(|(r, row)| row == [(r as u32, 1.0)])
     }
 
     /// Whether no row has more than one entry: a diagonal, a permutation, a slice, padding. To merge such a matrix into the
@@ -191,16 +161,9 @@ impl SparseMatrix {
     /// [`Error::MatrixOperands`] if x is not `cols` long.
     pub fn apply(&self, x: &[f64]) -> Result<Vec<f64>> {
         if x.len() != self.cols {
-            return Err(Error::MatrixOperands {
-                op: "matrix times vector",
-                left: self.cols,
-                right: x.len(),
-            });
+            return Err(Error::MatrixOperands { op: "matrix times vector", left: self.cols, right: x.len() });
         }
-        Ok(self
-            .iter_rows()
-            .map(|row| row.iter().map(|&(c, v)| v * x[c as usize]).sum())
-            .collect())
+        Ok(self.iter_rows().map(|row| row.iter().map(|&(c, v)| v * x[c as usize]).sum()).collect())
     }
 
     /// The product `self · right`: first `right`, then `self`.
@@ -209,12 +172,7 @@ impl SparseMatrix {
     /// [`Error::MatrixOperands`] unless `self.cols() == right.rows()`.
     pub fn product(&self, right: &SparseMatrix) -> Result<SparseMatrix> {
         self.check_product(right)?;
-        let mut product = SparseMatrix {
-            rows: 0,
-            cols: right.cols,
-            starts: vec![0],
-            entries: Vec::new(),
-        };
+        let mut product = SparseMatrix { rows: 0, cols: right.cols, starts: vec![0], entries: Vec::new() };
         let mut sums = vec![0.0; right.cols];
         let mut touched = Touched::new(right.cols);
         let mut row = Vec::new();
@@ -225,12 +183,7 @@ impl SparseMatrix {
                     sums[c as usize] += a * b;
                 }
             }
-            row.extend(
-                touched
-                    .list
-                    .iter()
-                    .map(|&c| (c, std::mem::take(&mut sums[c as usize]))),
-            );
+            row.extend(touched.list.iter().map(|&c| (c, std::mem::take(&mut sums[c as usize]))));
             touched.clear();
             product.push_row(&mut row);
             row.clear();
@@ -266,11 +219,7 @@ impl SparseMatrix {
         if self.cols == right.rows {
             return Ok(());
         }
-        Err(Error::MatrixOperands {
-            op: "matrix product",
-            left: self.cols,
-            right: right.rows,
-        })
+        Err(Error::MatrixOperands { op: "matrix product", left: self.cols, right: right.rows })
     }
 
     /// Appends a row: sorted, places merged, zeros dropped.
@@ -297,10 +246,7 @@ struct Touched {
 
 impl Touched {
     fn new(cols: usize) -> Self {
-        Touched {
-            seen: vec![false; cols],
-            list: Vec::new(),
-        }
+        Touched { seen: vec![false; cols], list: Vec::new() }
     }
 
     fn add(&mut self, col: u32) {
@@ -332,11 +278,7 @@ impl AffineMap {
     /// [`Error::MatrixOperands`] unless there is one bias a row.
     pub fn new(matrix: SparseMatrix, bias: Vec<f64>) -> Result<Self> {
         if bias.len() != matrix.rows() {
-            return Err(Error::MatrixOperands {
-                op: "affine map: bias",
-                left: matrix.rows(),
-                right: bias.len(),
-            });
+            return Err(Error::MatrixOperands { op: "affine map: bias", left: matrix.rows(), right: bias.len() });
         }
         Ok(AffineMap { matrix, bias })
     }
@@ -377,10 +319,7 @@ impl AffineMap {
     /// # Errors
     /// [`Error::MatrixOperands`] if `next` does not read what `self` makes.
     pub fn then(&self, next: &AffineMap) -> Result<AffineMap> {
-        Ok(AffineMap {
-            matrix: next.matrix.product(&self.matrix)?,
-            bias: next.apply(&self.bias)?,
-        })
+        Ok(AffineMap { matrix: next.matrix.product(&self.matrix)?, bias: next.apply(&self.bias)? })
     }
 }
 

@@ -12,9 +12,7 @@ fn dense(rows: usize, cols: usize) -> impl Strategy<Value = Vec<f64>> {
 
 fn naive_product(a: &[f64], b: &[f64], inner: usize, cols: usize) -> Vec<f64> {
     let entry = |r: usize, c: usize| (0..inner).map(|k| a[r * inner + k] * b[k * cols + c]).sum();
-    (0..a.len() / inner * cols)
-        .map(|i| entry(i / cols, i % cols))
-        .collect()
+    (0..a.len() / inner * cols).map(|i| entry(i / cols, i % cols)).collect()
 }
 
 proptest! {
@@ -45,23 +43,13 @@ fn triplets_come_in_any_order_and_add_up() {
     let matrix = SparseMatrix::from_triplets(
         2,
         3,
-        [
-            (1, 2, 4.0),
-            (0, 1, 1.0),
-            (1, 0, 3.0),
-            (0, 1, 1.5),
-            (1, 2, -4.0),
-            (0, 0, 0.0),
-        ],
+        [(1, 2, 4.0), (0, 1, 1.0), (1, 0, 3.0), (0, 1, 1.5), (1, 2, -4.0), (0, 0, 0.0)],
     )
     .unwrap();
     assert_eq!(matrix.row(0), [(1, 2.5)]);
     assert_eq!(matrix.row(1), [(0, 3.0)]);
     assert_eq!((matrix.rows(), matrix.cols(), matrix.nnz()), (2, 3, 2));
-    assert_eq!(
-        matrix.iter().collect::<Vec<_>>(),
-        [(0, 1, 2.5), (1, 0, 3.0)]
-    );
+    assert_eq!(matrix.iter().collect::<Vec<_>>(), [(0, 1, 2.5), (1, 0, 3.0)]);
 }
 
 #[test]
@@ -73,35 +61,15 @@ fn shapes_of_matrices_are_recognised() {
     assert!(!scaled.is_identity() && scaled.is_monomial());
     assert!(!padded.is_identity() && padded.is_monomial());
     assert_eq!(padded.apply(&[5.0, 7.0]).unwrap(), [0.0, 7.0, 5.0, 0.0]);
-    assert!(
-        !SparseMatrix::from_dense(1, 2, &[1.0, 1.0])
-            .unwrap()
-            .is_monomial()
-    );
+    assert!(!SparseMatrix::from_dense(1, 2, &[1.0, 1.0]).unwrap().is_monomial());
 }
 
 #[test]
 fn an_entry_outside_is_refused() {
     let error = SparseMatrix::from_triplets(2, 2, [(2, 0, 1.0)]).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::MatrixEntry {
-            row: 2,
-            col: 0,
-            rows: 2,
-            cols: 2
-        }
-    ));
+    assert!(matches!(error, Error::MatrixEntry { row: 2, col: 0, rows: 2, cols: 2 }));
     let error = SparseMatrix::from_rows(2, [[(0, 1.0), (5, 1.0)]]).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::MatrixEntry {
-            row: 0,
-            col: 5,
-            rows: 1,
-            cols: 2
-        }
-    ));
+    assert!(matches!(error, Error::MatrixEntry { row: 0, col: 5, rows: 1, cols: 2 }));
 }
 
 #[test]
@@ -114,40 +82,10 @@ fn a_matrix_too_wide_is_refused() {
 
 #[test]
 fn operands_that_do_not_fit_are_refused() {
-    let (a, b) = (
-        SparseMatrix::identity(2).unwrap(),
-        SparseMatrix::identity(3).unwrap(),
-    );
-    assert!(matches!(
-        a.product(&b),
-        Err(Error::MatrixOperands {
-            left: 2,
-            right: 3,
-            ..
-        })
-    ));
-    assert!(matches!(
-        a.product_nnz(&b, 9),
-        Err(Error::MatrixOperands { .. })
-    ));
-    assert!(matches!(
-        a.apply(&[1.0]),
-        Err(Error::MatrixOperands {
-            left: 2,
-            right: 1,
-            ..
-        })
-    ));
-    assert!(matches!(
-        AffineMap::new(a, vec![0.0]),
-        Err(Error::MatrixOperands {
-            left: 2,
-            right: 1,
-            ..
-        })
-    ));
-    assert!(matches!(
-        SparseMatrix::from_dense(2, 2, &[1.0]),
-        Err(Error::MatrixOperands { .. })
-    ));
+    let (a, b) = (SparseMatrix::identity(2).unwrap(), SparseMatrix::identity(3).unwrap());
+    assert!(matches!(a.product(&b), Err(Error::MatrixOperands { left: 2, right: 3, .. })));
+    assert!(matches!(a.product_nnz(&b, 9), Err(Error::MatrixOperands { .. })));
+    assert!(matches!(a.apply(&[1.0]), Err(Error::MatrixOperands { left: 2, right: 1, .. })));
+    assert!(matches!(AffineMap::new(a, vec![0.0]), Err(Error::MatrixOperands { left: 2, right: 1, .. })));
+    assert!(matches!(SparseMatrix::from_dense(2, 2, &[1.0]), Err(Error::MatrixOperands { .. })));
 }

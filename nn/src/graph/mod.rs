@@ -38,18 +38,12 @@ impl Graph {
         }
         for (index, node) in nodes.iter().enumerate() {
             if matches!(node.op, Op::Input) != (index == 0) {
-                return Err(Error::InputPlace {
-                    node: node.name.clone(),
-                    index,
-                });
+                return Err(Error::InputPlace { node: node.name.clone(), index });
             }
             node.check(&nodes[..index])?;
         }
         if output.0 >= nodes.len() {
-            return Err(Error::OutputMissing {
-                output: output.0,
-                nodes: nodes.len(),
-            });
+            return Err(Error::OutputMissing { output: output.0, nodes: nodes.len() });
         }
         Ok(Graph { nodes, output })
     }
@@ -68,11 +62,8 @@ impl Graph {
     }
 
     /// All nodes with their ids, in topological order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Node)> + '_ {
-        self.nodes
-            .iter()
-            .enumerate()
-            .map(|(i, node)| (NodeId(i), node))
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator + '_ {
+        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
     }
 
     /// The input node, always node 0.
@@ -109,9 +100,7 @@ impl Graph {
     pub fn readers(&self) -> Vec<Vec<NodeId>> {
         let mut readers = vec![Vec::new(); self.nodes.len()];
         for (id, node) in self.iter() {
-            node.inputs
-                .iter()
-                .for_each(|input| readers[input.0].push(id));
+            node.inputs.iter().for_each(|input| readers[input.0].push(id));
         }
         readers
     }
@@ -130,10 +119,7 @@ pub struct Node {
     pub shape: Vec<usize>,
 }
 
-#[expect(
-    clippy::len_without_is_empty,
-    reason = "a tensor without features has no meaning here"
-)]
+#[expect(clippy::len_without_is_empty, reason = "a tensor without features has no meaning here")]
 impl Node {
     /// Number of features of its output.
     pub fn len(&self) -> usize {
@@ -143,37 +129,20 @@ impl Node {
     /// Whether the node fits those before it.
     fn check(&self, before: &[Node]) -> Result<()> {
         if let Some(input) = self.inputs.iter().find(|input| input.0 >= before.len()) {
-            return Err(Error::NotTopological {
-                node: self.name.clone(),
-                reads: input.0,
-            });
+            return Err(Error::NotTopological { node: self.name.clone(), reads: input.0 });
         }
         let (expected, found) = (self.op.arity(), self.inputs.len());
         if expected != found {
-            return Err(Error::InputCount {
-                node: self.name.clone(),
-                op: self.op.name(),
-                expected,
-                found,
-            });
+            return Err(Error::InputCount { node: self.name.clone(), op: self.op.name(), expected, found });
         }
         let features = |what, expected, found| match expected == found {
             true => Ok(()),
-            false => Err(Error::Features {
-                node: self.name.clone(),
-                what,
-                expected,
-                found,
-            }),
+            false => Err(Error::Features { node: self.name.clone(), what, expected, found }),
         };
         match &self.op {
             Op::Input => Ok(()),
             Op::Affine(map) => {
-                features(
-                    "the matrix (its columns)",
-                    before[self.inputs[0].0].len(),
-                    map.matrix.cols(),
-                )?;
+                features("the matrix (its columns)", before[self.inputs[0].0].len(), map.matrix.cols())?;
                 features("the matrix (its rows)", self.len(), map.matrix.rows())?;
                 features("the bias", self.len(), map.bias.len())?;
                 self.check_finite("weight", map.matrix.values())?;
@@ -188,26 +157,16 @@ impl Node {
                     _ => Ok(()),
                 }
             }
-            Op::Add | Op::Mul => self
-                .inputs
-                .iter()
-                .try_for_each(|input| features("an input", self.len(), before[input.0].len())),
+            Op::Add | Op::Mul => {
+                self.inputs.iter().try_for_each(|input| features("an input", self.len(), before[input.0].len()))
+            }
         }
     }
 
-    fn check_finite(
-        &self,
-        what: &'static str,
-        values: impl IntoIterator<Item = f64>,
-    ) -> Result<()> {
+    fn check_finite(&self, what: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
         match values.into_iter().enumerate().find(|(_, v)| !v.is_finite()) {
             None => Ok(()),
-            Some((index, value)) => Err(Error::WeightNotFinite {
-                node: self.name.clone(),
-                what,
-                index,
-                value,
-            }),
+            Some((index, value)) => Err(Error::WeightNotFinite { node: self.name.clone(), what, index, value }),
         }
     }
 }
@@ -282,9 +241,7 @@ impl Activation {
     /// Its value at x, in double precision.
     pub fn eval(&self, x: f64) -> f64 {
         match self {
-            Activation::Polynomial(coefficients) => {
-                coefficients.iter().rev().fold(0.0, |sum, c| sum * x + c)
-            }
+            Activation::Polynomial(coefficients) => coefficients.iter().rev().fold(0.0, |sum, c| sum * x + c),
             Activation::Relu => x.max(0.0),
             Activation::Sigmoid => sigmoid(x),
             Activation::Tanh => x.tanh(),

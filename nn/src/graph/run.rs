@@ -27,10 +27,7 @@ pub struct Range {
 
 impl Range {
     /// The range of nothing: of no effect in [`Range::union`].
-    const EMPTY: Range = Range {
-        min: f64::INFINITY,
-        max: f64::NEG_INFINITY,
-    };
+    const EMPTY: Range = Range { min: f64::INFINITY, max: f64::NEG_INFINITY };
 
     /// Largest absolute value, zero for an empty range.
     pub fn max_abs(&self) -> f64 {
@@ -39,10 +36,7 @@ impl Range {
 
     /// The range of both.
     pub fn union(self, other: Range) -> Range {
-        Range {
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-        }
+        Range { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 }
 
@@ -68,47 +62,27 @@ impl Graph {
     fn run_blocks(&self, samples: &[f64], with_ranges: bool) -> Result<(Vec<f64>, Vec<Range>)> {
         let (features, results) = (self.input_len(), self.output_len());
         if features == 0 || !samples.len().is_multiple_of(features) {
-            return Err(Error::SampleLength {
-                found: samples.len(),
-                features,
-            });
+            return Err(Error::SampleLength { found: samples.len(), features });
         }
         let last_reads = self.last_reads();
         let mut out = vec![0.0; samples.len() / features * results];
         let empty = || vec![Range::EMPTY; self.nodes().len()];
-        let ranges = out
-            .par_chunks_mut((BLOCK * results).max(1))
-            .zip(samples.par_chunks(BLOCK * features))
-            .map(|(out, block)| {
-                let mut ranges = if with_ranges { empty() } else { Vec::new() };
-                self.run_block(block, out, &last_reads, &mut ranges);
-                ranges
-            })
-            .reduce(Vec::new, |a, b| {
-                if a.is_empty() {
-                    b
-                } else {
-                    a.into_iter().zip(b).map(|(a, b)| a.union(b)).collect()
-                }
-            });
-        Ok((
-            out,
-            if with_ranges && ranges.is_empty() {
-                empty()
-            } else {
-                ranges
-            },
-        ))
+        let ranges =
+            out.par_chunks_mut((BLOCK * results).max(1))
+                .zip(samples.par_chunks(BLOCK * features))
+                .map(|(out, block)| {
+                    let mut ranges = if with_ranges { empty() } else { Vec::new() };
+                    self.run_block(block, out, &last_reads, &mut ranges);
+                    ranges
+                })
+                .reduce(Vec::new, |a, b| {
+                    if a.is_empty() { b } else { a.into_iter().zip(b).map(|(a, b)| a.union(b)).collect() }
+                });
+        Ok((out, if with_ranges && ranges.is_empty() { empty() } else { ranges }))
     }
 
     /// One block of at most [`BLOCK`] samples.
-    fn run_block(
-        &self,
-        samples: &[f64],
-        out: &mut [f64],
-        last_reads: &[usize],
-        ranges: &mut [Range],
-    ) {
+    fn run_block(&self, samples: &[f64], out: &mut [f64], last_reads: &[usize], ranges: &mut [Range]) {
         let count = samples.len() / self.input_len();
         let mut tensors: Vec<Vec<Lanes>> = vec![Vec::new(); self.nodes().len()];
         for (id, node) in self.iter() {
@@ -118,10 +92,7 @@ impl Graph {
             };
             if let Some(range) = ranges.get_mut(id.0) {
                 let values = tensors[id.0].iter().flat_map(|lanes| &lanes[..count]);
-                *range = values.fold(Range::EMPTY, |r, &v| Range {
-                    min: r.min.min(v),
-                    max: r.max.max(v),
-                });
+                *range = values.fold(Range::EMPTY, |r, &v| Range { min: r.min.min(v), max: r.max.max(v) });
             }
             // A residual network keeps only the branches that are still to be joined.
             for input in &node.inputs {
@@ -132,9 +103,7 @@ impl Graph {
         }
         let result = &tensors[self.output().0];
         for (sample, row) in out.chunks_mut(result.len().max(1)).enumerate() {
-            row.iter_mut()
-                .zip(result)
-                .for_each(|(y, lanes)| *y = lanes[sample]);
+            row.iter_mut().zip(result).for_each(|(y, lanes)| *y = lanes[sample]);
         }
     }
 
@@ -159,20 +128,9 @@ impl Node {
                 let row = |(row, &bias): (&[(u32, f64)], &f64)| dot(row, input(0), bias);
                 map.matrix.iter_rows().zip(&map.bias).map(row).collect()
             }
-            Op::Activation(activation) => input(0)
-                .iter()
-                .map(|x| x.map(|x| activation.eval(x)))
-                .collect(),
-            Op::Add => input(0)
-                .iter()
-                .zip(input(1))
-                .map(|(x, y)| std::array::from_fn(|i| x[i] + y[i]))
-                .collect(),
-            Op::Mul => input(0)
-                .iter()
-                .zip(input(1))
-                .map(|(x, y)| std::array::from_fn(|i| x[i] * y[i]))
-                .collect(),
+            Op::Activation(activation) => input(0).iter().map(|x| x.map(|x| activation.eval(x))).collect(),
+            Op::Add => input(0).iter().zip(input(1)).map(|(x, y)| std::array::from_fn(|i| x[i] + y[i])).collect(),
+            Op::Mul => input(0).iter().zip(input(1)).map(|(x, y)| std::array::from_fn(|i| x[i] * y[i])).collect(),
         }
     }
 }
@@ -193,9 +151,7 @@ fn dot(row: &[(u32, f64)], x: &[Lanes], bias: f64) -> Lanes {
 fn to_lanes(samples: &[f64], features: usize) -> Vec<Lanes> {
     let mut lanes = vec![[0.0; BLOCK]; features];
     for (sample, row) in samples.chunks(features).enumerate() {
-        row.iter()
-            .zip(&mut lanes)
-            .for_each(|(&x, lanes)| lanes[sample] = x);
+        row.iter().zip(&mut lanes).for_each(|(&x, lanes)| lanes[sample] = x);
     }
     lanes
 }

@@ -15,19 +15,13 @@ pub(super) fn advice(operator: &str) -> &'static str {
             "leave it out if it is the last node: the key holder can apply it after decryption"
         }
         "Div" | "Recip" => "the divisor comes from the data: divide by constants only",
-        "EinSum" | "MatMul" | "Gemm" => {
-            "both factors come from the data: one of them must be constant"
-        }
-        "Conv" | "Deconv" => {
-            "its weights come from the data, or are quantised: they must be constant floats"
-        }
+        "EinSum" | "MatMul" | "Gemm" => "both factors come from the data: one of them must be constant",
+        "Conv" | "Deconv" => "its weights come from the data, or are quantised: they must be constant floats",
         "Max" | "Min" | "Clip" | "LeakyRelu" | "HardSwish" | "Elu" | "PRelu" => {
             "use relu (the maximum with 0), silu or a polynomial instead, and train again"
         }
         "Cast" => "data must stay in single precision",
-        name if name.starts_with("Unimplemented") => {
-            "the importer does not know this operator at all"
-        }
+        name if name.starts_with("Unimplemented") => "the importer does not know this operator at all",
         _ => OTHER,
     }
 }

@@ -39,26 +39,13 @@ pub(super) fn einsum(call: &Call) -> Result<Option<Linear>> {
     }
     let axes = axes(call, &op.axes, data);
     let mut rows = vec![Vec::new(); call.len()];
-    walk(
-        &axes,
-        0,
-        0,
-        &mut vec![0; constants.len()],
-        &mut |output, input, places| {
-            let weight: f64 = constants
-                .iter()
-                .zip(places)
-                .map(|(values, &place)| values[place])
-                .product();
-            if weight != 0.0 {
-                rows[output].push((input, weight));
-            }
-        },
-    );
-    Ok(Some(Linear::of(SparseMatrix::from_rows(
-        shape.iter().product(),
-        rows,
-    )?)))
+    walk(&axes, 0, 0, &mut vec![0; constants.len()], &mut |output, input, places| {
+        let weight: f64 = constants.iter().zip(places).map(|(values, &place)| values[place]).product();
+        if weight != 0.0 {
+            rows[output].push((input, weight));
+        }
+    });
+    Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
 }
 
 /// The sum over some axes.
@@ -78,13 +65,8 @@ pub(super) fn reduce_sum(call: &Call) -> Result<Option<Linear>> {
     };
     let axes: Vec<Axis> = (0..shape.len()).map(axis).collect();
     let mut rows = vec![Vec::new(); call.len()];
-    walk(&axes, 0, 0, &mut vec![], &mut |output, input, _| {
-        rows[output].push((input, 1.0))
-    });
-    Ok(Some(Linear::of(SparseMatrix::from_rows(
-        shape.iter().product(),
-        rows,
-    )?)))
+    walk(&axes, 0, 0, &mut vec![], &mut |output, input, _| rows[output].push((input, 1.0)));
+    Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
 }
 
 /// The axes of an Einstein sum with their steps; an operand of length 1 along an axis does not move.
@@ -99,33 +81,15 @@ fn axes(call: &Call, mapping: &AxesMapping, data: usize) -> Vec<Axis> {
         .collect();
     let step = |shape: &[usize], positions: &[usize]| -> usize {
         let strides = strides(shape);
-        positions
-            .iter()
-            .filter(|&&p| shape[p] > 1)
-            .map(|&p| strides[p])
-            .sum()
+        positions.iter().filter(|&&p| shape[p] > 1).map(|&p| strides[p]).sum()
     };
     let of_axis = |axis: &tract_onnx::tract_core::internal::Axis| {
-        let inputs = || {
-            shapes
-                .iter()
-                .enumerate()
-                .map(|(i, shape)| (*shape, axis.interface(InOut::In(i))))
-        };
+        let inputs = || shapes.iter().enumerate().map(|(i, shape)| (*shape, axis.interface(InOut::In(i))));
         let output = (&call.shape[..], axis.interface(InOut::Out(0)));
-        let lengths = inputs()
-            .chain([output])
-            .flat_map(|(shape, positions)| positions.iter().map(|&p| shape[p]));
-        let mut steps: Vec<usize> = inputs()
-            .map(|(shape, positions)| step(shape, positions))
-            .collect();
+        let lengths = inputs().chain([output]).flat_map(|(shape, positions)| positions.iter().map(|&p| shape[p]));
+        let mut steps: Vec<usize> = inputs().map(|(shape, positions)| step(shape, positions)).collect();
         let data = steps.remove(data);
-        Axis {
-            length: lengths.max().unwrap_or(1),
-            output: step(output.0, output.1),
-            data,
-            constants: steps,
-        }
+        Axis { length: lengths.max().unwrap_or(1), output: step(output.0, output.1), data, constants: steps }
     };
     mapping.iter_all_axes().map(of_axis).collect()
 }
@@ -142,22 +106,10 @@ fn walk(
         return visit(output, data, places);
     };
     for i in 0..axis.length {
-        walk(
-            inner,
-            output + i * axis.output,
-            data + i * axis.data,
-            places,
-            visit,
-        );
-        places
-            .iter_mut()
-            .zip(&axis.constants)
-            .for_each(|(place, step)| *place += step);
+        walk(inner, output + i * axis.output, data + i * axis.data, places, visit);
+        places.iter_mut().zip(&axis.constants).for_each(|(place, step)| *place += step);
     }
-    places
-        .iter_mut()
-        .zip(&axis.constants)
-        .for_each(|(place, step)| *place -= step * axis.length);
+    places.iter_mut().zip(&axis.constants).for_each(|(place, step)| *place -= step * axis.length);
 }
 
 /// Row-major steps of a shape.

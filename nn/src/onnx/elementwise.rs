@@ -16,10 +16,7 @@ pub(super) fn broadcast(from: &[usize], to: &[usize]) -> Vec<usize> {
     // Axis by axis from the outermost: what is known of the outer axes is repeated for each place of the next one.
     for (&have, &want) in from.iter().zip(to) {
         let place = |i| if have == 1 { 0 } else { i };
-        sources = sources
-            .iter()
-            .flat_map(|&outer| (0..want).map(move |i| outer * have + place(i)))
-            .collect();
+        sources = sources.iter().flat_map(|&outer| (0..want).map(move |i| outer * have + place(i))).collect();
     }
     sources
 }
@@ -47,37 +44,23 @@ pub(super) fn binary(call: &Call) -> Result<Option<Linear>> {
 
 /// Whether the node has a direct construction here and is linear: probing may be asked for it too.
 pub(super) fn is_linear(call: &Call) -> bool {
-    let neg = call
-        .op()
-        .downcast_ref::<ElementWiseOp>()
-        .is_some_and(|op| op.0.is::<math::Neg>());
+    let neg = call.op().downcast_ref::<ElementWiseOp>().is_some_and(|op| op.0.is::<math::Neg>());
     neg || binary(call).is_ok_and(|linear| linear.is_some())
 }
 
 /// s_0 x_0 + s_1 x_1, either of which may be a constant.
 fn sum(call: &Call, signs: [f64; 2]) -> Result<Linear> {
-    let mut linear = Linear {
-        matrices: vec![],
-        bias: vec![0.0; call.len()],
-    };
+    let mut linear = Linear { matrices: vec![], bias: vec![0.0; call.len()] };
     for (operand, sign) in call.operands.iter().zip(signs) {
         match operand {
             Operand::Const(tensor) => {
                 let values = doubles(tensor).map_err(|error| call.failed(format!("{error:#}")))?;
                 let sources = broadcast(tensor.shape(), &call.shape);
-                linear
-                    .bias
-                    .iter_mut()
-                    .zip(sources)
-                    .for_each(|(c, source)| *c += sign * values[source]);
+                linear.bias.iter_mut().zip(sources).for_each(|(c, source)| *c += sign * values[source]);
             }
             Operand::Data(shape) => {
-                let rows = broadcast(shape, &call.shape)
-                    .into_iter()
-                    .map(|source| [(source, sign)]);
-                linear
-                    .matrices
-                    .push(SparseMatrix::from_rows(shape.iter().product(), rows)?);
+                let rows = broadcast(shape, &call.shape).into_iter().map(|source| [(source, sign)]);
+                linear.matrices.push(SparseMatrix::from_rows(shape.iter().product(), rows)?);
             }
         }
     }
@@ -93,12 +76,7 @@ fn scaled(call: &Call, weight: impl Fn(f64) -> f64) -> Result<Option<Linear>> {
         return Ok(None);
     };
     let weights = doubles(constant).map_err(|error| call.failed(format!("{error:#}")))?;
-    let places = broadcast(shape, &call.shape)
-        .into_iter()
-        .zip(broadcast(constant.shape(), &call.shape));
+    let places = broadcast(shape, &call.shape).into_iter().zip(broadcast(constant.shape(), &call.shape));
     let rows = places.map(|(source, place)| [(source, weight(weights[place]))]);
-    Ok(Some(Linear::of(SparseMatrix::from_rows(
-        shape.iter().product(),
-        rows,
-    )?)))
+    Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
 }

@@ -26,15 +26,9 @@ pub(super) fn import(file: &Source, model: &TypedModel) -> Result<Graph> {
         importer.node(&model.nodes()[id])?;
     }
     if !importer.unsupported.is_empty() {
-        return Err(Error::Unsupported {
-            path: file.path.clone(),
-            nodes: importer.unsupported,
-        });
+        return Err(Error::Unsupported { path: file.path.clone(), nodes: importer.unsupported });
     }
-    let output = model
-        .outputs
-        .first()
-        .and_then(|outlet| importer.values.remove(outlet));
+    let output = model.outputs.first().and_then(|outlet| importer.values.remove(outlet));
     match output {
         Some(Value::Data(data)) => importer.finish(&data),
         _ => Err(Error::OnnxInterface {
@@ -68,19 +62,11 @@ impl Importer {
     fn node(&mut self, node: &TypedNode) -> Result<()> {
         if node.op_is::<TypedSource>() {
             let shape = Call::new(node, 0, vec![])?.shape;
-            let data = Data {
-                node: self.push(&node.name, Op::Input, vec![], &shape),
-                shape,
-            };
-            self.values
-                .insert(OutletId::new(node.id, 0), Value::Data(data));
+            let data = Data { node: self.push(&node.name, Op::Input, vec![], &shape), shape };
+            self.values.insert(OutletId::new(node.id, 0), Value::Data(data));
             return Ok(());
         }
-        let folded: Option<Vec<_>> = node
-            .outputs
-            .iter()
-            .map(|output| output.fact.konst.clone())
-            .collect();
+        let folded: Option<Vec<_>> = node.outputs.iter().map(|output| output.fact.konst.clone()).collect();
         if let Some(constants) = folded {
             self.constants(node, constants);
             return Ok(());
@@ -89,11 +75,7 @@ impl Importer {
             self.constants(node, vec![constant.val().clone()]);
             return Ok(());
         }
-        let inputs: Vec<Value> = node
-            .inputs
-            .iter()
-            .filter_map(|outlet| self.values.get(outlet).cloned())
-            .collect();
+        let inputs: Vec<Value> = node.inputs.iter().filter_map(|outlet| self.values.get(outlet).cloned()).collect();
         let constants: Option<Vec<_>> = inputs
             .iter()
             .map(|value| match value {
@@ -110,8 +92,7 @@ impl Importer {
 
     fn constants(&mut self, node: &TypedNode, tensors: Vec<Arc<Tensor>>) {
         for (slot, tensor) in tensors.into_iter().enumerate() {
-            self.values
-                .insert(OutletId::new(node.id, slot), Value::Const(tensor));
+            self.values.insert(OutletId::new(node.id, slot), Value::Const(tensor));
         }
     }
 
@@ -137,10 +118,7 @@ impl Importer {
                 Some(id) => id,
                 None => self.unsupported(&call),
             };
-            let value = Value::Data(Data {
-                node: id,
-                shape: call.shape,
-            });
+            let value = Value::Data(Data { node: id, shape: call.shape });
             self.values.insert(OutletId::new(node.id, slot), value);
         }
         Ok(())
@@ -152,12 +130,9 @@ impl Importer {
             return Ok(None);
         }
         match pointwise::recognise(call)? {
-            Some(Pointwise::Activation(activation)) => Ok(Some(self.push(
-                call.name(),
-                Op::Activation(activation),
-                vec![data[0].node],
-                &call.shape,
-            ))),
+            Some(Pointwise::Activation(activation)) => {
+                Ok(Some(self.push(call.name(), Op::Activation(activation), vec![data[0].node], &call.shape)))
+            }
             Some(Pointwise::Product) => self.product(call, data).map(Some),
             None => match linear::linear(call)? {
                 Some(linear) => self.linear(call, data, linear).map(Some),
@@ -183,21 +158,16 @@ impl Importer {
         let mut by_node: BTreeMap<NodeId, SparseMatrix> = BTreeMap::new();
         for (operand, matrix) in data.iter().zip(linear.matrices) {
             let sum = match by_node.remove(&operand.node) {
-                Some(other) => SparseMatrix::from_triplets(
-                    matrix.rows(),
-                    matrix.cols(),
-                    other.iter().chain(matrix.iter()),
-                )?,
+                Some(other) => {
+                    SparseMatrix::from_triplets(matrix.rows(), matrix.cols(), other.iter().chain(matrix.iter()))?
+                }
                 None => matrix,
             };
             by_node.insert(operand.node, sum);
         }
         let mut bias = Some(linear.bias).filter(|bias| bias.iter().any(|&c| c != 0.0));
         // The bias joins a map that is needed anyhow, if there is one.
-        let needed = by_node
-            .values()
-            .position(|matrix| !matrix.is_identity())
-            .unwrap_or(0);
+        let needed = by_node.values().position(|matrix| !matrix.is_identity()).unwrap_or(0);
         let mut sum: Option<NodeId> = None;
         for (i, (node, matrix)) in by_node.into_iter().enumerate() {
             let bias = if i == needed { bias.take() } else { None };
@@ -218,12 +188,7 @@ impl Importer {
     fn affine(&mut self, call: &Call, input: NodeId, map: AffineMap) -> NodeId {
         match map.is_identity() {
             true => input,
-            false => self.push(
-                call.name(),
-                Op::Affine(Arc::new(map)),
-                vec![input],
-                &call.shape,
-            ),
+            false => self.push(call.name(), Op::Affine(Arc::new(map)), vec![input], &call.shape),
         }
     }
 
@@ -231,23 +196,14 @@ impl Importer {
     fn unsupported(&mut self, call: &Call) -> NodeId {
         let operator = call.operator();
         let advice = advice::advice(&operator).to_owned();
-        self.unsupported.push(UnsupportedNode {
-            node: call.name().to_owned(),
-            operator,
-            advice,
-        });
+        self.unsupported.push(UnsupportedNode { node: call.name().to_owned(), operator, advice });
         self.push(call.name(), Op::Input, vec![], &call.shape)
     }
 
     /// Adds a node; the leading batch dimension of 1 is not part of its shape.
     fn push(&mut self, name: &str, op: Op, inputs: Vec<NodeId>, shape: &[usize]) -> NodeId {
         let shape = shape.strip_prefix(&[1]).unwrap_or(shape).to_vec();
-        self.nodes.push(Node {
-            name: name.to_owned(),
-            op,
-            inputs,
-            shape,
-        });
+        self.nodes.push(Node { name: name.to_owned(), op, inputs, shape });
         NodeId(self.nodes.len() - 1)
     }
 

@@ -20,10 +20,7 @@ impl Linear {
     /// y = M x.
     pub fn of(matrix: SparseMatrix) -> Self {
         let bias = vec![0.0; matrix.rows()];
-        Linear {
-            matrices: vec![matrix],
-            bias,
-        }
+        Linear { matrices: vec![matrix], bias }
     }
 }
 
@@ -50,14 +47,7 @@ const PLACING: &[&str] = &[
 ];
 
 /// Operators that are linear in all their data operands together.
-const LINEAR: &[&str] = &[
-    "CumSum",
-    "DeconvSum",
-    "DepthwiseDeconv",
-    "Neg",
-    "Reduce<Sum>",
-    "SumPool",
-];
+const LINEAR: &[&str] = &["CumSum", "DeconvSum", "DepthwiseDeconv", "Neg", "Reduce<Sum>", "SumPool"];
 
 /// Operators that are linear in each operand while the others are constant.
 const MULTILINEAR: &[&str] = &["Conv", "Deconv", "EinSum", "GridSample", "Resize"];
@@ -77,13 +67,7 @@ pub(super) fn linear(call: &Call) -> Result<Option<Linear>> {
 
 /// By a construction that knows the operator.
 pub(super) fn direct(call: &Call) -> Result<Option<Linear>> {
-    for construct in [
-        window::conv,
-        window::sum_pool,
-        einsum::einsum,
-        einsum::reduce_sum,
-        elementwise::binary,
-    ] {
+    for construct in [window::conv, window::sum_pool, einsum::einsum, einsum::reduce_sum, elementwise::binary] {
         if let Some(linear) = construct(call)? {
             return Ok(Some(linear));
         }
@@ -101,11 +85,7 @@ pub(super) fn probed(call: &Call) -> Result<Option<Linear>> {
     let linear = LINEAR.contains(&operator)
         || elementwise::is_linear(call)
         || (MULTILINEAR.contains(&operator) && first_is_only_data(call));
-    if linear {
-        probe::unit_vectors(call).map(Some)
-    } else {
-        Ok(None)
-    }
+    if linear { probe::unit_vectors(call).map(Some) } else { Ok(None) }
 }
 
 /// Whether indices, sizes and masks are constants: the data of these operators come first, or are all there is.

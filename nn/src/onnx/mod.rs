@@ -48,10 +48,7 @@ impl OnnxModel {
     /// [`Error::ReadFile`], [`Error::EmptyFile`], and those of [`OnnxModel::from_bytes`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::ReadFile {
-            path: path.into(),
-            source,
-        })?;
+        let bytes = std::fs::read(path).map_err(|source| Error::ReadFile { path: path.into(), source })?;
         Self::from_bytes(path, &bytes)
     }
 
@@ -63,9 +60,7 @@ impl OnnxModel {
     /// [`Error::Unsupported`], which lists all nodes that have no place in a graph; [`Error::OnnxNode`] for a node
     /// that fails when it is run, or turns out not to be what its operator promises; [`Error::WeightNotFinite`].
     pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
-        let file = Source {
-            path: path.as_ref().to_path_buf(),
-        };
+        let file = Source { path: path.as_ref().to_path_buf() };
         if bytes.is_empty() {
             return Err(Error::EmptyFile { path: file.path });
         }
@@ -88,14 +83,8 @@ impl Source {
     fn guard<T>(&self, doing: &'static str, work: impl FnOnce() -> T) -> Result<T> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            let message = text
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            Error::OnnxPanic {
-                path: self.path.clone(),
-                doing,
-                message: message.to_owned(),
-            }
+            let message = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Error::OnnxPanic { path: self.path.clone(), doing, message: message.to_owned() }
         })
     }
 

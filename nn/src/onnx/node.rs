@@ -28,12 +28,7 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     pub fn new(node: &'a TypedNode, slot: usize, operands: Vec<Operand>) -> Result<Self> {
         let shape = concrete_shape(node, slot)?;
-        Ok(Call {
-            node,
-            slot,
-            operands,
-            shape,
-        })
+        Ok(Call { node, slot, operands, shape })
     }
 
     pub fn name(&self) -> &'a str {
@@ -60,13 +55,10 @@ impl<'a> Call<'a> {
 
     /// The operands computed from the sample, each with its place among the inputs and its shape.
     pub fn data(&self) -> impl Iterator<Item = (usize, &[usize])> {
-        self.operands
-            .iter()
-            .enumerate()
-            .filter_map(|(i, operand)| match operand {
-                Operand::Data(shape) => Some((i, &shape[..])),
-                Operand::Const(_) => None,
-            })
+        self.operands.iter().enumerate().filter_map(|(i, operand)| match operand {
+            Operand::Data(shape) => Some((i, &shape[..])),
+            Operand::Const(_) => None,
+        })
     }
 
     /// The one operand that is data, if there is one only.
@@ -98,82 +90,45 @@ impl<'a> Call<'a> {
                 }
             })
             .collect();
-        let outputs = self
-            .node
-            .op
-            .eval_out_of_plan(inputs.map_err(failed)?)
-            .map_err(failed)?;
-        let outputs = outputs
-            .ok_or_else(|| self.failed("it keeps state from one sample to the next".into()))?;
-        let output = outputs
-            .get(self.slot)
-            .ok_or_else(|| self.failed("it has no such output".into()))?;
+        let outputs = self.node.op.eval_out_of_plan(inputs.map_err(failed)?).map_err(failed)?;
+        let outputs = outputs.ok_or_else(|| self.failed("it keeps state from one sample to the next".into()))?;
+        let output = outputs.get(self.slot).ok_or_else(|| self.failed("it has no such output".into()))?;
         floats(output).map_err(failed)
     }
 
     /// The error of this node.
     pub fn failed(&self, problem: String) -> Error {
-        Error::OnnxNode {
-            node: self.name().to_owned(),
-            operator: self.operator(),
-            problem,
-        }
+        Error::OnnxNode { node: self.name().to_owned(), operator: self.operator(), problem }
     }
 }
 
 /// Runs a node of constants.
 pub(super) fn fold(node: &TypedNode, inputs: Vec<Arc<Tensor>>) -> Result<Vec<Arc<Tensor>>> {
-    let failed = |problem| Error::OnnxNode {
-        node: node.name.clone(),
-        operator: node.op.name().into_owned(),
-        problem,
-    };
-    let inputs = inputs
-        .into_iter()
-        .map(|tensor| tensor.into_tvalue())
-        .collect();
-    let outputs = node
-        .op
-        .eval_out_of_plan(inputs)
-        .map_err(|error| failed(format!("{error:#}")))?;
+    let failed = |problem| Error::OnnxNode { node: node.name.clone(), operator: node.op.name().into_owned(), problem };
+    let inputs = inputs.into_iter().map(|tensor| tensor.into_tvalue()).collect();
+    let outputs = node.op.eval_out_of_plan(inputs).map_err(|error| failed(format!("{error:#}")))?;
     let outputs = outputs.ok_or_else(|| failed("it cannot be computed ahead".into()))?;
-    Ok(outputs
-        .into_iter()
-        .map(|value| value.into_arc_tensor())
-        .collect())
+    Ok(outputs.into_iter().map(|value| value.into_arc_tensor()).collect())
 }
 
 /// The values of a tensor of floats, in row-major order.
 pub(super) fn floats(tensor: &Tensor) -> TractResult<Vec<f32>> {
-    Ok(tensor
-        .cast_to::<f32>()?
-        .try_as_plain_ram()?
-        .as_slice::<f32>()?
-        .to_vec())
+    Ok(tensor.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }
 
 /// The values of a constant in double precision, in row-major order.
 pub(super) fn doubles(tensor: &Tensor) -> TractResult<Vec<f64>> {
-    Ok(tensor
-        .cast_to::<f64>()?
-        .try_as_plain_ram()?
-        .as_slice::<f64>()?
-        .to_vec())
+    Ok(tensor.cast_to::<f64>()?.try_as_plain_ram()?.as_slice::<f64>()?.to_vec())
 }
 
 /// The shape of an output, all of whose dimensions must be known.
 fn concrete_shape(node: &TypedNode, slot: usize) -> Result<Vec<usize>> {
     let shape = &node.outputs[slot].fact.shape;
-    shape
-        .as_concrete()
-        .map(<[usize]>::to_vec)
-        .ok_or_else(|| Error::OnnxNode {
-            node: node.name.clone(),
-            operator: node.op.name().into_owned(),
-            problem: format!(
-                "its output has the unknown shape {shape:?}; export the model with fixed shapes"
-            ),
-        })
+    shape.as_concrete().map(<[usize]>::to_vec).ok_or_else(|| Error::OnnxNode {
+        node: node.name.clone(),
+        operator: node.op.name().into_owned(),
+        problem: format!("its output has the unknown shape {shape:?}; export the model with fixed shapes"),
+    })
 }
 
 /// Nodes in the order in which they can be computed.

@@ -26,17 +26,8 @@ pub struct Original {
 
 impl fmt::Debug for Original {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Original {
-            file,
-            sample,
-            output,
-            ..
-        } = self;
-        f.debug_struct("Original")
-            .field("file", file)
-            .field("sample", sample)
-            .field("output", output)
-            .finish()
+        let Original { file, sample, output, .. } = self;
+        f.debug_struct("Original").field("file", file).field("sample", sample).field("output", output).finish()
     }
 }
 
@@ -44,29 +35,16 @@ impl Original {
     /// Prepares the model to run sample by sample, and in batches if it computes the same that way.
     pub(super) fn new(file: &Source, proto: &Checked, single: TypedModel) -> Result<Self> {
         let (single, output) = file.tract("preparing to run it", || {
-            let shape = single
-                .output_fact(0)?
-                .shape
-                .as_concrete()
-                .map(<[usize]>::to_vec)
-                .unwrap_or_default();
+            let shape = single.output_fact(0)?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default();
             Ok((single.into_optimized()?.into_runnable()?, shape))
         })?;
         let output = output.strip_prefix(&[1]).unwrap_or(&output).to_vec();
         let sample = proto.sample().to_vec();
-        let mut original = Original {
-            file: file.clone(),
-            sample,
-            output,
-            single,
-            batched: None,
-        };
+        let mut original = Original { file: file.clone(), sample, output, single, batched: None };
         // Some exporters write the batch of their example into the graph; then it runs with that batch only.
-        let batched = proto.typed(file, BATCH).and_then(|model| {
-            file.tract("preparing to run it in batches", || {
-                model.into_optimized()?.into_runnable()
-            })
-        });
+        let batched = proto
+            .typed(file, BATCH)
+            .and_then(|model| file.tract("preparing to run it in batches", || model.into_optimized()?.into_runnable()));
         match batched {
             Ok(batched) if original.agrees(&batched)? => original.batched = Some(batched),
             Ok(_) => {
@@ -77,6 +55,11 @@ impl Original {
             }
         }
         Ok(original)
+    }
+
+    /// Whether several samples go through tract together, which is faster; else each goes alone.
+    pub fn runs_in_batches(&self) -> bool {
+        self.batched.is_some()
     }
 
     /// Shape of a sample, without the batch dimension.
@@ -108,10 +91,7 @@ impl Original {
     pub fn run(&self, samples: &[f32]) -> Result<Vec<f32>> {
         let features = self.input_len();
         if features == 0 || !samples.len().is_multiple_of(features) {
-            return Err(Error::SampleLength {
-                found: samples.len(),
-                features,
-            });
+            return Err(Error::SampleLength { found: samples.len(), features });
         }
         let (plan, batch) = match &self.batched {
             Some(plan) => (plan, BATCH),
@@ -139,29 +119,19 @@ impl Original {
         let mut results = self.file.tract("running it", || {
             let mut values = block.to_vec();
             values.resize(batch * self.input_len(), 0.0);
-            let shape: TVec<usize> = std::iter::once(batch)
-                .chain(self.sample.iter().copied())
-                .collect();
+            let shape: TVec<usize> = std::iter::once(batch).chain(self.sample.iter().copied()).collect();
             let inputs = tvec!(Tensor::from_shape(&shape, &values)?.into_tvalue());
             let outputs = match state {
                 Some(state) => state.run(inputs)?,
                 None => plan.run(inputs)?,
             };
-            outputs
-                .first()
-                .map_or(Ok(vec![]), |output| node::floats(output))
+            outputs.first().map_or(Ok(vec![]), |output| node::floats(output))
         })?;
         let expected = batch * self.output_len();
         if results.len() != expected {
-            let message = format!(
-                "it made {} values for {batch} samples where {expected} were announced",
-                results.len()
-            );
-            return Err(Error::Onnx {
-                path: self.file.path.clone(),
-                doing: "running it",
-                message,
-            });
+            let message =
+                format!("it made {} values for {batch} samples where {expected} were announced", results.len());
+            return Err(Error::Onnx { path: self.file.path.clone(), doing: "running it", message });
         }
         results.truncate(count * self.output_len());
         Ok(results)
@@ -175,9 +145,6 @@ impl Original {
         };
         let alone = self.run(&samples)?;
         let largest = alone.iter().fold(0.0f32, |largest, y| largest.max(y.abs()));
-        Ok(together
-            .iter()
-            .zip(&alone)
-            .all(|(a, b)| (a - b).abs() <= 1e-4 * largest || !largest.is_finite()))
+        Ok(together.iter().zip(&alone).all(|(a, b)| (a - b).abs() <= 1e-4 * largest || !largest.is_finite()))
     }
 }

@@ -64,10 +64,7 @@ fn unary(call: &Call, op: &ElementWiseOp) -> Option<Activation> {
         if op.fast_impl {
             return None;
         }
-        tracing::warn!(
-            node = call.name(),
-            "gelu by tanh is taken as the exact gelu, which differs by less than 5e-4"
-        );
+        tracing::warn!(node = call.name(), "gelu by tanh is taken as the exact gelu, which differs by less than 5e-4");
         return Some(Activation::Gelu);
     }
     match op {
@@ -99,8 +96,5 @@ fn uniform(call: &Call, input: usize) -> Result<Option<f64>> {
         return Ok(None);
     };
     let values = doubles(constant).map_err(|error| call.failed(format!("{error:#}")))?;
-    Ok(values
-        .first()
-        .copied()
-        .filter(|first| values.iter().all(|value| value == first)))
+    Ok(values.first().copied().filter(|first| values.iter().all(|value| value == first)))
 }

@@ -21,15 +21,10 @@ const TOLERANCE: f64 = 1e-5;
 
 /// The matrices of a node that copies features to places, or constants where no feature comes.
 pub(super) fn places(call: &Call) -> Result<Linear> {
-    let lengths: Vec<usize> = call
-        .data()
-        .map(|(_, shape)| shape.iter().product())
-        .collect();
+    let lengths: Vec<usize> = call.data().map(|(_, shape)| shape.iter().product()).collect();
     let total: usize = lengths.iter().sum();
     if total > MAX_PLACED {
-        return Err(call.failed(format!(
-            "its {total} features are more than the {MAX_PLACED} that can be told apart"
-        )));
+        return Err(call.failed(format!("its {total} features are more than the {MAX_PLACED} that can be told apart")));
     }
     let bias = call.run(&zeros(&lengths))?;
     let mut next = 0;
@@ -37,9 +32,7 @@ pub(super) fn places(call: &Call) -> Result<Linear> {
         .iter()
         .map(|&length| {
             next += length;
-            (next - length + 1..=next)
-                .map(|number| number as f32)
-                .collect()
+            (next - length + 1..=next).map(|number| number as f32).collect()
         })
         .collect();
     let numbered = call.run(&numbers)?;
@@ -49,29 +42,18 @@ pub(super) fn places(call: &Call) -> Result<Linear> {
         let range = first..first + length;
         let source = |(y, c): (&f32, &f32)| {
             // Where a constant stands, both runs have it.
-            let feature = (y.to_bits() != c.to_bits())
-                .then(|| *y as usize)?
-                .checked_sub(1)?;
+            let feature = (y.to_bits() != c.to_bits()).then(|| *y as usize)?.checked_sub(1)?;
             range.contains(&feature).then(|| feature - range.start)
         };
-        matrices.push(SparseMatrix::selection(
-            length,
-            numbered.iter().zip(&bias).map(source),
-        )?);
+        matrices.push(SparseMatrix::selection(length, numbered.iter().zip(&bias).map(source))?);
         first += length;
     }
-    Ok(Linear {
-        matrices,
-        bias: bias.into_iter().map(f64::from).collect(),
-    })
+    Ok(Linear { matrices, bias: bias.into_iter().map(f64::from).collect() })
 }
 
 /// The matrices of any linear node.
 pub(super) fn unit_vectors(call: &Call) -> Result<Linear> {
-    let lengths: Vec<usize> = call
-        .data()
-        .map(|(_, shape)| shape.iter().product())
-        .collect();
+    let lengths: Vec<usize> = call.data().map(|(_, shape)| shape.iter().product()).collect();
     let entries = lengths.iter().sum::<usize>().saturating_mul(call.len());
     if entries > MAX_PROBED {
         return Err(call.failed(format!(
@@ -81,20 +63,11 @@ pub(super) fn unit_vectors(call: &Call) -> Result<Linear> {
     let bias = call.run(&zeros(&lengths))?;
     let mut matrices = Vec::new();
     for (operand, &length) in lengths.iter().enumerate() {
-        let columns: Result<Vec<Vec<(usize, usize, f64)>>> = (0..length)
-            .into_par_iter()
-            .map(|feature| column(call, &lengths, operand, feature, &bias))
-            .collect();
-        matrices.push(SparseMatrix::from_triplets(
-            call.len(),
-            length,
-            columns?.into_iter().flatten(),
-        )?);
+        let columns: Result<Vec<Vec<(usize, usize, f64)>>> =
+            (0..length).into_par_iter().map(|feature| column(call, &lengths, operand, feature, &bias)).collect();
+        matrices.push(SparseMatrix::from_triplets(call.len(), length, columns?.into_iter().flatten())?);
     }
-    Ok(Linear {
-        matrices,
-        bias: bias.into_iter().map(f64::from).collect(),
-    })
+    Ok(Linear { matrices, bias: bias.into_iter().map(f64::from).collect() })
 }
 
 /// f(e_i) − f(0), as triplets.
@@ -117,9 +90,7 @@ fn column(
 
 /// Holds the matrices against tract on a random vector.
 pub(super) fn check(call: &Call, linear: &Linear) -> Result<()> {
-    let lengths = call
-        .data()
-        .map(|(_, shape)| shape.iter().product::<usize>());
+    let lengths = call.data().map(|(_, shape)| shape.iter().product::<usize>());
     let vectors: Vec<Vec<f32>> = lengths.map(random).collect();
     let found = call.run(&vectors)?;
     let mut expected = linear.bias.clone();
@@ -135,8 +106,7 @@ pub(super) fn check(call: &Call, linear: &Linear) -> Result<()> {
     for (row, ((&found, &expected), &scale)) in rows {
         // Weights that are not finite are reported by the graph, with their place.
         if expected.is_finite()
-            && (f64::from(found) - expected).abs()
-                > TOLERANCE * scale + f64::from(f32::MIN_POSITIVE)
+            && (f64::from(found) - expected).abs() > TOLERANCE * scale + f64::from(f32::MIN_POSITIVE)
         {
             return Err(call.failed(format!(
                 "output {row} is {found} where its matrix gives {expected}: it is not linear in the data"
@@ -146,11 +116,7 @@ pub(super) fn check(call: &Call, linear: &Linear) -> Result<()> {
     if found.len() == expected.len() {
         return Ok(());
     }
-    Err(call.failed(format!(
-        "it made {} features where {} were announced",
-        found.len(),
-        expected.len()
-    )))
+    Err(call.failed(format!("it made {} features where {} were announced", found.len(), expected.len())))
 }
 
 /// Values in [-1, 1) without structure, always the same.
@@ -158,9 +124,7 @@ pub(super) fn random(count: usize) -> Vec<f32> {
     let mut state = count as u64;
     let next = || {
         // Knuth's MMIX generator; its upper bits are good enough to tell one vector from another.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     };
     std::iter::repeat_with(next).take(count).collect()

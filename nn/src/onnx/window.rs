@@ -25,20 +25,14 @@ pub(super) fn conv(call: &Call) -> Result<Option<Linear>> {
     }
     let failed = |error| call.failed(format!("{error:#}"));
     let geometry = Geometry::new(&op.pool_spec, shape).map_err(failed)?;
-    let kernel = op
-        .kernel_fmt
-        .kernel_as_group_o_i_hw(kernel, op.group)
-        .map_err(failed)?;
+    let kernel = op.kernel_fmt.kernel_as_group_o_i_hw(kernel, op.group).map_err(failed)?;
     let kernel = doubles(&kernel).map_err(failed)?;
     let bias = match call.constant(2) {
         Some(bias) => doubles(bias).map_err(failed)?,
         None => vec![0.0],
     };
     let taps: usize = op.pool_spec.kernel_shape.iter().product();
-    let (inputs, outputs) = (
-        op.input_channels() / op.group,
-        op.output_channels() / op.group,
-    );
+    let (inputs, outputs) = (op.input_channels() / op.group, op.output_channels() / op.group);
     let row = |place: &Place| {
         let first_input = place.channel / outputs * inputs;
         let weights = place.channel * inputs * taps;
@@ -46,27 +40,16 @@ pub(super) fn conv(call: &Call) -> Result<Option<Linear>> {
         let mut row = Vec::with_capacity(window.len() * inputs);
         for input in 0..inputs {
             let channel = (first_input + input) * geometry.input.c_stride();
-            row.extend(
-                window
-                    .iter()
-                    .map(|&(tap, space)| (channel + space, kernel[weights + input * taps + tap])),
-            );
+            row.extend(window.iter().map(|&(tap, space)| (channel + space, kernel[weights + input * taps + tap])));
         }
         row
     };
     let places = geometry.places();
     let matrix = SparseMatrix::from_rows(shape.iter().product(), places.iter().map(row))?;
     let of_channel = |place: &Place| {
-        if bias.len() == 1 {
-            bias[0]
-        } else {
-            bias[place.channel]
-        }
+        if bias.len() == 1 { bias[0] } else { bias[place.channel] }
     };
-    Ok(Some(Linear {
-        matrices: vec![matrix],
-        bias: places.iter().map(of_channel).collect(),
-    }))
+    Ok(Some(Linear { matrices: vec![matrix], bias: places.iter().map(of_channel).collect() }))
 }
 
 /// A sum over windows, or its average over what a window covers (with or without the padding).
@@ -77,30 +60,16 @@ pub(super) fn sum_pool(call: &Call) -> Result<Option<Linear>> {
     let Some((0, shape)) = call.only_data() else {
         return Ok(None);
     };
-    let geometry =
-        Geometry::new(&op.pool_spec, shape).map_err(|error| call.failed(format!("{error:#}")))?;
+    let geometry = Geometry::new(&op.pool_spec, shape).map_err(|error| call.failed(format!("{error:#}")))?;
     let row = |place: Place| {
         let window = geometry.taps(&place);
-        let covered = if op.count_include_pad {
-            geometry.covered(&place, &op.pool_spec)
-        } else {
-            window.len()
-        };
-        let weight = if op.normalize {
-            1.0 / covered as f64
-        } else {
-            1.0
-        };
+        let covered = if op.count_include_pad { geometry.covered(&place, &op.pool_spec) } else { window.len() };
+        let weight = if op.normalize { 1.0 / covered as f64 } else { 1.0 };
         let channel = place.channel * geometry.input.c_stride();
-        window
-            .into_iter()
-            .map(move |(_, space)| (channel + space, weight))
+        window.into_iter().map(move |(_, space)| (channel + space, weight))
     };
     let rows = geometry.places().into_iter().map(row);
-    Ok(Some(Linear::of(SparseMatrix::from_rows(
-        shape.iter().product(),
-        rows,
-    )?)))
+    Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
 }
 
 struct Geometry {
@@ -122,11 +91,7 @@ struct Place {
 impl Geometry {
     fn new(spec: &PoolSpec, shape: &[usize]) -> TractResult<Self> {
         let input = spec.data_format.shape(TVec::from_slice(shape))?;
-        let pad_before = spec
-            .computed_padding(input.hw_dims())
-            .into_iter()
-            .map(|dim| dim.pad_before)
-            .collect();
+        let pad_before = spec.computed_padding(input.hw_dims()).into_iter().map(|dim| dim.pad_before).collect();
         Ok(Geometry {
             output: spec.output_shape(shape)?,
             input,
@@ -163,10 +128,7 @@ impl Geometry {
             };
             let along: Vec<_> = (0..kernel).filter_map(inside).collect();
             let next = |&(outer, offset): &(usize, usize)| {
-                along
-                    .iter()
-                    .map(move |&(tap, step)| (outer * kernel + tap, offset + step))
-                    .collect::<Vec<_>>()
+                along.iter().map(move |&(tap, step)| (outer * kernel + tap, offset + step)).collect::<Vec<_>>()
             };
             taps = taps.iter().flat_map(next).collect();
         }
@@ -182,9 +144,7 @@ impl Geometry {
         let along = |axis: usize| {
             let padded = before[axis] + self.input.hw_dims()[axis] + after[axis];
             let first = place.space[axis] * self.strides[axis];
-            (0..self.kernel[axis])
-                .filter(|tap| first + tap * self.dilations[axis] < padded)
-                .count()
+            (0..self.kernel[axis]).filter(|tap| first + tap * self.dilations[axis] < padded).count()
         };
         (0..self.kernel.len()).map(along).product()
     }

@@ -60,93 +60,67 @@ pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: Sh
 
 pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
     for (i, out) in out.iter_mut().enumerate() {
-        let sum: u128 = (0..x.count)
-            .map(|r| u128::from(x.data[r * x.stride + i]) * u128::from(y.data[r * y.stride + i]))
-            .sum();
+        let sum: u128 = (0..x.count).map(|r| u128::from(x.data[r * x.stride + i]) * u128::from(y.data[r * y.stride + i])).sum();
         *out = q.reduce_u128(sum);
     }
 }
 
 pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
     for (i, v) in v.iter_mut().enumerate() {
-        let sum: f64 = inverses
-            .iter()
-            .enumerate()
-            .map(|(r, inverse)| x.data[r * x.stride + i] as f64 * inverse)
-            .sum();
+        let sum: f64 = inverses.iter().enumerate().map(|(r, inverse)| x.data[r * x.stride + i] as f64 * inverse).sum();
         *v = (sum + 0.5) as u64;
     }
 }
 
-pub(super) fn convert_into(
-    q: &Modulus,
-    out: &mut [u64],
-    x: Rows<'_>,
-    weights: &[u64],
-    v: &[u64],
-    d: ShoupFactor,
-) {
+pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
     for (i, out) in out.iter_mut().enumerate() {
-        let sum: u128 = weights
-            .iter()
-            .enumerate()
-            .map(|(r, &w)| u128::from(w) * u128::from(x.data[r * x.stride + i]))
-            .sum();
+        let sum: u128 = weights.iter().enumerate().map(|(r, &w)| u128::from(w) * u128::from(x.data[r * x.stride + i])).sum();
         *out = q.sub(q.reduce_u128(sum), q.mul_shoup(v[i], d));
     }
 }
 
-pub(super) fn gemm_into(
-    q: &Modulus,
-    out: &mut [u64],
-    out_stride: usize,
-    len: usize,
-    weights: &[u64],
-    x: Rows<'_>,
-) {
+pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
     for (out, weights) in out.chunks_mut(out_stride).zip(weights.chunks(x.count)) {
         for (i, out) in out[..len].iter_mut().enumerate() {
-            let sum: u128 = weights
-                .iter()
-                .enumerate()
-                .map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i]))
-                .sum();
+            let sum: u128 = weights.iter().enumerate().map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i])).sum();
             *out = q.reduce_u128(sum);
         }
     }
 }
 
 pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
-    let n = a.len();
+    // Lazy values: [0, 4q) between layers (Harvey, arXiv 1205.2926, algorithm 2).
+    let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = 1;
     while m < n {
         for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
-            let w = ShoupFactor {
-                value: twiddles.values[m + i],
-                quotient: twiddles.quotients[m + i],
-            };
+            let w = twiddles.factor(m + i);
             let (low, high) = node.split_at_mut(n / (2 * m));
             for (x, y) in low.iter_mut().zip(high) {
-                let product = q.mul_shoup(*y, w);
-                (*x, *y) = (q.add(*x, product), q.sub(*x, product));
+                let reduced = (*x).min(x.wrapping_sub(two_q));
+                let product = q.mul_shoup_lazy(*y, w);
+                (*x, *y) = (reduced + product, reduced + two_q - product);
             }
         }
         m *= 2;
     }
+    for x in a {
+        let reduced = (*x).min(x.wrapping_sub(two_q));
+        *x = reduced.min(reduced.wrapping_sub(q.value()));
+    }
 }
 
 pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
-    let n = a.len();
+    // Lazy values: [0, 2q) between layers (the same source, algorithm 3).
+    let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = n / 2;
     while m >= 1 {
         for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
-            let w = ShoupFactor {
-                value: twiddles.values[m + i],
-                quotient: twiddles.quotients[m + i],
-            };
+            let w = twiddles.factor(m + i);
             let (low, high) = node.split_at_mut(n / (2 * m));
             for (x, y) in low.iter_mut().zip(high) {
-                (*x, *y) = (q.add(*x, *y), q.mul_shoup(q.sub(*x, *y), w));
+                let (sum, difference) = (*x + *y, *x + two_q - *y);
+                (*x, *y) = (sum.min(sum.wrapping_sub(two_q)), q.mul_shoup_lazy(difference, w));
             }
         }
         m /= 2;
