@@ -2,8 +2,13 @@
 
 pub mod data;
 mod error;
+pub mod exec;
 pub mod graph;
+pub mod layout;
+pub mod lower;
 pub mod onnx;
 pub mod pass;
+pub mod plan;
+pub mod program;
 
 pub use error::{Error, Result, UnsupportedNode};

@@ -15,12 +15,26 @@ pub(crate) const SHOUP_SHIFT: u32 = 52;
 pub struct Modulus {
     value: u64,
     bits: u32,
-    /// floor(2^(2 bits) / q), at most bits + 1 bits wide: the Barrett constant.
-    barrett: u64,
+    /// floor(2^128 / q) as (low, high): the Barrett constant of double words.
+    ratio: (u64, u64),
+    /// floor(2^52 / q): the Barrett constant of 52-bit words.
+    reciprocal: u64,
+    product: ProductConstants,
+    /// 2^52 mod q and 2^104 mod q: the weights of the upper words of an accumulator.
+    radix: [ShoupFactor; 2],
+}
+
+/// Constants of the 52-bit Barrett reduction of a product of two residues (derivation in `kernel/NOTES.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProductConstants {
+    /// How far the second factor is shifted; the first is shifted by 52 − bits.
+    pub(crate) shift: u32,
+    /// floor(2^(104 − S) / q) < 2^52, S the sum of both shifts.
+    pub(crate) quotient: u64,
 }
 
 /// A constant factor w in [0, q) with its Shoup quotient floor(w 2^52 / q) (Harvey, arXiv 1205.2926).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ShoupFactor {
     /// The factor w, reduced.
     pub value: u64,
@@ -38,8 +52,20 @@ impl Modulus {
             return Err(Error::InvalidModulus { value });
         }
         let bits = u64::BITS - value.leading_zeros();
-        let barrett = ((1u128 << (2 * bits)) / u128::from(value)) as u64;
-        Ok(Self { value, bits, barrett })
+        let wide = u128::from(value);
+        // An odd q does not divide 2^128, so the floor of (2^128 − 1) / q is that of 2^128 / q.
+        let ratio = u128::MAX / wide;
+        let shift = if bits == 50 && value >= 3 << 48 { 1 } else { 2 };
+        let quotient = ((1u128 << (52 + bits - shift)) / wide) as u64;
+        let shoup = |w: u128| ShoupFactor { value: w as u64, quotient: ((w << SHOUP_SHIFT) / wide) as u64 };
+        Ok(Self {
+            value,
+            bits,
+            ratio: (ratio as u64, (ratio >> 64) as u64),
+            reciprocal: (1 << 52) / value,
+            product: ProductConstants { shift, quotient },
+            radix: [shoup((1 << 52) % wide), shoup((1 << 104) % wide)],
+        })
     }
 
     /// The prime itself.
@@ -54,10 +80,22 @@ impl Modulus {
         self.bits
     }
 
-    /// floor(2^(2 bits) / q), for the kernels.
+    /// floor(2^52 / q), for the kernels.
     #[inline]
-    pub(crate) fn barrett(&self) -> u64 {
-        self.barrett
+    pub(crate) fn reciprocal(&self) -> u64 {
+        self.reciprocal
+    }
+
+    /// Constants of the reduction of a product, for the kernels.
+    #[inline]
+    pub(crate) fn product(&self) -> ProductConstants {
+        self.product
+    }
+
+    /// 2^52 and 2^104 modulo q, for the kernels.
+    #[inline]
+    pub(crate) fn radix(&self) -> [ShoupFactor; 2] {
+        self.radix
     }
 
     /// a + b mod q, for reduced operands.
@@ -80,16 +118,10 @@ impl Modulus {
         self.sub(0, a)
     }
 
-    /// a b mod q, for reduced operands (Barrett; HAC 14.42 with radix 2).
+    /// a b mod q, for reduced operands.
     #[inline]
     pub fn mul(&self, a: u64, b: u64) -> u64 {
-        let product = u128::from(a) * u128::from(b);
-        let high = (product >> (self.bits - 1)) as u64;
-        let quotient = ((u128::from(high) * u128::from(self.barrett)) >> (self.bits + 1)) as u64;
-        // The true remainder estimate lies in [0, 3q).
-        let remainder = (product as u64).wrapping_sub(quotient.wrapping_mul(self.value));
-        let remainder = remainder.min(remainder.wrapping_sub(self.value));
-        remainder.min(remainder.wrapping_sub(self.value))
+        self.reduce_u128(u128::from(a) * u128::from(b))
     }
 
     /// a^e mod q, for a reduced base.
@@ -117,9 +149,18 @@ impl Modulus {
         x % self.value
     }
 
-    /// x mod q for any double word; slow, for set-up.
+    /// x mod q for any double word (Barrett with a two-word constant).
+    #[inline]
     pub fn reduce_u128(&self, x: u128) -> u64 {
-        (x % u128::from(self.value)) as u64
+        let wide = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        let (x0, x1) = (x as u64, (x >> 64) as u64);
+        let (r0, r1) = self.ratio;
+        // floor(x ratio / 2^128), modulo 2^64: at most 1 below floor(x / q), since ratio > 2^128 / q − 1 and x < 2^128.
+        let middle = wide(x0, r1) + (wide(x0, r0) >> 64);
+        let upper = wide(x1, r0) + u128::from(middle as u64);
+        let quotient = x1.wrapping_mul(r1).wrapping_add((middle >> 64) as u64).wrapping_add((upper >> 64) as u64);
+        let remainder = x0.wrapping_sub(quotient.wrapping_mul(self.value));
+        remainder.min(remainder.wrapping_sub(self.value))
     }
 
     /// The residue of a signed integer.
@@ -143,8 +184,12 @@ impl Modulus {
     #[inline]
     pub fn shoup(&self, value: u64) -> ShoupFactor {
         debug_assert!(value < self.value);
-        let quotient = ((u128::from(value) << SHOUP_SHIFT) / u128::from(self.value)) as u64;
-        ShoupFactor { value, quotient }
+        // floor(w ratio 2^52 / 2^128) is at most 1 below the quotient, as in `reduce_u128`.
+        let (r0, r1) = self.ratio;
+        let scaled = u128::from(value) * u128::from(r1) + ((u128::from(value) * u128::from(r0)) >> 64);
+        let quotient = (scaled >> (64 - SHOUP_SHIFT)) as u64;
+        let remainder = (value << SHOUP_SHIFT).wrapping_sub(quotient.wrapping_mul(self.value));
+        ShoupFactor { value, quotient: quotient + u64::from(remainder >= self.value) }
     }
 
     /// x w mod q in [0, 2q), for any x < 2^52.

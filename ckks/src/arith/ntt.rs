@@ -47,20 +47,50 @@ pub struct NttTable {
     modulus: Modulus,
     log_n: u32,
     backend: Backend,
-    /// `twiddles[m + i]` splits node i of the m nodes of a layer.
     forward: Twiddles,
-    /// Inverses of the above, same order.
+    /// Inverses of the above.
     inverse: Twiddles,
     /// N^−1: the last step of the inverse.
     inv_n: ShoupFactor,
     fold: Option<Fold>,
 }
 
-/// Twiddle factors with their Shoup quotients, as two arrays so that vector loads are contiguous.
+/// Twiddle factors with their Shoup quotients, as two arrays so that vector loads are contiguous: layer m, of the nodes that split
+/// blocks of N/m, at [m, 2m), in an order within the layer that the backend chooses.
 #[derive(Debug, Clone)]
 pub(crate) struct Twiddles {
     pub(crate) values: Vec<u64>,
     pub(crate) quotients: Vec<u64>,
+}
+
+impl Twiddles {
+    /// Node i of layer m: root^(N/2m (1 + c bitrev(i))), from successive products.
+    fn new(modulus: &Modulus, root: u64, c: u64, n: usize, backend: Backend) -> Self {
+        let mut values = vec![0; n];
+        for m in (0..n.ilog2()).map(|layer| 1usize << layer) {
+            let mut power = modulus.pow(root, (n / (2 * m)) as u64);
+            let step = modulus.shoup(modulus.pow(power, c));
+            for i in 0..m {
+                values[m + bit_reverse(i, m.ilog2())] = power;
+                power = modulus.mul_shoup(power, step);
+            }
+        }
+        let mut quotients = values.iter().map(|&w| modulus.shoup(w).quotient).collect::<Vec<_>>();
+        backend.arrange(&mut values);
+        backend.arrange(&mut quotients);
+        Self { values, quotients }
+    }
+
+    /// Entry `at`, in the order of the backend.
+    #[inline]
+    pub(crate) fn factor(&self, at: usize) -> ShoupFactor {
+        ShoupFactor { value: self.values[at], quotient: self.quotients[at] }
+    }
+
+    /// Panics unless these are the tables of a transform of `n` words.
+    pub(crate) fn check(&self, n: usize) {
+        assert!(n.is_power_of_two() && self.values.len() == n && self.quotients.len() == n);
+    }
 }
 
 /// The constants of the conjugate-invariant fold.
@@ -84,24 +114,14 @@ impl NttTable {
         let order = c << log_n;
         let psi = primitive_root(&modulus, order);
         let inv_psi = modulus.inv(psi);
-        let twiddles = |root: u64| {
-            let mut values = vec![0; n];
-            for m in (0..log_n).map(|layer| 1usize << layer) {
-                for i in 0..m {
-                    let node = 1 + c * bit_reverse(i, m.trailing_zeros()) as u64;
-                    values[m + i] = modulus.pow(root, node * (n / (2 * m)) as u64);
-                }
-            }
-            let quotients = values.iter().map(|&w| modulus.shoup(w).quotient).collect();
-            Twiddles { values, quotients }
-        };
         let fold = (kind == RingKind::ConjugateInvariant).then(|| {
             let i = modulus.pow(psi, n as u64);
             let half = modulus.value().div_ceil(2);
             Fold { i: modulus.shoup(i), half: modulus.shoup(half), half_i: modulus.shoup(modulus.mul(half, i)) }
         });
         let inv_n = modulus.shoup(modulus.inv(n as u64 % modulus.value()));
-        Self { modulus, log_n, backend, forward: twiddles(psi), inverse: twiddles(inv_psi), inv_n, fold }
+        let [forward, inverse] = [psi, inv_psi].map(|root| Twiddles::new(&modulus, root, c, n, backend));
+        Self { modulus, log_n, backend, forward, inverse, inv_n, fold }
     }
 
     /// The prime of these tables.

@@ -1,18 +1,29 @@
-//! Slice-level kernels, one file a backend with the same functions in the same order; `scalar.rs` is the specification.
-//!
-//! A [`Backend`] is chosen once, when tables are built. All inputs and outputs are reduced unless a function says otherwise;
-//! reduced outputs agree bit for bit between backends.
+#![doc = include_str!("NOTES.md")]
 
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "vector loads and stores; everything else is checked by target features")]
+pub(crate) mod ifma;
 mod scalar;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
 
 use super::modulus::{Modulus, ShoupFactor};
 use super::ntt::{Fold, Twiddles};
+use crate::error::{Error, Result};
+
+/// Hi/lo accumulators of 52-bit halves hold this many terms without overflow.
+pub(crate) const MAX_LAZY_TERMS: usize = 4_095;
 
 /// A family of kernels that this machine can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// Portable `u64`/`u128` code: the specification.
     Scalar,
+    /// AVX-512 with 52-bit products.
+    #[cfg(target_arch = "x86_64")]
+    Ifma(ifma::Token),
 }
 
 /// `count` rows of equal length in one buffer, row r starting at `r * stride`.
@@ -29,153 +40,235 @@ impl<'a> Rows<'a> {
     pub(crate) fn row(&self, r: usize, len: usize) -> &'a [u64] {
         &self.data[r * self.stride..][..len]
     }
+
+    /// The same rows without their first `words`.
+    #[inline]
+    fn from(&self, words: usize) -> Self {
+        Self { data: self.data.get(words..).unwrap_or_default(), ..*self }
+    }
+
+    /// The first `V` vectors of row `r`.
+    #[inline]
+    fn lines<const V: usize>(&self, r: usize) -> &'a [[u64; 8]; V] {
+        match self.data[r * self.stride..].as_chunks().0.first_chunk() {
+            Some(lines) => lines,
+            None => unreachable!("row {r} is shorter than its kernel was told"),
+        }
+    }
+
+    /// Panics unless every row has `len` words.
+    fn check(&self, len: usize) {
+        let needed = self.count.checked_sub(1).map_or(0, |last| last * self.stride + len);
+        assert!(
+            needed <= self.data.len(),
+            "{} rows of {len} words, {} apart, in {} words",
+            self.count,
+            self.stride,
+            self.data.len()
+        );
+    }
+}
+
+/// Calls the function of this name in the file of the backend.
+macro_rules! dispatch {
+    ($backend:expr, $function:ident($($argument:expr),*)) => {
+        match $backend {
+            Backend::Scalar => scalar::$function($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Ifma(_) => {
+                // SAFETY: the token exists, so this CPU has the target features of the function.
+                #[expect(unsafe_code, reason = "the one call that needs the token")]
+                unsafe { ifma::$function($($argument),*) }
+            }
+        }
+    };
 }
 
 impl Backend {
-    /// The fastest backend of this machine, or the one that `SLOTWISE_BACKEND` names.
-    pub fn detect() -> Self {
-        Self::Scalar
+    /// The fastest backend of this machine, or the one that `SLOTWISE_BACKEND` names. Decided once a process.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBackend`] or [`Error::UnavailableBackend`] when the variable names no backend, or one that this CPU lacks.
+    pub fn detect() -> Result<Self> {
+        static DETECTED: OnceLock<Result<Backend>> = OnceLock::new();
+        DETECTED
+            .get_or_init(|| match std::env::var_os("SLOTWISE_BACKEND") {
+                None => Ok(Self::available()[0]),
+                Some(name) => Self::named(&name.to_string_lossy()),
+            })
+            .clone()
+    }
+
+    /// The backend of this name, if the machine has it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBackend`] when no backend has the name, [`Error::UnavailableBackend`] when this CPU lacks it.
+    pub fn named(name: &str) -> Result<Self> {
+        if let Some(&backend) = Self::available().iter().find(|backend| backend.name() == name) {
+            return Ok(backend);
+        }
+        let name = name.to_owned();
+        if NAMES.contains(&name.as_str()) { Err(Error::UnavailableBackend { name }) } else { Err(Error::UnknownBackend { name }) }
+    }
+
+    /// Every backend that this machine can run, fastest first.
+    pub fn available() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        let vector = [ifma::Token::new().map(Self::Ifma)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let vector: [Option<Self>; 0] = [];
+        vector.into_iter().flatten().chain([Self::Scalar]).collect()
     }
 
     /// Name as used in reports and in `SLOTWISE_BACKEND`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma(_) => "ifma",
         }
     }
 
     /// a_i ← a_i + b_i.
     pub(crate) fn add_assign(self, q: &Modulus, a: &mut [u64], b: &[u64]) {
-        match self {
-            Self::Scalar => scalar::add_assign(q, a, b),
-        }
+        assert_eq!(a.len(), b.len());
+        dispatch!(self, add_assign(q, a, b))
     }
 
     /// a_i ← a_i − b_i.
     pub(crate) fn sub_assign(self, q: &Modulus, a: &mut [u64], b: &[u64]) {
-        match self {
-            Self::Scalar => scalar::sub_assign(q, a, b),
-        }
+        assert_eq!(a.len(), b.len());
+        dispatch!(self, sub_assign(q, a, b))
     }
 
     /// a_i ← −a_i.
     pub(crate) fn neg_assign(self, q: &Modulus, a: &mut [u64]) {
-        match self {
-            Self::Scalar => scalar::neg_assign(q, a),
-        }
+        dispatch!(self, neg_assign(q, a))
     }
 
     /// out_i ← a_i b_i.
     pub(crate) fn mul_into(self, q: &Modulus, out: &mut [u64], a: &[u64], b: &[u64]) {
-        match self {
-            Self::Scalar => scalar::mul_into(q, out, a, b),
-        }
+        assert!(out.len() == a.len() && out.len() == b.len());
+        dispatch!(self, mul_into(q, out, a, b))
     }
 
     /// a_i ← a_i b_i.
     pub(crate) fn mul_assign(self, q: &Modulus, a: &mut [u64], b: &[u64]) {
-        match self {
-            Self::Scalar => scalar::mul_assign(q, a, b),
-        }
+        assert_eq!(a.len(), b.len());
+        dispatch!(self, mul_assign(q, a, b))
     }
 
     /// acc_i ← acc_i + a_i b_i.
     pub(crate) fn mul_add_assign(self, q: &Modulus, acc: &mut [u64], a: &[u64], b: &[u64]) {
-        match self {
-            Self::Scalar => scalar::mul_add_assign(q, acc, a, b),
-        }
+        assert!(acc.len() == a.len() && acc.len() == b.len());
+        dispatch!(self, mul_add_assign(q, acc, a, b))
     }
 
     /// a_i ← a_i w. The a_i may be any words below 2^52.
     pub(crate) fn mul_scalar_assign(self, q: &Modulus, a: &mut [u64], w: ShoupFactor) {
-        match self {
-            Self::Scalar => scalar::mul_scalar_assign(q, a, w),
-        }
+        dispatch!(self, mul_scalar_assign(q, a, w))
     }
 
-    /// a_i ← a_i + b_i w.
+    /// a_i ← a_i + b_i w. The b_i may be any words below 2^52.
     pub(crate) fn mul_scalar_add_assign(self, q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
-        match self {
-            Self::Scalar => scalar::mul_scalar_add_assign(q, a, b, w),
-        }
+        assert_eq!(a.len(), b.len());
+        dispatch!(self, mul_scalar_add_assign(q, a, b, w))
     }
 
     /// a_i ← (a_i − b_i) w: the last step of a rescale or ModDown.
     pub(crate) fn sub_mul_scalar_assign(self, q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
-        match self {
-            Self::Scalar => scalar::sub_mul_scalar_assign(q, a, b, w),
-        }
+        assert_eq!(a.len(), b.len());
+        dispatch!(self, sub_mul_scalar_assign(q, a, b, w))
     }
 
     /// out_i ← Σ_r x_ri y_ri over the rows of both: the inner product of key switching. At most 4,095 rows.
     pub(crate) fn dot_into(self, q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
-        debug_assert!(x.count == y.count && x.count <= MAX_LAZY_TERMS);
-        match self {
-            Self::Scalar => scalar::dot_into(q, out, x, y),
-        }
+        assert!(x.count == y.count && x.count <= MAX_LAZY_TERMS);
+        x.check(out.len());
+        y.check(out.len());
+        dispatch!(self, dot_into(q, out, x, y))
     }
 
     /// v_i ← round(Σ_r x_ri / d_r), the multiple of D = Π d_r by which a sum Σ_r x_ri (D / d_r) exceeds its
     /// representative in (−D/2, D/2] (Halevi-Polyakov-Shoup 2018/117, section 2.2). `inverses` are the 1 / d_r.
     pub(crate) fn round_quotient(self, v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
-        debug_assert_eq!(x.count, inverses.len());
-        match self {
-            Self::Scalar => scalar::round_quotient(v, x, inverses),
-        }
+        assert_eq!(x.count, inverses.len());
+        x.check(v.len());
+        dispatch!(self, round_quotient(v, x, inverses))
     }
 
-    /// out_i ← Σ_r w_r x_ri − w_D v_i mod q for words x_ri < 2^50 of any moduli and reduced weights: one target limb of a
-    /// base conversion.
+    /// out_i ← Σ_r w_r x_ri − w_D v_i mod q for words x_ri, v_i < 2^50 of any moduli and reduced weights: one target limb of a
+    /// base conversion. At most 4,094 rows.
     pub(crate) fn convert_into(self, q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
-        debug_assert!(x.count == weights.len() && x.count <= MAX_LAZY_TERMS);
-        match self {
-            Self::Scalar => scalar::convert_into(q, out, x, weights, v, d),
-        }
+        assert!(x.count == weights.len() && x.count < MAX_LAZY_TERMS);
+        assert_eq!(out.len(), v.len());
+        x.check(out.len());
+        dispatch!(self, convert_into(q, out, x, weights, v, d))
     }
 
-    /// out_(o,i) ← Σ_k w_(o,k) x_(k,i) mod q: `weights` has a row of `x.count` reduced constants for each of the `outputs` rows of
-    /// `out`, which start `out_stride` apart. Any number of terms.
+    /// out_(o,i) ← Σ_k w_(o,k) x_(k,i) mod q for i < `len`: `weights` has a row of `x.count` reduced constants for each row of `out`,
+    /// and these start `out_stride` apart. Any number of terms but none. Terms whose weights are zero in four consecutive rows cost
+    /// nothing, so rows of similar pattern should be neighbours.
     pub(crate) fn gemm_into(self, q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
-        match self {
-            Self::Scalar => scalar::gemm_into(q, out, out_stride, len, weights, x),
+        assert!(len <= out_stride && x.count > 0 && weights.len().is_multiple_of(x.count));
+        x.check(len);
+        Rows { data: out, stride: out_stride, count: weights.len() / x.count }.check(len);
+        dispatch!(self, gemm_into(q, out, out_stride, len, weights, x))
+    }
+
+    /// Twiddles given in the order of the tree (layer m at [m, 2m)), brought into the order in which these kernels read them.
+    ///
+    /// With L lanes, the last layers work on blocks of L^2 words, transposed: lane s belongs to the s-th L words, and the K twiddles
+    /// that each L words have in a layer go from [s][k] to [k][s]. Shorter transforms are left to the scalar code.
+    pub(crate) fn arrange(self, words: &mut [u64]) {
+        let lanes = match self {
+            Self::Scalar => return,
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma(_) => ifma::LANES,
+        };
+        let n = words.len();
+        if n < lanes * lanes {
+            return;
+        }
+        for per_lane in (1..lanes.ilog2()).map(|layer| 1 << layer) {
+            let layer = n / lanes * per_lane;
+            for group in words[layer..2 * layer].chunks_exact_mut(per_lane * lanes) {
+                let old = group.to_vec();
+                for (i, word) in group.iter_mut().enumerate() {
+                    *word = old[i % lanes * per_lane + i / lanes];
+                }
+            }
         }
     }
 
     /// Forward butterflies (see [`super::NttTable`]).
     pub(crate) fn ntt_forward(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
-        match self {
-            Self::Scalar => scalar::ntt_forward(q, a, twiddles),
-        }
+        twiddles.check(a.len());
+        dispatch!(self, ntt_forward(q, a, twiddles))
     }
 
     /// Inverse butterflies and the factor 1/N.
     pub(crate) fn ntt_inverse(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
-        match self {
-            Self::Scalar => scalar::ntt_inverse(q, a, twiddles, inv_n),
-        }
+        twiddles.check(a.len());
+        dispatch!(self, ntt_inverse(q, a, twiddles, inv_n))
     }
 
     /// a_j ← a_j − i a_(N−j) for j > 0: into the tree of the conjugate-invariant ring.
     pub(crate) fn fold(self, q: &Modulus, a: &mut [u64], fold: &Fold) {
-        match self {
-            Self::Scalar => scalar::fold(q, a, fold),
-        }
+        dispatch!(self, fold(q, a, fold))
     }
 
     /// a_j ← (a_j + i a_(N−j)) / 2 for j > 0: the inverse of [`Self::fold`].
     pub(crate) fn unfold(self, q: &Modulus, a: &mut [u64], fold: &Fold) {
-        match self {
-            Self::Scalar => scalar::unfold(q, a, fold),
-        }
+        dispatch!(self, unfold(q, a, fold))
     }
 
     /// out_i ← a_(table_i): an automorphism in the NTT domain.
     pub(crate) fn permute_into(self, out: &mut [u64], a: &[u64], table: &[u32]) {
-        match self {
-            Self::Scalar => scalar::permute_into(out, a, table),
-        }
+        assert!(out.len() == a.len() && out.len() == table.len());
+        dispatch!(self, permute_into(out, a, table))
     }
 }
 
-/// Hi/lo accumulators of 52-bit halves hold this many terms without overflow.
-pub(crate) const MAX_LAZY_TERMS: usize = 4_095;
+/// Every backend that some machine can run.
+const NAMES: [&str; 3] = ["ifma", "avx2", "scalar"];

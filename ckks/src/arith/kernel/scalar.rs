@@ -89,30 +89,38 @@ pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: us
 }
 
 pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
-    let n = a.len();
+    // Lazy values: [0, 4q) between layers (Harvey, arXiv 1205.2926, algorithm 2).
+    let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = 1;
     while m < n {
         for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
-            let w = ShoupFactor { value: twiddles.values[m + i], quotient: twiddles.quotients[m + i] };
+            let w = twiddles.factor(m + i);
             let (low, high) = node.split_at_mut(n / (2 * m));
             for (x, y) in low.iter_mut().zip(high) {
-                let product = q.mul_shoup(*y, w);
-                (*x, *y) = (q.add(*x, product), q.sub(*x, product));
+                let reduced = (*x).min(x.wrapping_sub(two_q));
+                let product = q.mul_shoup_lazy(*y, w);
+                (*x, *y) = (reduced + product, reduced + two_q - product);
             }
         }
         m *= 2;
     }
+    for x in a {
+        let reduced = (*x).min(x.wrapping_sub(two_q));
+        *x = reduced.min(reduced.wrapping_sub(q.value()));
+    }
 }
 
 pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
-    let n = a.len();
+    // Lazy values: [0, 2q) between layers (the same source, algorithm 3).
+    let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = n / 2;
     while m >= 1 {
         for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
-            let w = ShoupFactor { value: twiddles.values[m + i], quotient: twiddles.quotients[m + i] };
+            let w = twiddles.factor(m + i);
             let (low, high) = node.split_at_mut(n / (2 * m));
             for (x, y) in low.iter_mut().zip(high) {
-                (*x, *y) = (q.add(*x, *y), q.mul_shoup(q.sub(*x, *y), w));
+                let (sum, difference) = (*x + *y, *x + two_q - *y);
+                (*x, *y) = (sum.min(sum.wrapping_sub(two_q)), q.mul_shoup_lazy(difference, w));
             }
         }
         m /= 2;

@@ -1,0 +1,496 @@
+//! AVX-512 IFMA: eight lanes of 52-bit products (`NOTES.md` has the bounds behind every constant).
+//!
+//! The two instructions everything rests on take the low 52 bits of each operand and add one half of their 104-bit product to a
+//! 64-bit accumulator: `madd52lo` the low 52 bits, `madd52hi` the high ones. Bits from 52 up are ignored in operands, so a sum
+//! that is right modulo 2^52 can be multiplied as it is; only comparisons need clean words.
+
+mod gemm;
+mod ntt;
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::super::modulus::{Modulus, ShoupFactor};
+use super::super::ntt::Fold;
+use super::{Rows, scalar};
+
+pub(super) use gemm::gemm_into;
+pub(super) use ntt::{ntt_forward, ntt_inverse};
+
+/// Proof that this CPU has AVX-512 F, DQ and IFMA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token(());
+
+impl Token {
+    /// Whether this CPU can run the kernels of this file.
+    pub fn is_available() -> bool {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512ifma")
+    }
+
+    /// The proof, if it holds.
+    pub fn new() -> Option<Self> {
+        Self::is_available().then_some(Self(()))
+    }
+}
+
+/// Eight words.
+type Vector = __m512i;
+
+/// Words of a vector.
+pub(super) const LANES: usize = 8;
+
+/// Low 52 bits.
+const MASK: u64 = (1 << 52) - 1;
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn load(line: &[u64; LANES]) -> Vector {
+    // SAFETY: the reference covers 64 readable bytes, and the load does not need alignment.
+    unsafe { _mm512_loadu_si512(line.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn store(line: &mut [u64; LANES], x: Vector) {
+    // SAFETY: the reference covers 64 writable bytes, and the store does not need alignment.
+    unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), x) }
+}
+
+/// The same word in every lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn splat(x: u64) -> Vector {
+    _mm512_set1_epi64(x as i64)
+}
+
+/// x − c if that is not negative, else x: for x < 2c, the residue of x modulo c.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn reduce_once(x: Vector, c: Vector) -> Vector {
+    _mm512_min_epu64(x, _mm512_sub_epi64(x, c))
+}
+
+/// A factor with its Shoup quotient in every lane, or one of each a lane.
+#[derive(Clone, Copy)]
+struct Factor {
+    value: Vector,
+    quotient: Vector,
+}
+
+impl Factor {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn splat(w: ShoupFactor) -> Self {
+        Self { value: splat(w.value), quotient: splat(w.quotient) }
+    }
+}
+
+/// Constants of one prime in every lane.
+#[derive(Clone, Copy)]
+struct Prime {
+    q: Vector,
+    two_q: Vector,
+    /// −q modulo 2^52: adding its products subtracts those of q.
+    minus_q: Vector,
+    /// floor(2^52 / q).
+    reciprocal: Vector,
+    mask: Vector,
+}
+
+impl Prime {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn new(q: &Modulus) -> Self {
+        Self {
+            q: splat(q.value()),
+            two_q: splat(2 * q.value()),
+            minus_q: splat((1 << 52) - q.value()),
+            reciprocal: splat(q.reciprocal()),
+            mask: splat(MASK),
+        }
+    }
+
+    /// start + x w − (multiple of q), where the product part is in [0, 2q) modulo 2^52. Any x modulo 2^52.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn mul_lazy(&self, start: Vector, x: Vector, w: Factor) -> Vector {
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, w.quotient);
+        let low = _mm512_madd52lo_epu64(start, x, w.value);
+        _mm512_madd52lo_epu64(low, quotient, self.minus_q)
+    }
+
+    /// start + x − (multiple of q), where the part of x is in [0, 2q) modulo 2^52. `start` holds x already.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn reduce_lazy(&self, start: Vector, x: Vector) -> Vector {
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.reciprocal);
+        _mm512_madd52lo_epu64(start, quotient, self.minus_q)
+    }
+
+    /// From [0, 2q) modulo 2^52 to [0, q).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn finish(&self, x: Vector) -> Vector {
+        reduce_once(_mm512_and_si512(x, self.mask), self.q)
+    }
+
+    /// From [0, 4q) modulo 2^52 to [0, q).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn finish_four(&self, x: Vector) -> Vector {
+        reduce_once(reduce_once(_mm512_and_si512(x, self.mask), self.two_q), self.q)
+    }
+
+    /// x w mod q, reduced.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn mul(&self, x: Vector, w: Factor) -> Vector {
+        self.finish(self.mul_lazy(_mm512_setzero_si512(), x, w))
+    }
+
+    /// a + b mod q, reduced.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn add(&self, a: Vector, b: Vector) -> Vector {
+        reduce_once(_mm512_add_epi64(a, b), self.q)
+    }
+
+    /// a − b mod q, reduced.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn sub(&self, a: Vector, b: Vector) -> Vector {
+        let difference = _mm512_sub_epi64(a, b);
+        _mm512_min_epu64(difference, _mm512_add_epi64(difference, self.q))
+    }
+}
+
+/// Constants of the product of two residues.
+#[derive(Clone, Copy)]
+struct Product {
+    /// Shifts of the two factors before the upper half is taken.
+    shifts: [__m128i; 2],
+    quotient: Vector,
+}
+
+impl Product {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn new(q: &Modulus) -> Self {
+        let constants = q.product();
+        let shifts = [52 - q.bits(), constants.shift].map(|s| _mm_cvtsi32_si128(s as i32));
+        Self { shifts, quotient: splat(constants.quotient) }
+    }
+
+    /// start + a b − (multiple of q), where the product part is in [0, 2q) modulo 2^52.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn mul_lazy(&self, p: &Prime, start: Vector, a: Vector, b: Vector) -> Vector {
+        let zero = _mm512_setzero_si512();
+        let upper = _mm512_madd52hi_epu64(zero, _mm512_sll_epi64(a, self.shifts[0]), _mm512_sll_epi64(b, self.shifts[1]));
+        let quotient = _mm512_madd52hi_epu64(zero, upper, self.quotient);
+        _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(start, a, b), quotient, p.minus_q)
+    }
+}
+
+/// The constants that bring a hi/lo accumulator back to one residue.
+#[derive(Clone, Copy)]
+struct Accumulated {
+    radix: [Factor; 2],
+    /// Whether hi, with the carry of lo, can reach 2^52 − 2^52/q.
+    deep: bool,
+}
+
+impl Accumulated {
+    /// For sums of at most `count` products of words up to `x_max` with residues.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn new(q: &Modulus, count: usize, x_max: u64) -> Self {
+        let hi = (count as u128 * u128::from(x_max) * u128::from(q.value())) >> 52;
+        let deep = hi + count as u128 + u128::from(q.reciprocal()) >= 1 << 52;
+        Self { radix: q.radix().map(|w| Factor::splat(w)), deep }
+    }
+
+    /// hi 2^52 + lo mod q, reduced.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn finish(&self, p: &Prime, hi: Vector, lo: Vector) -> Vector {
+        let zero = _mm512_setzero_si512();
+        let hi = _mm512_add_epi64(hi, _mm512_srli_epi64::<52>(lo));
+        let quotient = _mm512_madd52hi_epu64(zero, lo, p.reciprocal);
+        if !self.deep {
+            // Two floors, each below 2q: one subtraction of their sum.
+            let quotient = _mm512_madd52hi_epu64(quotient, hi, self.radix[0].quotient);
+            let low = _mm512_madd52lo_epu64(lo, hi, self.radix[0].value);
+            return p.finish_four(_mm512_madd52lo_epu64(low, quotient, p.minus_q));
+        }
+        // The upper bits of hi have weight 2^104: reduce them with lo, and the rest apart.
+        let top = _mm512_srli_epi64::<52>(hi);
+        let quotient = _mm512_madd52hi_epu64(quotient, top, self.radix[1].quotient);
+        let low = _mm512_madd52lo_epu64(lo, top, self.radix[1].value);
+        let low = p.finish_four(_mm512_madd52lo_epu64(low, quotient, p.minus_q));
+        p.add(low, p.mul(hi, self.radix[0]))
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn add_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
+    let p = Prime::new(q);
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
+    for (a, b) in a.iter_mut().zip(b) {
+        store(a, p.add(load(a), load(b)));
+    }
+    scalar::add_assign(q, a_rest, b_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn sub_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
+    let p = Prime::new(q);
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
+    for (a, b) in a.iter_mut().zip(b) {
+        store(a, p.sub(load(a), load(b)));
+    }
+    scalar::sub_assign(q, a_rest, b_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn neg_assign(q: &Modulus, a: &mut [u64]) {
+    let p = Prime::new(q);
+    let (a, rest) = a.as_chunks_mut();
+    for a in a {
+        store(a, p.sub(_mm512_setzero_si512(), load(a)));
+    }
+    scalar::neg_assign(q, rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn mul_into(q: &Modulus, out: &mut [u64], a: &[u64], b: &[u64]) {
+    let (p, product) = (Prime::new(q), Product::new(q));
+    let ((out, out_rest), (a, a_rest), (b, b_rest)) = (out.as_chunks_mut(), a.as_chunks(), b.as_chunks());
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        store(out, p.finish(product.mul_lazy(&p, _mm512_setzero_si512(), load(a), load(b))));
+    }
+    scalar::mul_into(q, out_rest, a_rest, b_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn mul_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
+    let (p, product) = (Prime::new(q), Product::new(q));
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
+    for (a, b) in a.iter_mut().zip(b) {
+        store(a, p.finish(product.mul_lazy(&p, _mm512_setzero_si512(), load(a), load(b))));
+    }
+    scalar::mul_assign(q, a_rest, b_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn mul_add_assign(q: &Modulus, acc: &mut [u64], a: &[u64], b: &[u64]) {
+    let (p, product) = (Prime::new(q), Product::new(q));
+    let ((acc, acc_rest), (a, a_rest), (b, b_rest)) = (acc.as_chunks_mut(), a.as_chunks(), b.as_chunks());
+    for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
+        // [0, q) + [0, 2q) < 4q.
+        store(acc, p.finish_four(product.mul_lazy(&p, load(acc), load(a), load(b))));
+    }
+    scalar::mul_add_assign(q, acc_rest, a_rest, b_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn mul_scalar_assign(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
+    let (p, factor) = (Prime::new(q), Factor::splat(w));
+    let (a, rest) = a.as_chunks_mut();
+    for a in a {
+        store(a, p.mul(load(a), factor));
+    }
+    scalar::mul_scalar_assign(q, rest, w);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn mul_scalar_add_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
+    let (p, factor) = (Prime::new(q), Factor::splat(w));
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
+    for (a, b) in a.iter_mut().zip(b) {
+        store(a, p.finish_four(p.mul_lazy(load(a), load(b), factor)));
+    }
+    scalar::mul_scalar_add_assign(q, a_rest, b_rest, w);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: ShoupFactor) {
+    let (p, factor) = (Prime::new(q), Factor::splat(w));
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
+    for (a, b) in a.iter_mut().zip(b) {
+        let difference = _mm512_add_epi64(_mm512_sub_epi64(load(a), load(b)), p.q);
+        store(a, p.mul(difference, factor));
+    }
+    scalar::sub_mul_scalar_assign(q, a_rest, b_rest, w);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
+    let (p, accumulated) = (Prime::new(q), Accumulated::new(q, x.count, q.value() - 1));
+    let len = out.len();
+    let (lines, rest) = out.as_chunks_mut();
+    // Four vectors at a time hide the latency of the multipliers.
+    let (groups, tail) = lines.as_chunks_mut();
+    for (i, group) in groups.iter_mut().enumerate() {
+        dot_lines::<4>(&p, &accumulated, group, x.from(4 * LANES * i), y.from(4 * LANES * i));
+    }
+    let done = 4 * LANES * groups.len();
+    for (i, line) in tail.iter_mut().enumerate() {
+        let at = done + LANES * i;
+        dot_lines::<1>(&p, &accumulated, std::array::from_mut(line), x.from(at), y.from(at));
+    }
+    let at = len - rest.len();
+    scalar::dot_into(q, rest, x.from(at), y.from(at));
+}
+
+/// `V` vectors of [`dot_into`], at the front of the rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn dot_lines<const V: usize>(p: &Prime, accumulated: &Accumulated, out: &mut [[u64; LANES]; V], x: Rows<'_>, y: Rows<'_>) {
+    let (mut hi, mut lo) = ([_mm512_setzero_si512(); V], [_mm512_setzero_si512(); V]);
+    for r in 0..x.count {
+        let (x, y) = (x.lines::<V>(r), y.lines::<V>(r));
+        for v in 0..V {
+            let (x, y) = (load(&x[v]), load(&y[v]));
+            hi[v] = _mm512_madd52hi_epu64(hi[v], x, y);
+            lo[v] = _mm512_madd52lo_epu64(lo[v], x, y);
+        }
+    }
+    for v in 0..V {
+        store(&mut out[v], accumulated.finish(p, hi[v], lo[v]));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
+    let len = v.len();
+    let (lines, rest) = v.as_chunks_mut::<LANES>();
+    for (i, line) in lines.iter_mut().enumerate() {
+        let x = x.from(LANES * i);
+        let mut sum = _mm512_setzero_pd();
+        for (r, &inverse) in inverses.iter().enumerate() {
+            // Products and sums rounded one by one, in the order of the specification.
+            let term = _mm512_mul_pd(_mm512_cvtepu64_pd(load(&x.lines::<1>(r)[0])), _mm512_set1_pd(inverse));
+            sum = _mm512_add_pd(sum, term);
+        }
+        store(line, _mm512_cvttpd_epu64(_mm512_add_pd(sum, _mm512_set1_pd(0.5))));
+    }
+    scalar::round_quotient(rest, x.from(len - rest.len()), inverses);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
+    let (p, accumulated) = (Prime::new(q), Accumulated::new(q, x.count + 1, (1 << 50) - 1));
+    let minus_d = splat(q.value() - d.value);
+    let len = out.len();
+    let ((lines, rest), (v, v_rest)) = (out.as_chunks_mut(), v.as_chunks());
+    let ((groups, tail), (v_groups, v_tail)) = (lines.as_chunks_mut(), v.as_chunks());
+    for (i, (group, v)) in groups.iter_mut().zip(v_groups).enumerate() {
+        convert_lines::<4>(&p, &accumulated, group, x.from(4 * LANES * i), weights, v, minus_d);
+    }
+    let done = 4 * LANES * groups.len();
+    for (i, (line, v)) in tail.iter_mut().zip(v_tail).enumerate() {
+        let (line, v) = (std::array::from_mut(line), std::array::from_ref(v));
+        convert_lines::<1>(&p, &accumulated, line, x.from(done + LANES * i), weights, v, minus_d);
+    }
+    scalar::convert_into(q, rest, x.from(len - rest.len()), weights, v_rest, d);
+}
+
+/// `V` vectors of [`convert_into`], at the front of the rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn convert_lines<const V: usize>(
+    p: &Prime,
+    accumulated: &Accumulated,
+    out: &mut [[u64; LANES]; V],
+    x: Rows<'_>,
+    weights: &[u64],
+    v: &[[u64; LANES]; V],
+    minus_d: Vector,
+) {
+    let (mut hi, mut lo) = ([_mm512_setzero_si512(); V], [_mm512_setzero_si512(); V]);
+    for i in 0..V {
+        let v = load(&v[i]);
+        hi[i] = _mm512_madd52hi_epu64(hi[i], v, minus_d);
+        lo[i] = _mm512_madd52lo_epu64(lo[i], v, minus_d);
+    }
+    for (r, &weight) in weights.iter().enumerate() {
+        let (x, weight) = (x.lines::<V>(r), splat(weight));
+        for i in 0..V {
+            let x = load(&x[i]);
+            hi[i] = _mm512_madd52hi_epu64(hi[i], x, weight);
+            lo[i] = _mm512_madd52lo_epu64(lo[i], x, weight);
+        }
+    }
+    for i in 0..V {
+        store(&mut out[i], accumulated.finish(p, hi[i], lo[i]));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn fold(q: &Modulus, a: &mut [u64], fold: &Fold) {
+    let (p, i) = (Prime::new(q), Factor::splat(fold.i));
+    let (low, high, rest) = mirror(a);
+    for (low, high) in low.iter_mut().zip(high.iter_mut().rev()) {
+        let (x, y) = (load(low), reverse(load(high)));
+        store(low, p.sub(x, p.mul(y, i)));
+        store(high, reverse(p.sub(y, p.mul(x, i))));
+    }
+    scalar::fold(q, &mut a[rest], fold);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn unfold(q: &Modulus, a: &mut [u64], fold: &Fold) {
+    let (p, half, half_i) = (Prime::new(q), Factor::splat(fold.half), Factor::splat(fold.half_i));
+    let (low, high, rest) = mirror(a);
+    for (low, high) in low.iter_mut().zip(high.iter_mut().rev()) {
+        let (x, y) = (load(low), reverse(load(high)));
+        // Two products in [0, 2q).
+        let scaled_x = p.mul_lazy(_mm512_setzero_si512(), x, half);
+        let scaled_y = p.mul_lazy(_mm512_setzero_si512(), y, half);
+        store(low, p.finish_four(p.mul_lazy(scaled_x, y, half_i)));
+        store(high, reverse(p.finish_four(p.mul_lazy(scaled_y, x, half_i))));
+    }
+    scalar::unfold(q, &mut a[rest], fold);
+}
+
+/// Whole vectors of a_1, a_2, … and of …, a_(N−2), a_(N−1), which pair off from the outside in, and the range between: once more
+/// a slice whose entries 1, 2, … pair off with its last ones.
+fn mirror(a: &mut [u64]) -> (&mut [[u64; LANES]], &mut [[u64; LANES]], Range<usize>) {
+    let n = a.len();
+    let words = (n / 2).saturating_sub(1) / LANES * LANES;
+    let (low, high) = a.split_at_mut(n / 2);
+    let start = high.len() - words;
+    (low[n.min(2) / 2..][..words].as_chunks_mut().0, high[start..].as_chunks_mut().0, words..n - words)
+}
+
+/// The lanes in reverse order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn reverse(x: Vector) -> Vector {
+    _mm512_permutexvar_epi64(_mm512_set_epi64(0, 1, 2, 3, 4, 5, 6, 7), x)
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
+    let ((lines, rest), (tables, table_rest)) = (out.as_chunks_mut::<LANES>(), table.as_chunks::<LANES>());
+    let sources = a.as_chunks().0;
+    for (line, table) in lines.iter_mut().zip(tables) {
+        // An automorphism maps aligned blocks of eight to aligned blocks of eight (`NOTES.md`).
+        let block = table[0] / LANES as u32;
+        if table.iter().all(|&j| j / LANES as u32 == block) {
+            let lanes = _mm512_cvtepu32_epi64(load_half(table));
+            store(line, _mm512_permutexvar_epi64(lanes, load(&sources[block as usize])));
+        } else {
+            scalar::permute_into(line, a, table);
+        }
+    }
+    scalar::permute_into(rest, a, table_rest);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn load_half(line: &[u32; LANES]) -> __m256i {
+    // SAFETY: the reference covers 32 readable bytes, and the load does not need alignment.
+    unsafe { _mm256_loadu_si256(line.as_ptr().cast()) }
+}

@@ -1,0 +1,367 @@
+//! One suite over all backends: bit for bit the specification, which itself agrees with big integers, at the moduli where the bounds
+//! bite, at every length around a vector, on the extreme values.
+
+use num_bigint::BigUint;
+
+use super::super::ntt::bit_reverse;
+use super::super::{NttTable, RingKind, is_prime, ntt_primes};
+use super::*;
+
+/// All backends of this machine; fails when `SLOTWISE_REQUIRE` names one that is missing.
+fn backends() -> Vec<Backend> {
+    let required = std::env::var("SLOTWISE_REQUIRE").unwrap_or_default();
+    for name in required.split(',').filter(|name| !name.is_empty()) {
+        assert!(Backend::named(name).is_ok(), "SLOTWISE_REQUIRE names {name}, which this machine does not have");
+    }
+    Backend::available()
+}
+
+fn prime_below(limit: u64) -> Modulus {
+    let prime = (0..limit).rev().find(|&p| is_prime(p)).unwrap();
+    Modulus::new(prime).unwrap()
+}
+
+/// Where bounds bite: the largest primes of 50, 49, 48 and 47 bits, both sides of the points at which the constants of a product
+/// change, and small ones.
+fn moduli() -> Vec<Modulus> {
+    let limits =
+        [1 << 50, (3 << 48) + 1_000, 3 << 48, (1 << 49) + 1_000, 1 << 49, 1 << 48, (1 << 47) + 1_000, 1 << 30, 1 << 17, 6, 4];
+    limits.map(prime_below).to_vec()
+}
+
+/// A word generator (splitmix64): the seed is the test's own, so a failure repeats.
+fn words(seed: u64) -> impl Iterator<Item = u64> {
+    (1..).map(move |i: u64| {
+        let x = (seed << 32).wrapping_add(i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    })
+}
+
+/// Vectors of words below `bound`: random, all zero, all largest, the extremes in turn.
+fn samples(len: usize, bound: u64, seed: u64) -> Vec<Vec<u64>> {
+    vec![
+        words(seed).take(len).map(|x| x % bound).collect(),
+        vec![0; len],
+        vec![bound - 1; len],
+        (0..len).map(|i| if i % 2 == 0 { bound - 1 } else { 0 }).collect(),
+    ]
+}
+
+fn rows(data: &[u64], stride: usize, count: usize) -> Rows<'_> {
+    Rows { data, stride, count }
+}
+
+/// `f` on every backend, against its result on the scalar one.
+fn agree(what: &str, f: impl Fn(Backend) -> Vec<u64>) {
+    let expected = f(Backend::Scalar);
+    for backend in backends() {
+        let got = f(backend);
+        let first = got.iter().zip(&expected).position(|(a, b)| a != b);
+        assert!(got == expected, "{what}: {} differs from scalar first at {first:?}", backend.name());
+    }
+}
+
+/// The lengths around whole vectors and around groups of them.
+fn lengths() -> impl Iterator<Item = usize> {
+    (0..=40).chain([63, 64, 65, 127, 200])
+}
+
+#[test]
+fn elementwise_kernels_agree() {
+    for q in moduli() {
+        let value = q.value();
+        for len in lengths() {
+            for (k, a) in samples(len, value, 1).iter().enumerate() {
+                for (l, b) in samples(len, value, 2).iter().enumerate() {
+                    let w = q.shoup(words(3).nth(k + l).unwrap() % value);
+                    let assign = |what: &str, f: &dyn Fn(Backend, &mut [u64])| {
+                        agree(&format!("{what} q={value} len={len} samples {k} {l}"), |backend| {
+                            let mut a = a.clone();
+                            f(backend, &mut a);
+                            a
+                        });
+                    };
+                    assign("add", &|backend, a| backend.add_assign(&q, a, b));
+                    assign("sub", &|backend, a| backend.sub_assign(&q, a, b));
+                    assign("neg", &|backend, a| backend.neg_assign(&q, a));
+                    assign("mul", &|backend, a| backend.mul_assign(&q, a, b));
+                    assign("mul_into", &|backend, out| backend.mul_into(&q, out, a, b));
+                    assign("mul_add", &|backend, acc| backend.mul_add_assign(&q, acc, b, a));
+                    assign("mul_scalar", &|backend, a| backend.mul_scalar_assign(&q, a, w));
+                    assign("mul_scalar_add", &|backend, a| backend.mul_scalar_add_assign(&q, a, b, w));
+                    assign("sub_mul_scalar", &|backend, a| backend.sub_mul_scalar_assign(&q, a, b, w));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scalar_product_takes_words_of_52_bits() {
+    for q in moduli() {
+        for a in samples(40, 1 << 52, 4) {
+            for w in [0, 1, q.value() / 2, q.value() - 1] {
+                agree("mul_scalar of words", |backend| {
+                    let mut out = a.clone();
+                    backend.mul_scalar_assign(&q, &mut out, q.shoup(w));
+                    let mut sum = vec![q.value() - 1; a.len()];
+                    backend.mul_scalar_add_assign(&q, &mut sum, &a, q.shoup(w));
+                    out.extend(sum);
+                    out
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_over_rows_agree() {
+    for q in moduli() {
+        let value = q.value();
+        for len in lengths() {
+            let stride = len + 5;
+            for count in [0, 1, 2, 7, 8, 15, 16, 17, 40] {
+                let words = count * stride;
+                for (k, x) in samples(words, value, 5).iter().enumerate() {
+                    let (y, wide) = (&samples(words, value, 6)[k], &samples(words, 1 << 50, 7)[k]);
+                    let what = format!("q={value} len={len} count={count} sample {k}");
+                    agree(&format!("dot {what}"), |backend| {
+                        let mut out = vec![1; len];
+                        backend.dot_into(&q, &mut out, rows(x, stride, count), rows(y, stride, count));
+                        out
+                    });
+                    let inverses: Vec<f64> = (0..count).map(|r| 1.0 / ((1u64 << 50) - 27 - r as u64) as f64).collect();
+                    agree(&format!("round_quotient {what}"), |backend| {
+                        let mut out = vec![1; len];
+                        backend.round_quotient(&mut out, rows(wide, stride, count), &inverses);
+                        out
+                    });
+                    let v = &samples(len, count as u64 + 1, 8)[k];
+                    for d in [0, 1, value - 1] {
+                        agree(&format!("convert {what}"), |backend| {
+                            let mut out = vec![1; len];
+                            backend.convert_into(&q, &mut out, rows(wide, stride, count), &y[..count], v, q.shoup(d));
+                            out
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_longest_sums_do_not_overflow() {
+    for q in moduli() {
+        let (len, count) = (33, MAX_LAZY_TERMS);
+        let x = vec![q.value() - 1; len * count];
+        agree("dot of the largest words", |backend| {
+            let mut out = vec![0; len];
+            backend.dot_into(&q, &mut out, rows(&x, len, count), rows(&x, len, count));
+            out
+        });
+        let count = count - 1;
+        let wide = vec![(1 << 50) - 1; len * count];
+        agree("conversion of the largest words", |backend| {
+            let mut out = vec![0; len];
+            backend.convert_into(&q, &mut out, rows(&wide, len, count), &x[..count], &wide[..len], q.shoup(1));
+            out
+        });
+    }
+}
+
+#[test]
+fn matrix_products_agree() {
+    for q in moduli() {
+        let value = q.value();
+        for (len, k, outputs) in
+            [(1, 1, 1), (7, 3, 2), (24, 5, 4), (25, 9, 5), (40, 17, 7), (200, 30, 13), (100, 1_500, 6), (9, 9_000, 5)]
+        {
+            let (stride, out_stride) = (len + 3, len + 1);
+            for (s, x) in samples(stride * k, value, 9).iter().enumerate() {
+                let mut weights = samples(outputs * k, value, 10)[s].clone();
+                // Rows of zeros, and scattered ones.
+                weights.iter_mut().enumerate().for_each(|(i, w)| *w *= u64::from(s == 2 || (i / k != 1 && i % 7 != 3)));
+                agree(&format!("gemm q={value} len={len} k={k} outputs={outputs} sample {s}"), |backend| {
+                    let mut out = vec![1; outputs * out_stride];
+                    backend.gemm_into(&q, &mut out, out_stride, len, &weights, rows(x, stride, k));
+                    out
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn transforms_agree_and_invert() {
+    for kind in [RingKind::Standard, RingKind::ConjugateInvariant] {
+        for log_n in 1..=16 {
+            let n = 1usize << log_n;
+            for bits in [50, 49, 48, 47, 30, 20, 17] {
+                let Ok(primes) = ntt_primes(bits, 1, (kind.root_factor() * n) as u64, &[]) else { continue };
+                let tables: Vec<_> = backends().iter().map(|&backend| NttTable::new(primes[0], log_n, kind, backend)).collect();
+                let scalar = NttTable::new(primes[0], log_n, kind, Backend::Scalar);
+                for (k, a) in samples(n, primes[0].value(), 11).into_iter().enumerate() {
+                    let (mut forward, mut inverse) = (a.clone(), a.clone());
+                    scalar.forward(&mut forward);
+                    scalar.inverse(&mut inverse);
+                    for table in &tables {
+                        let what = format!("{kind:?} 2^{log_n} at {bits} bits, sample {k}, {}", table.backend().name());
+                        let mut b = a.clone();
+                        table.forward(&mut b);
+                        assert!(b == forward, "forward {what}");
+                        table.inverse(&mut b);
+                        assert!(b == a, "round trip {what}");
+                        table.inverse(&mut b);
+                        assert!(b == inverse, "inverse {what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn permutations_agree() {
+    for len in lengths() {
+        let a: Vec<u64> = words(12).take(len).collect();
+        let reversed: Vec<u32> = (0..len as u32).rev().collect();
+        let scattered: Vec<u32> = (0..len).map(|i| (i * 37 % len) as u32).collect();
+        for table in [reversed, scattered] {
+            agree("permutation", |backend| {
+                let mut out = vec![0; len];
+                backend.permute_into(&mut out, &a, &table);
+                out
+            });
+        }
+    }
+}
+
+#[test]
+fn automorphisms_keep_blocks_of_eight_together() {
+    for (c, log_n) in [(2, 3), (2, 7), (4, 4), (4, 9)] {
+        let n = 1usize << log_n;
+        let a: Vec<u64> = words(13).take(n).collect();
+        for galois in [5, 25, c * n - 1, c * n / 2 + 1, 5 * 5 * 5].into_iter().filter(|g| c == 2 || g % 4 == 1) {
+            let table: Vec<u32> =
+                (0..n).map(|i| bit_reverse(((1 + c * bit_reverse(i, log_n)) * galois % (c * n) - 1) / c, log_n) as u32).collect();
+            for block in table.chunks(8) {
+                assert!(block.iter().all(|j| j / 8 == block[0] / 8), "element {galois} of degree {n}");
+            }
+            agree("automorphism", |backend| {
+                let mut out = vec![0; n];
+                backend.permute_into(&mut out, &a, &table);
+                out
+            });
+        }
+    }
+}
+
+/// The specification against big integers.
+#[test]
+fn the_specification_agrees_with_big_integers() {
+    let big = BigUint::from;
+    for q in moduli() {
+        let value = q.value();
+        let word = |x: BigUint| u64::try_from(x % value).unwrap();
+        let len = 50;
+        let (a, b) = (&samples(len, value, 14)[0], &samples(len, value, 15)[0]);
+        let w = q.shoup(value - 1 - value / 3);
+        let check = |what: &str, f: &dyn Fn(&mut [u64]), oracle: &dyn Fn(usize) -> u64| {
+            let mut out = a.clone();
+            f(&mut out);
+            assert_eq!(out, (0..len).map(oracle).collect::<Vec<_>>(), "{what} modulo {value}");
+        };
+        check("add", &|out| scalar::add_assign(&q, out, b), &|i| word(big(a[i]) + b[i]));
+        check("sub", &|out| scalar::sub_assign(&q, out, b), &|i| word(big(a[i]) + value - b[i]));
+        check("neg", &|out| scalar::neg_assign(&q, out), &|i| word(big(value) - a[i]));
+        check("mul", &|out| scalar::mul_assign(&q, out, b), &|i| word(big(a[i]) * b[i]));
+        check("mul_into", &|out| scalar::mul_into(&q, out, b, b), &|i| word(big(b[i]) * b[i]));
+        check("mul_add", &|out| scalar::mul_add_assign(&q, out, b, b), &|i| word(big(b[i]) * b[i] + a[i]));
+        check("mul_scalar", &|out| scalar::mul_scalar_assign(&q, out, w), &|i| word(big(a[i]) * w.value));
+        check("mul_scalar_add", &|out| scalar::mul_scalar_add_assign(&q, out, b, w), &|i| word(big(b[i]) * w.value + a[i]));
+        check("sub_mul_scalar", &|out| scalar::sub_mul_scalar_assign(&q, out, b, w), &|i| {
+            word((big(a[i]) + value - b[i]) * w.value)
+        });
+
+        let (x, y, wide) = (vec![value - 1; 4 * len], &samples(4 * len, value, 16)[0], vec![(1 << 50) - 1; 4 * len]);
+        let sum = |terms: &dyn Fn(usize) -> BigUint| word((0..4).map(terms).sum());
+        check("dot", &|out| scalar::dot_into(&q, out, rows(&x, len, 4), rows(y, len, 4)), &|i| {
+            sum(&|r| big(x[r * len + i]) * y[r * len + i])
+        });
+        check("convert", &|out| scalar::convert_into(&q, out, rows(&wide, len, 4), &x[..4], &y[..len], w), &|i| {
+            word(big(sum(&|r| big(wide[r * len + i]) * x[r])) + big(value) * value - big(y[i]) * w.value)
+        });
+        check("gemm", &|out| scalar::gemm_into(&q, out, len, len, &x[..4], rows(y, len, 4)), &|i| {
+            sum(&|r| big(x[r]) * y[r * len + i])
+        });
+    }
+}
+
+/// The rounded quotient of a number by the product of its moduli, from its residues, against the exact one.
+#[test]
+fn the_rounded_quotient_is_exact_for_numbers_away_from_a_tie() {
+    let moduli = ntt_primes(50, 3, 2, &[]).unwrap();
+    let product: BigUint = moduli.iter().map(|q| BigUint::from(q.value())).product();
+    let inverses: Vec<f64> = moduli.iter().map(|q| 1.0 / q.value() as f64).collect();
+    let x: Vec<u64> = (0..3).flat_map(|r| words(17 + r).take(100).map(|x| x % moduli[0].value()).collect::<Vec<_>>()).collect();
+    let mut v = vec![0; 100];
+    scalar::round_quotient(&mut v, rows(&x, 100, 3), &inverses);
+    for i in 0..100 {
+        let total: BigUint = (0..3).map(|r| &product / moduli[r].value() * x[100 * r + i]).sum();
+        assert_eq!(BigUint::from(v[i]), (total * 2u8 + &product) / (&product * 2u8), "{i}");
+    }
+}
+
+#[test]
+fn scalars_of_the_modulus_agree_with_big_integers() {
+    for q in moduli() {
+        let value = q.value();
+        let extremes = [0, 1, value / 2, value - 2, value - 1];
+        for a in words(20).map(|x| x % value).take(200).chain(extremes) {
+            let exact = (u128::from(a) << 52) / u128::from(value);
+            assert_eq!(u128::from(q.shoup(a).quotient), exact, "{a} modulo {value}");
+        }
+        let doubles = words(21).zip(words(22)).take(500).map(|(a, b)| u128::from(a) << 64 | u128::from(b));
+        for x in doubles.chain([0, u128::MAX, u128::from(value), u128::from(value - 1), u128::from(value).pow(2) - 1]) {
+            assert_eq!(u128::from(q.reduce_u128(x)), x % u128::from(value), "{x} modulo {value}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_length_is_a_panic() {
+    let q = prime_below(1 << 50);
+    let table = NttTable::new(ntt_primes(50, 1, 64, &[]).unwrap()[0], 5, RingKind::Standard, Backend::Scalar);
+    for backend in backends() {
+        let panics = |f: &dyn Fn()| {
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+            assert!(caught.is_err(), "{}", backend.name());
+        };
+        panics(&|| backend.add_assign(&q, &mut [0; 8], &[0; 9]));
+        panics(&|| backend.mul_into(&q, &mut [0; 8], &[0; 8], &[0; 7]));
+        panics(&|| backend.dot_into(&q, &mut [0; 8], rows(&[0; 15], 8, 2), rows(&[0; 16], 8, 2)));
+        panics(&|| backend.convert_into(&q, &mut [0; 8], rows(&[0; 16], 8, 2), &[0; 3], &[0; 8], q.shoup(1)));
+        panics(&|| backend.gemm_into(&q, &mut [0; 8], 8, 8, &[0; 4], rows(&[0; 31], 8, 4)));
+        panics(&|| backend.permute_into(&mut [0; 8], &[0; 8], &[8; 8]));
+        panics(&|| table.forward(&mut [0; 16]));
+    }
+}
+
+#[test]
+fn backends_have_names() {
+    for backend in backends() {
+        assert_eq!(Backend::named(backend.name()), Ok(backend));
+        assert!(NAMES.contains(&backend.name()));
+    }
+    assert_eq!(Backend::named("avx"), Err(Error::UnknownBackend { name: "avx".to_owned() }));
+    assert!(backends().contains(&Backend::detect().unwrap()));
+    for name in NAMES {
+        match Backend::named(name) {
+            Ok(backend) => assert_eq!(backend.name(), name),
+            Err(error) => assert_eq!(error, Error::UnavailableBackend { name: name.to_owned() }),
+        }
+    }
+}
