@@ -299,7 +299,7 @@ pub enum Error {
         problem: String,
     },
     /// Nodes that cannot be computed on encrypted data, all of the model's at once.
-    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Lines(nodes))]
+    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Advice(nodes))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -321,16 +321,23 @@ pub struct UnsupportedNode {
 
 impl fmt::Display for UnsupportedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UnsupportedNode { node, operator, advice } = self;
-        write!(f, "'{node}' ({operator}): {advice}")
+        write!(f, "'{}' ({})", self.node, self.operator)
     }
 }
 
-/// Each on a line of its own.
-struct Lines<'a, T>(&'a [T]);
+/// Each advice on a line of its own, behind all nodes that it is for.
+struct Advice<'a>(&'a [UnsupportedNode]);
 
-impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        for (i, first) in self.0.iter().enumerate() {
+            let same = |node: &&UnsupportedNode| node.advice == first.advice;
+            if self.0[..i].iter().any(|node| same(&node)) {
+                continue;
+            }
+            let nodes: Vec<String> = self.0.iter().filter(same).map(UnsupportedNode::to_string).collect();
+            write!(f, "\n  {}: {}", nodes.join(", "), first.advice)?;
+        }
+        Ok(())
     }
 }
