@@ -8,8 +8,8 @@
 //!   -> else: listed as unsupported, all at once
 //! ```
 //!
-//! A new operator that is linear in the data needs its name in the table of [`linear`]; one that is not needs a line in
-//! [`pointwise`] and a variant of [`Activation`](crate::graph::Activation).
+//! A new operator that is linear in the data needs its name in the table of `linear.rs`; one that is not needs a line in
+//! `pointwise.rs` and a variant of [`Activation`](crate::graph::Activation).
 
 mod advice;
 mod einsum;
