@@ -32,7 +32,9 @@ pub enum Error {
         name: String,
     },
     /// `SLOTWISE_BACKEND` or a caller names kernels that this machine cannot run.
-    #[error("this CPU lacks the instructions of the backend {name:?}; name another one, or leave SLOTWISE_BACKEND unset")]
+    #[error(
+        "this CPU lacks the instructions of the backend {name:?}; name another one, or leave SLOTWISE_BACKEND unset"
+    )]
     UnavailableBackend {
         /// The name as given.
         name: String,
