@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::scheme::Scale;
+
 /// Result of every fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -24,6 +26,132 @@ pub enum Error {
         count: usize,
         /// The primes must be 1 modulo this.
         order: u64,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness: {reason}")]
+    NoEntropy {
+        /// What it said.
+        reason: String,
+    },
+    /// Parameters that cannot exist.
+    #[error("invalid parameters: {reason}")]
+    InvalidParams {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// Parameters below 128 bits of security.
+    #[error(
+        "log2(QP) = {log_qp:.1} at log2 N = {log_n} is above {bound} bits, the bound for 128-bit security; use fewer or smaller primes, or a larger N"
+    )]
+    Insecure {
+        /// log2 of the degree.
+        log_n: u32,
+        /// log2 of the modulus of the keys.
+        log_qp: f64,
+        /// Largest log2(QP) for this degree; 0 where the table has no row.
+        bound: f64,
+    },
+    /// A level that the chain does not have.
+    #[error("level {level} is above the highest level {max_level}")]
+    LevelTooHigh {
+        /// The level asked for.
+        level: usize,
+        /// The highest there is.
+        max_level: usize,
+    },
+    /// A scale that is not positive and finite.
+    #[error("{value} is no scale: it must be positive and finite")]
+    InvalidScale {
+        /// The number given.
+        value: f64,
+    },
+    /// More values than slots.
+    #[error("{values} values do not fit into {slots} slots")]
+    TooManyValues {
+        /// How many values there were.
+        values: usize,
+        /// How many fit.
+        slots: usize,
+    },
+    /// A value that is not finite, or too large for the modulus at its scale.
+    #[error(
+        "a coefficient of {largest:e} at scale {scale} is not finite or does not fit a modulus of {log_q:.1} bits; lower the scale or raise the level"
+    )]
+    EncodeOverflow {
+        /// Largest scaled coefficient.
+        largest: f64,
+        /// log2 of the modulus.
+        log_q: f64,
+        /// The scale.
+        scale: Scale,
+    },
+    /// Complex slots asked of a ring that has real ones.
+    #[error("{operation}: the conjugate-invariant ring has real slots only; use the standard ring")]
+    NoComplexSlots {
+        /// The operation.
+        operation: &'static str,
+    },
+    /// Objects of different parameters.
+    #[error("{operation}: the operands belong to different parameters")]
+    ParamsMismatch {
+        /// The operation.
+        operation: &'static str,
+    },
+    /// Operands at different levels.
+    #[error("{operation}: operands at levels {left} and {right}; drop the higher one first")]
+    LevelMismatch {
+        /// The operation.
+        operation: &'static str,
+        /// Level of the left operand.
+        left: usize,
+        /// Level of the right operand.
+        right: usize,
+    },
+    /// Operands at different scales.
+    #[error("{operation}: operands at scales {left} and {right}; they must be planned to be equal")]
+    ScaleMismatch {
+        /// The operation.
+        operation: &'static str,
+        /// Scale of the left operand.
+        left: Scale,
+        /// Scale of the right operand.
+        right: Scale,
+    },
+    /// A ciphertext of the wrong degree.
+    #[error("{operation}: a ciphertext of degree {degree}; {advice}")]
+    WrongDegree {
+        /// The operation.
+        operation: &'static str,
+        /// Degree of the ciphertext.
+        degree: usize,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// No step of the chain is left to drop.
+    #[error("{operation}: level {level} leaves no step to drop for level {wanted}")]
+    LevelExhausted {
+        /// The operation.
+        operation: &'static str,
+        /// Level of the ciphertext.
+        level: usize,
+        /// Level asked for.
+        wanted: usize,
+    },
+    /// An evaluation key that was not generated.
+    #[error("no evaluation key for {wanted} at level {level}: request it when generating keys")]
+    MissingKey {
+        /// The rotation, conjugation or relinearisation that needs it.
+        wanted: String,
+        /// The level at which it is needed.
+        level: usize,
+    },
+    /// A linear map whose shape does not fit its operands.
+    #[error("{operation}: {reason}")]
+    ShapeMismatch {
+        /// The operation.
+        operation: &'static str,
+        /// Both shapes.
+        reason: String,
     },
     /// `SLOTWISE_BACKEND` or a caller names kernels that do not exist.
     #[error("there is no backend {name:?}; use one of ifma, avx2, scalar, or leave SLOTWISE_BACKEND unset")]

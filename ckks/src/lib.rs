@@ -1,7 +1,21 @@
 //! RNS-CKKS from scratch: approximate arithmetic on encrypted vectors.
+//!
+//! `circuit → scheme → ring → arith`: each layer imports only those to its right. Begin with [`ParamsSpec`], or with the numbered
+//! programs in `examples/`.
 
 mod arith;
+mod circuit;
 mod error;
+mod ring;
+mod scheme;
 
 pub use arith::{Backend, Modulus, NttTable, RingKind, ShoupFactor, is_prime, ntt_primes};
+pub use circuit::{DiagonalMap, DiagonalTerm, ScalarMatrix};
 pub use error::{Error, Result};
+pub use ring::{Basis, Coeff, Entropy, Form, Ntt, Poly, Ring, Seed};
+pub use rustfft::num_complex::Complex64;
+pub use scheme::{
+    Ciphertext, Decryptor, Encoder, Encryptor, Estimate, EvaluationKeys, Evaluator, Hoisted, KeyGenerator, KeyRequest,
+    PRESETS, Params, ParamsSpec, Plaintext, Preset, PublicKey, Scale, SecretKey, SeededCiphertext, SwitchingKey,
+    max_log_qp,
+};

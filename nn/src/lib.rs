@@ -1,3 +1,13 @@
 //! Neural networks on encrypted data.
 
+mod error;
+pub mod exec;
 pub mod graph;
+pub mod layout;
+pub mod lower;
+pub mod onnx;
+pub mod pass;
+pub mod plan;
+pub mod program;
+
+pub use error::{Error, Result, UnsupportedNode};

@@ -11,6 +11,8 @@ mod primes;
 mod twiddles;
 
 pub use kernel::Backend;
-pub use modulus::{Modulus, ShoupFactor};
+pub(crate) use kernel::Rows;
+pub use modulus::{MAX_MODULUS_BITS, Modulus, ShoupFactor};
+pub(crate) use ntt::bit_reverse;
 pub use ntt::{NttTable, RingKind};
 pub use primes::{is_prime, ntt_primes};

@@ -1,0 +1,187 @@
+//! y_o = Σ_k w_ok x_k for ciphertexts x_k and constants w_ok: a linear layer on one feature a ciphertext is a modular matrix
+//! product over coefficients (CryptoNets, Dowlin et al. 2016; nGraph-HE2 2019/947).
+//!
+//! Residue by residue, the outputs are the product of the matrix of constants with a matrix whose row k is a limb of x_k. Rows of
+//! the matrix of constants that read the same inputs, as the maps of a convolution do, form a dense group, so that sparse layers
+//! cost what their entries cost. Coefficients are cut into panels which are packed once for a group and stay in cache.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::arith::Rows;
+use crate::error::{Error, Result};
+use crate::ring::{Basis, Poly};
+use crate::scheme::{Ciphertext, Params, Scale};
+
+/// Coefficients of a panel: with a thousand inputs it fills half of a 1 MiB cache.
+const PANEL: usize = 64;
+
+/// Panels of one task: few enough for balance, enough to pay for the task.
+const PANELS_PER_TASK: usize = 8;
+
+/// A matrix of constants at one scale and level, grouped by the inputs that its rows read, as residues.
+pub struct ScalarMatrix {
+    params: Params,
+    rows: usize,
+    cols: usize,
+    level: usize,
+    scale: Scale,
+    groups: Vec<Group>,
+}
+
+/// Rows with the same inputs.
+struct Group {
+    outputs: Vec<usize>,
+    inputs: Vec<usize>,
+    /// For each limb, outputs by inputs.
+    weights: Vec<Vec<u64>>,
+}
+
+impl ScalarMatrix {
+    /// The matrix whose row r has the given (column, value) entries, columns ascending; each value is rounded to a multiple of
+    /// 1/`scale`.
+    ///
+    /// # Errors
+    /// [`Error::EncodeOverflow`] for a value that is not finite or too large for the modulus, [`Error::ShapeMismatch`] for a column
+    /// beyond `cols`, [`Error::LevelTooHigh`].
+    pub fn new<'a>(
+        params: &Params,
+        rows: impl IntoIterator<Item = &'a [(u32, f64)]>,
+        cols: usize,
+        scale: Scale,
+        level: usize,
+    ) -> Result<Self> {
+        let limbs = params.limbs(level)?;
+        let mut by_inputs: BTreeMap<Vec<usize>, Vec<(usize, &[(u32, f64)])>> = BTreeMap::new();
+        let mut count = 0;
+        for (r, row) in rows.into_iter().enumerate() {
+            let inputs: Vec<usize> = row.iter().map(|&(c, _)| c as usize).collect();
+            if let Some(&c) = inputs.iter().find(|&&c| c >= cols) {
+                let reason = format!("row {r} reads column {c} of a matrix of {cols} columns");
+                return Err(Error::ShapeMismatch { operation: "linear combination", reason });
+            }
+            by_inputs.entry(inputs).or_default().push((r, row));
+            count = r + 1;
+        }
+        let mut groups = Vec::with_capacity(by_inputs.len());
+        for (inputs, rows) in by_inputs {
+            let values = rows.iter().flat_map(|(_, row)| row.iter().map(|&(_, value)| value));
+            let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
+            let residues = |q: &crate::arith::Modulus| integers.iter().map(|&w| q.from_i128(w)).collect();
+            let weights = params.ring().q().take(limbs).map(residues).collect();
+            groups.push(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights });
+        }
+        Ok(Self { params: params.clone(), rows: count, cols, level, scale, groups })
+    }
+
+    /// Number of outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The y_o: level and degree of the inputs, the scales multiply. No NTT; one multiply-accumulate for each entry,
+    /// coefficient, limb and part. Errors: those of the inputs, times the weights. Runs on the threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] for another number of inputs; [`Error::ParamsMismatch`], [`Error::LevelMismatch`] and
+    /// [`Error::ScaleMismatch`] unless all inputs agree with each other and the matrix; [`Error::WrongDegree`] unless their
+    /// degrees are equal.
+    pub fn apply(&self, inputs: &[Ciphertext]) -> Result<Vec<Ciphertext>> {
+        let first = self.check(inputs)?;
+        let ring = self.params.ring();
+        let (basis, stride, n) = (first.parts[0].basis(), ring.stride(), ring.n());
+        let zero = || Ciphertext {
+            params: self.params.clone(),
+            parts: first.parts.iter().map(|_| Poly::uninit(ring, basis)).collect(),
+            scale: first.scale.mul(self.scale),
+            estimate: None,
+        };
+        let mut outputs: Vec<Ciphertext> = (0..self.rows).map(|_| zero()).collect();
+
+        // tasks[(part, limb, chunk)] owns that piece of every output.
+        let chunk = (PANEL * PANELS_PER_TASK).min(n);
+        let chunks = n / chunk;
+        let mut tasks: Vec<Vec<&mut [u64]>> = Vec::new();
+        tasks.resize_with(first.parts.len() * basis.q * chunks, || Vec::with_capacity(self.rows));
+        for output in &mut outputs {
+            for (part, poly) in output.parts.iter_mut().enumerate() {
+                for (limb, words) in poly.data_mut().chunks_mut(stride).enumerate() {
+                    for (c, piece) in words[..n].chunks_mut(chunk).enumerate() {
+                        tasks[(part * basis.q + limb) * chunks + c].push(piece);
+                    }
+                }
+            }
+        }
+        tasks.into_par_iter().enumerate().for_each_init(Vec::new, |scratch, (task, mut pieces)| {
+            let (part, limb, start) = (task / chunks / basis.q, task / chunks % basis.q, task % chunks * chunk);
+            let source = |k: usize, at: usize, len: usize| &inputs[k].parts[part].limb(limb)[start + at..][..len];
+            for group in &self.groups {
+                self.multiply(group, limb, basis, source, &mut pieces, scratch);
+            }
+        });
+        Ok(outputs)
+    }
+
+    /// One group on one piece of one limb, panel by panel.
+    fn multiply<'a>(
+        &self,
+        group: &Group,
+        limb: usize,
+        basis: Basis,
+        source: impl Fn(usize, usize, usize) -> &'a [u64],
+        pieces: &mut [&mut [u64]],
+        scratch: &mut Vec<u64>,
+    ) {
+        if group.inputs.is_empty() {
+            return group.outputs.iter().for_each(|&o| pieces[o].fill(0));
+        }
+        let len = pieces[group.outputs[0]].len();
+        let width = PANEL.min(len);
+        scratch.resize((group.inputs.len() + group.outputs.len()) * width, 0);
+        let (x, y) = scratch.split_at_mut(group.inputs.len() * width);
+        for at in (0..len).step_by(width) {
+            for (row, &k) in x.chunks_exact_mut(width).zip(&group.inputs) {
+                row.copy_from_slice(source(k, at, width));
+            }
+            let ring = self.params.ring();
+            let rows = Rows { data: x, stride: width, count: group.inputs.len() };
+            ring.backend().gemm_into(ring.modulus(basis, limb), y, width, width, &group.weights[limb], rows);
+            for (row, &o) in y.chunks_exact(width).zip(&group.outputs) {
+                pieces[o][at..at + width].copy_from_slice(row);
+            }
+        }
+    }
+
+    fn check<'a>(&self, inputs: &'a [Ciphertext]) -> Result<&'a Ciphertext> {
+        const OPERATION: &str = "linear combination";
+        let first = inputs.first().filter(|_| inputs.len() == self.cols).ok_or_else(|| Error::ShapeMismatch {
+            operation: OPERATION,
+            reason: format!("{} ciphertexts for a matrix of {} columns", inputs.len(), self.cols),
+        })?;
+        for input in inputs {
+            if input.params != self.params {
+                return Err(Error::ParamsMismatch { operation: OPERATION });
+            }
+            if input.level() != self.level {
+                return Err(Error::LevelMismatch { operation: OPERATION, left: input.level(), right: self.level });
+            }
+            if input.scale != first.scale {
+                return Err(Error::ScaleMismatch { operation: OPERATION, left: input.scale, right: first.scale });
+            }
+            if input.degree() != first.degree() {
+                return Err(Error::WrongDegree {
+                    operation: OPERATION,
+                    degree: input.degree(),
+                    advice: "all inputs must have the same",
+                });
+            }
+        }
+        Ok(first)
+    }
+}

@@ -1,0 +1,203 @@
+//! Base conversion in RNS, and the three operations made of it: ModUp, ModDown and rescale.
+//!
+//! For D = Π d_r and x mod D given by its residues, y_r = x_r (D/d_r)^−1 mod d_r and v = round(Σ y_r/d_r), the number
+//! Σ y_r (D/d_r) − v D is the representative of x in (−D/2, D/2], computed modulo any other prime (Halevi-Polyakov-Shoup
+//! 2018/117, section 2.2). ModUp extends one digit of a polynomial to the whole basis QP; dividing by a tail of the basis
+//! (special primes: ModDown; the last step: rescale; both: a merged relinearisation and rescale) subtracts that
+//! representative modulo the tail and multiplies by D^−1 (Cheon et al. 2018/931; Han-Ki 2019/688).
+
+use rayon::prelude::*;
+
+use crate::arith::{Modulus, NttTable, Rows, ShoupFactor};
+
+use super::context::{Basis, Ring};
+use super::poly::{Ntt, Poly};
+use super::pool::Buffer;
+
+/// The primes converted from: q\[q_start..q_end\], and all special primes if `special`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Source {
+    pub(crate) q_start: usize,
+    pub(crate) q_end: usize,
+    pub(crate) special: bool,
+}
+
+/// Constants for converting from one set of primes to every other prime of the ring.
+pub(crate) struct Conversion {
+    /// (D/d_r)^−1 mod d_r, in the order of the sources.
+    hat_inverses: Vec<ShoupFactor>,
+    /// 1/d_r.
+    inverses: Vec<f64>,
+    /// By index of the target among all primes; sources have none.
+    targets: Vec<Option<Target>>,
+}
+
+struct Target {
+    /// D/d_r modulo the target.
+    hats: Vec<u64>,
+    /// D modulo the target.
+    product: ShoupFactor,
+    /// D^−1 modulo the target.
+    inverse_product: ShoupFactor,
+}
+
+impl Conversion {
+    pub(crate) fn new(ring: &Ring, source: Source) -> Self {
+        let tables = ring.tables();
+        let special = ring.full_basis().q..tables.len();
+        let mut indices: Vec<usize> = (source.q_start..source.q_end).collect();
+        indices.extend(special.filter(|_| source.special));
+        let primes: Vec<u64> = indices.iter().map(|&i| tables[i].modulus().value()).collect();
+        let product_without = |skip: Option<usize>, q: &Modulus| {
+            let kept = primes.iter().enumerate().filter(|&(r, _)| Some(r) != skip);
+            kept.fold(1, |product, (_, &d)| q.mul(product, q.reduce(d)))
+        };
+        let hat_inverses = indices.iter().enumerate().map(|(r, &i)| {
+            let d = tables[i].modulus();
+            d.shoup(d.inv(product_without(Some(r), d)))
+        });
+        let target = |table: &NttTable| {
+            let q = table.modulus();
+            let product = product_without(None, q);
+            Target {
+                hats: (0..primes.len()).map(|r| product_without(Some(r), q)).collect(),
+                product: q.shoup(product),
+                inverse_product: q.shoup(q.inv(product)),
+            }
+        };
+        Self {
+            hat_inverses: hat_inverses.collect(),
+            inverses: primes.iter().map(|&d| 1.0 / d as f64).collect(),
+            targets: tables.iter().enumerate().map(|(i, t)| (!indices.contains(&i)).then(|| target(t))).collect(),
+        }
+    }
+
+    fn target(&self, index: usize) -> &Target {
+        self.targets[index].as_ref().unwrap_or_else(|| unreachable!("prime {index} is a source of its own conversion"))
+    }
+}
+
+/// The digits of a polynomial, each extended to the basis QP, in NTT form: what key switching multiplies by its keys, and
+/// what rotations of one ciphertext share (hoisting: Halevi-Shoup 2018/244).
+pub(crate) struct Digits {
+    ring: Ring,
+    basis: Basis,
+    count: usize,
+    data: Buffer,
+}
+
+impl Digits {
+    /// ModUp: splits `x` into digits of `digit_limbs` limbs and extends each to all special primes.
+    ///
+    /// Cost: l inverse and dnum (l + k) − l forward transforms.
+    pub(crate) fn new(x: &Poly<Ntt>, digit_limbs: usize) -> Self {
+        let ring = x.ring().clone();
+        let l = x.basis().q;
+        let basis = Basis { q: l, p: ring.full_basis().p };
+        let count = l.div_ceil(digit_limbs);
+        let range = |digit: usize| (digit * digit_limbs, l.min((digit + 1) * digit_limbs));
+        let conversions: Vec<_> = (0..count)
+            .map(range)
+            .map(|(q_start, q_end)| ring.conversion(Source { q_start, q_end, special: false }))
+            .collect();
+        let mut y = x.clone().inverse();
+        let backend = ring.backend();
+        y.each_limb(|i, q, limb| {
+            backend.mul_scalar_assign(q, limb, conversions[i / digit_limbs].hat_inverses[i % digit_limbs]);
+        });
+        let (n, stride) = (ring.n(), ring.stride());
+        let rows = |digit: usize| {
+            let (start, end) = range(digit);
+            Rows { data: &y.data()[start * stride..], stride, count: end - start }
+        };
+        let mut v = ring.pool().take(count * stride);
+        for (digit, v) in v.chunks_mut(stride).enumerate() {
+            backend.round_quotient(&mut v[..n], rows(digit), &conversions[digit].inverses);
+        }
+        let mut data = ring.pool().take(count * basis.limbs() * stride);
+        let extend = |(index, out): (usize, &mut [u64])| {
+            let (digit, i) = (index / basis.limbs(), index % basis.limbs());
+            let (start, end) = range(digit);
+            if (start..end).contains(&i) {
+                return out[..n].copy_from_slice(x.limb(i));
+            }
+            let table = ring.table(basis, i);
+            let target = conversions[digit].target(ring.table_index(basis, i));
+            let v = &v[digit * stride..][..n];
+            backend.convert_into(table.modulus(), &mut out[..n], rows(digit), &target.hats, v, target.product);
+            table.forward(&mut out[..n]);
+        };
+        if ring.is_parallel(count * basis.limbs()) {
+            data.par_chunks_mut(stride).enumerate().for_each(extend);
+        } else {
+            data.chunks_mut(stride).enumerate().for_each(extend);
+        }
+        ring.pool().give(v);
+        Self { ring, basis, count, data }
+    }
+
+    /// Σ_i digit_i · row_i in the basis QP, for key rows laid out limb by limb: `key[(j · key_digits + i) · stride]` is digit
+    /// i modulo prime j of the basis `key_basis`.
+    pub(crate) fn dot(&self, key: &[u64], key_basis: Basis, key_digits: usize) -> Poly<Ntt> {
+        let stride = self.ring.stride();
+        let backend = self.ring.backend();
+        let mut out = Poly::uninit(&self.ring, self.basis);
+        out.each_limb(|j, q, limb| {
+            let key_limb = if j < self.basis.q { j } else { key_basis.q + j - self.basis.q };
+            let x = Rows { data: &self.data[j * stride..], stride: self.basis.limbs() * stride, count: self.count };
+            let y = Rows { data: &key[key_limb * key_digits * stride..], stride, count: self.count };
+            backend.dot_into(q, limb, x, y);
+        });
+        out
+    }
+
+    pub(crate) fn basis(&self) -> Basis {
+        self.basis
+    }
+}
+
+impl Drop for Digits {
+    fn drop(&mut self) {
+        self.ring.pool().give(std::mem::replace(&mut self.data, aligned_vec::avec![]));
+    }
+}
+
+impl Poly<Ntt> {
+    /// round(self / D), where D is the product of all primes beyond the first `keep`: the dropped ciphertext primes and all
+    /// special ones of the basis.
+    ///
+    /// Cost: one inverse transform a dropped limb, one forward transform a kept limb. Error: at most 1/2 a coefficient.
+    pub(crate) fn divide_round(mut self, keep: usize) -> Self {
+        let ring = self.ring().clone();
+        let (basis, backend) = (self.basis(), ring.backend());
+        let (n, stride) = (ring.n(), ring.stride());
+        let dropped = basis.limbs() - keep;
+        let conversion = ring.conversion(Source { q_start: keep, q_end: basis.q, special: basis.p > 0 });
+        let (kept, tail) = self.data_mut().split_at_mut(keep * stride);
+        let to_sources = |(r, limb): (usize, &mut [u64])| {
+            let table = ring.table(basis, keep + r);
+            table.inverse(&mut limb[..n]);
+            backend.mul_scalar_assign(table.modulus(), &mut limb[..n], conversion.hat_inverses[r]);
+        };
+        if ring.is_parallel(dropped) {
+            tail.par_chunks_mut(stride).enumerate().for_each(to_sources);
+        } else {
+            tail.chunks_mut(stride).enumerate().for_each(to_sources);
+        }
+        let rows = Rows { data: tail, stride, count: dropped };
+        let mut v = ring.pool().take(stride);
+        backend.round_quotient(&mut v[..n], rows, &conversion.inverses);
+        ring.each_limb(Basis { q: keep, p: 0 }, kept, |i, table, limb| {
+            let target = conversion.target(i);
+            let mut representative = ring.pool().take(stride);
+            let words = &mut representative[..n];
+            backend.convert_into(table.modulus(), words, rows, &target.hats, &v[..n], target.product);
+            table.forward(words);
+            backend.sub_mul_scalar_assign(table.modulus(), limb, words, target.inverse_product);
+            ring.pool().give(representative);
+        });
+        ring.pool().give(v);
+        self.truncate(keep);
+        self
+    }
+}

@@ -1,0 +1,19 @@
+//! R_Q in RNS: polynomials of Z\[X\]/(X^N + 1) or Z\[X + 1/X\] as limbs modulo the primes of a basis.
+//!
+//! [`Ring`] holds the primes and their tables, [`Poly`] one element in coefficient or NTT form, `convert` the exact base
+//! conversions behind ModUp, ModDown and rescale, `automorphism` the Galois group, `sample` the distributions.
+
+mod automorphism;
+mod context;
+mod convert;
+mod poly;
+mod pool;
+mod sample;
+
+pub use context::{Basis, Ring};
+pub use poly::{Coeff, Form, Ntt, Poly};
+pub use sample::{Entropy, Seed};
+
+pub(crate) use automorphism::rotation_element;
+pub(crate) use convert::Digits;
+pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary};

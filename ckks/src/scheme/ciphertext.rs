@@ -1,0 +1,118 @@
+//! Encrypted messages.
+
+use std::fmt;
+
+use crate::ring::{Ntt, Poly, Seed};
+
+use super::noise::Estimate;
+use super::params::Params;
+use super::scale::Scale;
+
+/// (c_0, c_1) with c_0 + c_1 s ≈ Δ m, or (c_0, c_1, c_2) with c_0 + c_1 s + c_2 s² ≈ Δ m; in NTT form.
+#[derive(Clone)]
+pub struct Ciphertext {
+    pub(crate) params: Params,
+    pub(crate) parts: Vec<Poly<Ntt>>,
+    pub(crate) scale: Scale,
+    pub(crate) estimate: Option<Estimate>,
+}
+
+impl Ciphertext {
+    /// The parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The level: rescales left.
+    pub fn level(&self) -> usize {
+        self.params.level_of(self.limbs())
+    }
+
+    /// Limbs of each part.
+    pub fn limbs(&self) -> usize {
+        self.parts[0].basis().q
+    }
+
+    /// 1, or 2 for a product that was not yet relinearised.
+    pub fn degree(&self) -> usize {
+        self.parts.len() - 1
+    }
+
+    /// The scale Δ.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// The polynomials c_0, c_1 (and c_2).
+    pub fn parts(&self) -> &[Poly<Ntt>] {
+        &self.parts
+    }
+
+    /// The noise estimate, if one was asked for.
+    pub fn estimate(&self) -> Option<Estimate> {
+        self.estimate
+    }
+
+    /// Starts a noise estimate: every operation carries it on.
+    #[must_use]
+    pub fn with_estimate(mut self, estimate: Estimate) -> Self {
+        self.estimate = Some(estimate);
+        self
+    }
+
+    /// Bytes of its residues, packed at the width of their primes.
+    pub fn packed_bytes(&self) -> usize {
+        self.parts.len() * packed_bytes(&self.parts[0])
+    }
+}
+
+/// Bytes of a polynomial with each limb packed at the width of its prime.
+pub(crate) fn packed_bytes(poly: &Poly<Ntt>) -> usize {
+    let bits: usize = (0..poly.basis().limbs()).map(|i| poly.ring().modulus(poly.basis(), i).bits() as usize).sum();
+    (bits * poly.ring().n()).div_ceil(8)
+}
+
+impl fmt::Debug for Ciphertext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ciphertext")
+            .field("level", &self.level())
+            .field("degree", &self.degree())
+            .field("scale", &self.scale)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A ciphertext under the secret key whose c_1 is the expansion of a public seed: half the size.
+#[derive(Clone)]
+pub struct SeededCiphertext {
+    pub(super) params: Params,
+    pub(super) c0: Poly<Ntt>,
+    pub(super) seed: Seed,
+    /// Which polynomial of the seed c_1 is.
+    pub(super) object: u64,
+    pub(super) scale: Scale,
+    pub(super) estimate: Option<Estimate>,
+}
+
+impl SeededCiphertext {
+    /// The whole ciphertext. Cost: N bytes of ChaCha20 seven times a limb.
+    pub fn expand(&self) -> Ciphertext {
+        let c1 = self.seed.expand(self.params.ring(), self.c0.basis(), self.object);
+        let parts = vec![self.c0.clone(), c1];
+        Ciphertext { params: self.params.clone(), parts, scale: self.scale, estimate: self.estimate }
+    }
+
+    /// Bytes of its residues, packed at the width of their primes, and of its seed.
+    pub fn packed_bytes(&self) -> usize {
+        packed_bytes(&self.c0) + size_of::<Seed>() + size_of::<u64>()
+    }
+}
+
+impl fmt::Debug for SeededCiphertext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeededCiphertext")
+            .field("scale", &self.scale)
+            .field("object", &self.object)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! Encryption under either key, and decryption.
+
+use crate::error::{Error, Result};
+use crate::ring::{Basis, Entropy, Poly, Seed, fill_ternary};
+
+use super::ciphertext::{Ciphertext, SeededCiphertext};
+use super::keygen::error;
+use super::keys::{PublicKey, SecretKey};
+use super::noise::Estimate;
+use super::params::Params;
+use super::plaintext::Plaintext;
+
+/// Encrypts, drawing fresh randomness for every ciphertext; one encryptor a thread.
+pub struct Encryptor<'a, Key> {
+    key: &'a Key,
+    entropy: Entropy,
+    /// Public seed of this encryptor and the number of polynomials taken from it.
+    seed: Seed,
+    next_object: u64,
+}
+
+impl<'a, Key> Encryptor<'a, Key> {
+    /// An encryptor under a public or a secret key.
+    pub fn new(key: &'a Key, mut entropy: Entropy) -> Self {
+        let seed = entropy.seed();
+        Self { key, entropy, seed, next_object: 0 }
+    }
+}
+
+impl Encryptor<'_, PublicKey> {
+    /// (b u + e_0 + m, a u + e_1) with a ternary u. Level and scale are the plaintext's.
+    ///
+    /// Error: e u + e_0 + e_1 s, a slot deviation of about σ N √(2/3) (standard ring). Cost: three NTTs a limb.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`].
+    pub fn encrypt(&mut self, plaintext: &Plaintext) -> Result<Ciphertext> {
+        let params = same_params("encrypt", &self.key.params, plaintext)?;
+        let basis = plaintext.poly.basis();
+        let mut coefficients = zeroize::Zeroizing::new(vec![0; params.ring().n()]);
+        fill_ternary(self.entropy.secrets(), &mut coefficients);
+        let mut u = Poly::from_signed(params.ring(), basis, &coefficients).forward();
+        let mut part = |key: &Poly<_>| {
+            let mut part = error(params, basis, &mut self.entropy);
+            let backend = params.ring().backend();
+            part.each_limb(|i, q, limb| backend.mul_add_assign(q, limb, key.limb(i), u.limb(i)));
+            part
+        };
+        let mut c0 = part(&self.key.b);
+        let c1 = part(&self.key.a);
+        u.zeroize();
+        c0.add_assign(&plaintext.poly);
+        Ok(Ciphertext { params: params.clone(), parts: vec![c0, c1], scale: plaintext.scale, estimate: None })
+    }
+}
+
+impl Encryptor<'_, SecretKey> {
+    /// (−a s + e + m, a) with a from a seed. Level and scale are the plaintext's.
+    ///
+    /// Error: e, a slot deviation of about σ √N (standard ring). Cost: one NTT a limb.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`].
+    pub fn encrypt_seeded(&mut self, plaintext: &Plaintext) -> Result<SeededCiphertext> {
+        let params = same_params("encrypt", &self.key.params, plaintext)?;
+        let basis = plaintext.poly.basis();
+        let object = self.next_object;
+        self.next_object += 1;
+        let a = self.seed.expand(params.ring(), basis, object);
+        let mut c0 = error(params, basis, &mut self.entropy);
+        let backend = params.ring().backend();
+        let mut product = a;
+        product.each_limb(|i, q, limb| backend.mul_assign(q, limb, self.key.s.limb(i)));
+        c0.sub_assign(&product);
+        c0.add_assign(&plaintext.poly);
+        Ok(SeededCiphertext {
+            params: params.clone(),
+            c0,
+            seed: self.seed,
+            object,
+            scale: plaintext.scale,
+            estimate: None,
+        })
+    }
+
+    /// [`Self::encrypt_seeded`], expanded.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`].
+    pub fn encrypt(&mut self, plaintext: &Plaintext) -> Result<Ciphertext> {
+        Ok(self.encrypt_seeded(plaintext)?.expand())
+    }
+}
+
+/// Decrypts with the secret key.
+pub struct Decryptor<'a> {
+    key: &'a SecretKey,
+}
+
+impl<'a> Decryptor<'a> {
+    /// A decryptor for ciphertexts under `key`.
+    pub fn new(key: &'a SecretKey) -> Self {
+        Self { key }
+    }
+
+    /// c_0 + c_1 s (+ c_2 s²), at the level and scale of the ciphertext. What it returns leaks the error, hence the secret
+    /// key, to whoever sees it and can choose ciphertexts (Li-Micciancio 2020/1533).
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`].
+    pub fn decrypt(&self, ciphertext: &Ciphertext) -> Result<Plaintext> {
+        if ciphertext.params != self.key.params {
+            return Err(Error::ParamsMismatch { operation: "decrypt" });
+        }
+        let ring = self.key.params.ring();
+        let basis: Basis = ciphertext.parts[0].basis();
+        let backend = ring.backend();
+        let mut poly = Poly::zero(ring, basis);
+        // Horner: (c_2 s + c_1) s + c_0.
+        for (i, part) in ciphertext.parts.iter().enumerate().rev() {
+            poly.add_assign(part);
+            if i > 0 {
+                poly.each_limb(|i, q, limb| backend.mul_assign(q, limb, self.key.s.limb(i)));
+            }
+        }
+        Ok(Plaintext { params: self.key.params.clone(), poly, scale: ciphertext.scale })
+    }
+}
+
+impl Encryptor<'_, SecretKey> {
+    /// The noise estimate of a fresh ciphertext whose slots are at most `message` in absolute value.
+    pub fn estimate(&self, plaintext: &Plaintext, message: f64) -> Estimate {
+        Estimate::fresh_secret(&self.key.params, plaintext.scale, message)
+    }
+}
+
+impl Encryptor<'_, PublicKey> {
+    /// The noise estimate of a fresh ciphertext whose slots are at most `message` in absolute value.
+    pub fn estimate(&self, plaintext: &Plaintext, message: f64) -> Estimate {
+        Estimate::fresh_public(&self.key.params, plaintext.scale, message)
+    }
+}
+
+fn same_params<'p>(operation: &'static str, params: &'p Params, plaintext: &Plaintext) -> Result<&'p Params> {
+    if plaintext.params == *params { Ok(params) } else { Err(Error::ParamsMismatch { operation }) }
+}

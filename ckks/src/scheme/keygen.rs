@@ -1,0 +1,180 @@
+//! Key generation.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::ring::{Basis, Coeff, Entropy, Ntt, Poly, Seed, fill_gaussian, fill_ternary, rotation_element};
+
+use super::keys::{EvaluationKeys, PublicKey, SecretKey, SwitchingKey, conjugation_element};
+use super::params::Params;
+
+/// Which evaluation keys a computation needs, each with the highest level at which it does: keys for lower levels are smaller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyRequest {
+    /// Level of the relinearisation key, if there is to be one.
+    pub relinearization: Option<usize>,
+    /// Levels by Galois element.
+    pub galois: BTreeMap<u64, usize>,
+}
+
+impl KeyRequest {
+    /// Adds the relinearisation key.
+    #[must_use]
+    pub fn relinearization(mut self, level: usize) -> Self {
+        self.relinearization = self.relinearization.max(Some(level));
+        self
+    }
+
+    /// Adds the rotation by `k` slots to the left (negative: to the right).
+    #[must_use]
+    pub fn rotation(mut self, params: &Params, k: i64, level: usize) -> Self {
+        let element = rotation_element(params.ring().kind(), params.log_n(), k);
+        if element != 1 {
+            let entry = self.galois.entry(element).or_default();
+            *entry = level.max(*entry);
+        }
+        self
+    }
+
+    /// Adds the complex conjugation.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoComplexSlots`] in the conjugate-invariant ring.
+    pub fn conjugation(mut self, params: &Params, level: usize) -> Result<Self> {
+        let entry = self.galois.entry(conjugation_element(params)?).or_default();
+        *entry = level.max(*entry);
+        Ok(self)
+    }
+}
+
+/// Generates keys for one set of parameters.
+pub struct KeyGenerator<'a> {
+    params: Params,
+    entropy: &'a mut Entropy,
+}
+
+impl<'a> KeyGenerator<'a> {
+    /// A generator that draws from `entropy`.
+    pub fn new(params: &Params, entropy: &'a mut Entropy) -> Self {
+        Self { params: params.clone(), entropy }
+    }
+
+    /// A fresh uniform ternary secret.
+    pub fn secret_key(&mut self) -> SecretKey {
+        let ring = self.params.ring();
+        let mut coefficients = zeroize::Zeroizing::new(vec![0; ring.n()]);
+        fill_ternary(self.entropy.secrets(), &mut coefficients);
+        let s = Poly::from_signed(ring, ring.full_basis(), &coefficients).forward();
+        SecretKey { params: self.params.clone(), s }
+    }
+
+    /// The public key of `secret`: an encryption of zero over the whole chain.
+    pub fn public_key(&mut self, secret: &SecretKey) -> PublicKey {
+        let ring = self.params.ring();
+        let basis = Basis { q: ring.full_basis().q, p: 0 };
+        let seed = self.entropy.seed();
+        let a = seed.expand(ring, basis, 0);
+        let mut s = secret.s.clone();
+        s.truncate(basis.q);
+        let mut b = error(&self.params, basis, self.entropy);
+        s.mul_assign(&a);
+        b.sub_assign(&s);
+        s.zeroize();
+        PublicKey { params: self.params.clone(), b, a }
+    }
+
+    /// The evaluation keys of `secret` that `request` names, on the threads of the current rayon pool. All uniform halves
+    /// come from one seed.
+    ///
+    /// # Errors
+    /// [`crate::Error::LevelTooHigh`] for a level that the chain does not have.
+    pub fn evaluation_keys(&mut self, secret: &SecretKey, request: &KeyRequest) -> Result<EvaluationKeys> {
+        let params = self.params.clone();
+        let seed = self.entropy.seed();
+        let relinearization = match request.relinearization {
+            Some(level) => {
+                let square = SecretPoly(Poly::product(&secret.s, &secret.s));
+                Some(self.switching_key(&square.0, &secret.s, level, seed, 0)?)
+            }
+            None => None,
+        };
+        let jobs: Vec<_> =
+            request.galois.iter().map(|(&element, &level)| (element, level, self.entropy.fork())).collect();
+        let galois = jobs.into_par_iter().map(|(element, level, mut entropy)| {
+            // The result is permuted by σ_g after key switching, so the key leads to σ_g^−1(s).
+            let order = (params.ring().kind().root_factor() as u64) << params.log_n();
+            let to = SecretPoly(secret.s.automorphism(inverse_mod_power_of_two(element, order)));
+            let mut generator = KeyGenerator { params: params.clone(), entropy: &mut entropy };
+            Ok((element, generator.switching_key(&secret.s, &to.0, level, seed, element)?))
+        });
+        let galois = galois.collect::<Result<_>>()?;
+        Ok(EvaluationKeys { params, relinearization, galois })
+    }
+
+    /// The key that takes products with `from` to ciphertexts under `to`. Stream of a_i modulo limb j: object 2^32 + i 2^16 + j.
+    fn switching_key(
+        &mut self,
+        from: &Poly<Ntt>,
+        to: &Poly<Ntt>,
+        level: usize,
+        seed: Seed,
+        object: u64,
+    ) -> Result<SwitchingKey> {
+        let ring = self.params.ring().clone();
+        let full = ring.full_basis();
+        let basis = Basis { q: self.params.limbs(level)?, p: full.p };
+        let digits = self.params.digits(basis.q);
+        let (n, stride) = (ring.n(), ring.stride());
+        let mut b = vec![0; basis.limbs() * digits * stride];
+        let mut a = vec![0; basis.limbs() * digits * stride];
+        for digit in 0..digits {
+            let error = error(&self.params, basis, self.entropy);
+            let range = self.params.digit(digit, basis.q);
+            let rows = b.par_chunks_mut(digits * stride).zip(a.par_chunks_mut(digits * stride)).enumerate();
+            rows.for_each(|(j, (b, a))| {
+                let (b, a) = (&mut b[digit * stride..][..n], &mut a[digit * stride..][..n]);
+                let q = ring.modulus(basis, j);
+                let source = ring.table_index(basis, j);
+                seed.expand_limb(object << 32 | (digit << 16 | j) as u64, q, a);
+                let special = q.shoup(ring.p().fold(1, |product, p| q.mul(product, q.reduce(p.value()))));
+                let (error, from, to) = (error.limb(j), from.limb(source), to.limb(source));
+                for i in 0..n {
+                    b[i] = q.sub(error[i], q.mul(a[i], to[i]));
+                    if range.contains(&j) {
+                        b[i] = q.add(b[i], q.mul_shoup(from[i], special));
+                    }
+                }
+            });
+        }
+        Ok(SwitchingKey { params: self.params.clone(), basis, digits, b, a })
+    }
+}
+
+/// A polynomial that is zeroised on drop.
+struct SecretPoly(Poly<Ntt>);
+
+impl Drop for SecretPoly {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// A fresh Gaussian error, in NTT form.
+pub(super) fn error(params: &Params, basis: Basis, entropy: &mut Entropy) -> Poly<Ntt> {
+    error_coefficients(params, basis, entropy).forward()
+}
+
+/// A fresh Gaussian error, in coefficient form.
+pub(super) fn error_coefficients(params: &Params, basis: Basis, entropy: &mut Entropy) -> Poly<Coeff> {
+    let mut coefficients = zeroize::Zeroizing::new(vec![0; params.ring().n()]);
+    fill_gaussian(entropy.secrets(), &mut coefficients);
+    Poly::from_signed(params.ring(), basis, &coefficients)
+}
+
+/// x^−1 modulo a power of two, for odd x: Newton's iteration doubles the correct bits.
+fn inverse_mod_power_of_two(x: u64, modulus: u64) -> u64 {
+    let inverse = (0..6).fold(x, |y, _| y.wrapping_mul(2u64.wrapping_sub(x.wrapping_mul(y))));
+    inverse & (modulus - 1)
+}

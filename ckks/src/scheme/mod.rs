@@ -1,0 +1,29 @@
+//! RNS-CKKS: parameters, encoding, keys, encryption, and the operations on ciphertexts.
+//!
+//! Start with [`ParamsSpec`] and [`Params`], then [`Encoder`], [`KeyGenerator`], [`Encryptor`], [`Decryptor`] and [`Evaluator`].
+
+mod ciphertext;
+mod encoder;
+mod encrypt;
+mod evaluator;
+mod fft;
+mod key_switch;
+mod keygen;
+mod keys;
+mod noise;
+mod params;
+mod plaintext;
+mod presets;
+mod scale;
+
+pub use ciphertext::{Ciphertext, SeededCiphertext};
+pub use encoder::Encoder;
+pub use encrypt::{Decryptor, Encryptor};
+pub use evaluator::{Evaluator, Hoisted};
+pub use keygen::{KeyGenerator, KeyRequest};
+pub use keys::{EvaluationKeys, PublicKey, SecretKey, SwitchingKey};
+pub use noise::Estimate;
+pub use params::{Params, ParamsSpec, max_log_qp};
+pub use plaintext::Plaintext;
+pub use presets::{PRESETS, Preset};
+pub use scale::Scale;

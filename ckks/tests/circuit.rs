@@ -1,0 +1,117 @@
+//! Linear maps on ciphertexts against the same maps in the clear, in both rings.
+
+use ckks::*;
+
+const LOG_N: u32 = 8;
+
+fn setting(ring: RingKind) -> (Params, SecretKey, Entropy) {
+    let params = ParamsSpec::new(ring, LOG_N, &[50, 40], &[50]).build_insecure().unwrap();
+    let mut entropy = Entropy::insecure_from_seed(3);
+    let secret = KeyGenerator::new(&params, &mut entropy).secret_key();
+    (params, secret, entropy)
+}
+
+fn vector(slots: usize, seed: usize) -> Vec<f64> {
+    (0..slots).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f64 / 504.5 - 1.0).collect()
+}
+
+fn encrypt(params: &Params, secret: &SecretKey, entropy: &mut Entropy, values: &[f64]) -> Ciphertext {
+    let plaintext = Encoder::new(params).encode(values, Scale::power_of_two(30), 1).unwrap();
+    Encryptor::new(secret, entropy.fork()).encrypt(&plaintext).unwrap()
+}
+
+fn assert_close(params: &Params, secret: &SecretKey, ciphertext: &Ciphertext, expected: &[f64], error: f64) {
+    let decoded = Encoder::new(params).decode(&Decryptor::new(secret).decrypt(ciphertext).unwrap()).unwrap();
+    let largest = decoded.iter().zip(expected).fold(0.0f64, |max, (a, b)| max.max((a - b).abs()));
+    assert!(largest < error && largest > error * 1e-4, "{largest:e}");
+}
+
+#[test]
+fn scalar_matrices_combine_ciphertexts_of_either_degree() {
+    for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+        let (params, secret, mut entropy) = setting(ring);
+        let slots = params.slots();
+        let clear: Vec<Vec<f64>> = (0..7).map(|k| vector(slots, k)).collect();
+        let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();
+        // Rows 0 and 3 read the same inputs; row 2 reads none.
+        let rows: [&[(u32, f64)]; 5] = [
+            &[(0, 0.5), (2, -1.25), (6, 3.0)],
+            &[(1, 1.0)],
+            &[],
+            &[(0, -0.1), (2, 0.2), (6, 0.7)],
+            &[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0), (5, 1.0), (6, 1.0)],
+        ];
+        let matrix = ScalarMatrix::new(&params, rows, 7, Scale::power_of_two(20), 1).unwrap();
+        assert_eq!((matrix.rows(), matrix.cols()), (5, 7));
+        let evaluator = Evaluator::new(&params);
+        let squares: Vec<Ciphertext> = inputs.iter().map(|x| evaluator.square(x).unwrap()).collect();
+        for (inputs, power) in [(&inputs, 1), (&squares, 2)] {
+            let outputs = matrix.apply(inputs).unwrap();
+            for (row, output) in rows.iter().zip(&outputs) {
+                assert_eq!((output.degree(), output.scale()), (power, inputs[0].scale().mul(Scale::power_of_two(20))));
+                let expected: Vec<f64> = (0..slots)
+                    .map(|i| row.iter().map(|&(k, w)| w * clear[k as usize][i].powi(power as i32)).sum())
+                    .collect();
+                if row.is_empty() {
+                    assert!(
+                        output.parts().iter().all(|part| (0..2).all(|l| part.limb(l).iter().all(|&word| word == 0)))
+                    );
+                } else {
+                    assert_close(&params, &secret, output, &expected, 1e-5);
+                }
+            }
+        }
+        assert!(matches!(matrix.apply(&inputs[1..]), Err(Error::ShapeMismatch { .. })));
+        assert!(matches!(
+            ScalarMatrix::new(&params, rows, 6, Scale::power_of_two(20), 1),
+            Err(Error::ShapeMismatch { .. })
+        ));
+        let overflow = ScalarMatrix::new(&params, [[(0, 1e30)].as_slice()], 7, Scale::power_of_two(20), 1);
+        assert!(matches!(overflow, Err(Error::EncodeOverflow { .. })));
+        let mut mixed = inputs.clone();
+        mixed[3] = squares[3].clone();
+        assert!(matches!(matrix.apply(&mixed), Err(Error::ScaleMismatch { .. })));
+        evaluator.drop_level_assign(&mut mixed[0], 0).unwrap();
+        assert!(matches!(matrix.apply(&mixed), Err(Error::LevelMismatch { left: 0, right: 1, .. })));
+    }
+}
+
+#[test]
+fn diagonals_multiply_a_vector_by_a_matrix() {
+    for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+        let (params, secret, mut entropy) = setting(ring);
+        let slots = params.slots() as i64;
+        let entry = |o: usize, i: usize, r: i64, c: i64| {
+            ((o as i64 * 31 + i as i64 * 17 + r * 5 + c * 3) % 13) as f64 / 13.0 - 0.4
+        };
+        // Diagonals 0 to 5 of a 2 x 2 block matrix, in baby steps 0..3 and giant steps 0, 3.
+        let mut terms = Vec::new();
+        for (output, input, d) in (0..24).map(|i| (i / 12, i / 6 % 2, (i % 6) as i64)) {
+            let (giant, baby) = (d / 3 * 3, d % 3);
+            let diagonal: Vec<f64> = (0..slots)
+                .map(|p| {
+                    let r = (p - giant).rem_euclid(slots);
+                    entry(output, input, r, (r + d) % slots)
+                })
+                .collect();
+            let plaintext = Encoder::new(&params).encode(&diagonal, Scale::power_of_two(30), 1).unwrap();
+            terms.push(DiagonalTerm { output, input, baby, giant, plaintext });
+        }
+        let map = DiagonalMap::new(2, 2, terms).unwrap();
+        let clear = [vector(slots as usize, 1), vector(slots as usize, 2)];
+        let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();
+        let request = [1, 2, 3].iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
+        let keys = KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap();
+        let outputs = map.apply(&Evaluator::new(&params), &inputs, &keys).unwrap();
+        for (o, output) in outputs.iter().enumerate() {
+            let expected: Vec<f64> = (0..slots)
+                .map(|r| {
+                    let terms = (0..12).map(|i| (i / 6, (r + i as i64 % 6) % slots));
+                    terms.map(|(i, c)| entry(o, i, r, c) * clear[i][c as usize]).sum()
+                })
+                .collect();
+            assert_close(&params, &secret, output, &expected, 1e-4);
+        }
+        assert!(matches!(DiagonalMap::new(1, 1, vec![]), Err(Error::ShapeMismatch { .. })));
+    }
+}

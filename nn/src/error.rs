@@ -1,0 +1,231 @@
+//! What can go wrong in this crate, each with the values that clash and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of the engine. Names the node of the graph or the file it is about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // ---- graphs and their maps ----
+    /// A graph that has no input at its head, or a second one behind it.
+    #[error("node '{node}' (number {index}): a graph has exactly one input, and it is its first node")]
+    InputPlace {
+        /// The node found in the wrong place.
+        node: String,
+        /// Its position.
+        index: usize,
+    },
+    /// A graph without nodes.
+    #[error("the graph has no node; a graph begins with its input")]
+    EmptyGraph,
+    /// A node that reads a node at or behind its own place, or an output beyond the last.
+    #[error(
+        "node '{node}' reads node number {reads}, which does not come before it; sort the nodes so that inputs come first"
+    )]
+    NotTopological {
+        /// The reader.
+        node: String,
+        /// The position it reads.
+        reads: usize,
+    },
+    /// The output names a node that does not exist.
+    #[error("the output is node number {output}, but the graph has {nodes} nodes")]
+    OutputMissing {
+        /// The position named.
+        output: usize,
+        /// How many nodes there are.
+        nodes: usize,
+    },
+    /// A node with too few or too many inputs.
+    #[error("node '{node}' ({op}) has {found} inputs, and needs {expected}")]
+    InputCount {
+        /// The node.
+        node: String,
+        /// Its operation.
+        op: &'static str,
+        /// Inputs that the operation takes.
+        expected: usize,
+        /// Inputs given.
+        found: usize,
+    },
+    /// A number of features that does not fit its neighbour.
+    #[error("node '{node}': {what} has {found} features where {expected} are needed")]
+    Features {
+        /// The node.
+        node: String,
+        /// The side of it that does not fit.
+        what: &'static str,
+        /// What would fit.
+        expected: usize,
+        /// What was given.
+        found: usize,
+    },
+    /// A weight, bias or coefficient that is NaN or infinite.
+    #[error("node '{node}': {what} number {index} is {value}; train or export the model again with finite weights")]
+    WeightNotFinite {
+        /// The node.
+        node: String,
+        /// Weight, bias or coefficient.
+        what: &'static str,
+        /// Its place, counted in row-major order among those stored.
+        index: usize,
+        /// NaN or infinite.
+        value: f64,
+    },
+    /// A matrix entry outside the matrix.
+    #[error("entry ({row}, {col}) lies outside a matrix of {rows} x {cols}")]
+    MatrixEntry {
+        /// Row of the entry.
+        row: usize,
+        /// Column of the entry.
+        col: usize,
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        cols: usize,
+    },
+    /// A matrix with more columns than an entry can name.
+    #[error("a matrix of {cols} columns is beyond the 2^32 features that a layer may have")]
+    MatrixTooWide {
+        /// Columns asked for.
+        cols: usize,
+    },
+    /// Operands of a matrix operation that do not fit.
+    #[error("{op}: the left side has {left} columns and the right side {right} rows")]
+    MatrixOperands {
+        /// The operation.
+        op: &'static str,
+        /// Columns of the matrix on the left.
+        left: usize,
+        /// Rows of the operand on the right.
+        right: usize,
+    },
+    /// Samples that do not fill a whole number of rows.
+    #[error(
+        "{found} values are no whole number of samples of {features} features; pass [n, {features}] values in row-major order"
+    )]
+    SampleLength {
+        /// Values given.
+        found: usize,
+        /// Features of a sample.
+        features: usize,
+    },
+
+    // ---- files ----
+    /// A file that cannot be opened or read.
+    #[error("{}: {source}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file without content.
+    #[error("{}: the file is empty; make or download it again", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
+
+    // ---- ONNX ----
+    /// A file that is no ONNX model, or one that the reader of ONNX refuses.
+    #[error("{}: {doing} failed: {message}; if the file is whole, export the model again with opset 13 and fixed shapes", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// The step that failed.
+        doing: &'static str,
+        /// What the reader says.
+        message: String,
+    },
+    /// A model on which the reader of ONNX broke down.
+    #[error("{}: the ONNX reader broke down while {doing}: {message}; the file is damaged or unlike what PyTorch exports", path.display())]
+    OnnxPanic {
+        /// The file.
+        path: PathBuf,
+        /// The step that failed.
+        doing: &'static str,
+        /// What the reader says.
+        message: String,
+    },
+    /// A model with other than one input and one output.
+    #[error("{}: {problem}; export a model from one tensor to one tensor", path.display())]
+    OnnxInterface {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the names.
+        problem: String,
+    },
+    /// An input without a batch dimension, or with unknown dimensions behind it.
+    #[error("{}: the input '{input}' has shape {shape}: {problem}; export with shape [batch, ...] and only the batch dynamic", path.display())]
+    OnnxShape {
+        /// The file.
+        path: PathBuf,
+        /// The input.
+        input: String,
+        /// Its shape as the file has it.
+        shape: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An input of another type than single precision.
+    #[error("{}: the input '{input}' is of type {found}, and must be 32-bit float; convert the model to float32", path.display())]
+    OnnxType {
+        /// The file.
+        path: PathBuf,
+        /// The input.
+        input: String,
+        /// Its type.
+        found: String,
+    },
+    /// A node that fails when it is run, or breaks the promise of its operator.
+    #[error("node '{node}' ({operator}): {problem}")]
+    OnnxNode {
+        /// The node.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Nodes that cannot be computed on encrypted data, all of the model's at once.
+    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Lines(nodes))]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// All of them, in the order of computation.
+        nodes: Vec<UnsupportedNode>,
+    },
+}
+
+/// A node that cannot be computed on encrypted data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsupportedNode {
+    /// Its name.
+    pub node: String,
+    /// Its operator.
+    pub operator: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+impl fmt::Display for UnsupportedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnsupportedNode { node, operator, advice } = self;
+        write!(f, "'{node}' ({operator}): {advice}")
+    }
+}
+
+/// Each on a line of its own.
+struct Lines<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}

@@ -1,0 +1,281 @@
+//! Programs on ciphertexts: the real run.
+//!
+//! [`Prepared`] holds the encoded weights of a program; it is made once and serves any number of runs and threads. A run needs
+//! the evaluation keys that [`Program::keys`](crate::program::Program::keys) asks for, and nothing secret. Work is spread over
+//! ciphertexts (and, within linear maps, over pieces of them) on the threads of the current rayon pool; results do not depend on
+//! their number.
+
+use std::sync::Arc;
+
+use ckks::{
+    Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, ScalarMatrix, Scale,
+};
+use rayon::prelude::*;
+
+use super::Interpreter;
+use crate::layout::DiagonalPlan;
+use crate::program::{Kind, LinearMap, LinearOperator, Operation, Program, ProgramError, Value};
+
+/// A tensor of ciphertexts, in the order of its layout.
+pub type Ciphertexts = Vec<Ciphertext>;
+
+/// A program with its weights encoded.
+pub struct Prepared {
+    program: Arc<Program>,
+    evaluator: Evaluator,
+    /// Of each operation that is a linear map.
+    maps: Vec<Option<PreparedMap>>,
+}
+
+/// An encoded linear map, y = M x + c.
+enum PreparedMap {
+    Gemm { matrix: ScalarMatrix, bias: Vec<f64> },
+    Diagonals(PreparedDiagonals),
+}
+
+struct PreparedDiagonals {
+    map: DiagonalMap,
+    /// The outputs that `map` computes; the others are zero.
+    computed: Vec<usize>,
+    /// Slots of each rotate-and-add step after it.
+    fold: Vec<i64>,
+    weight_scale: Scale,
+    /// Of each output, c at the scale of the products; none where it is zero.
+    bias: Vec<Option<Plaintext>>,
+}
+
+impl Prepared {
+    /// Encodes all weights of `program`: for matrices of constants their residues, for diagonals one plaintext each, kept in
+    /// memory.
+    ///
+    /// # Errors
+    /// [`ProgramError::Operation`] for weights that overflow their scale.
+    pub fn new(program: Arc<Program>) -> Result<Self, ProgramError> {
+        let params = program.params().clone();
+        let encoder = Encoder::new(&params);
+        let prepare = |operation: &Operation| match &operation.kind {
+            Kind::LinearMap { map, weight_scale } => {
+                let prepared = PreparedMap::new(&encoder, &params, map, *weight_scale, &operation.value);
+                prepared
+                    .map(Some)
+                    .map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
+            }
+            _ => Ok(None),
+        };
+        let maps = program.operations().iter().map(prepare).collect::<Result<_, _>>()?;
+        Ok(Self { evaluator: Evaluator::new(&params), program, maps })
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Runs the program on encrypted samples, one ciphertext for each of the input's layout, at its level and scale. The result
+    /// has the level and scale of the program's output.
+    ///
+    /// # Errors
+    /// [`ProgramError::InputCiphertexts`] for inputs that are not as planned; [`ProgramError::Operation`] for a missing key.
+    pub fn run(&self, keys: &EvaluationKeys, input: Ciphertexts) -> Result<Ciphertexts, ProgramError> {
+        let planned = self.program.input();
+        let fits =
+            |x: &Ciphertext| (x.level(), x.scale(), x.degree()) == (planned.level, planned.scale, planned.degree);
+        if input.len() != planned.layout.ciphertexts() || !input.iter().all(fits) {
+            return Err(ProgramError::InputCiphertexts {
+                expected: planned.layout.ciphertexts(),
+                found: input.len(),
+                level: planned.level,
+                scale: planned.scale,
+            });
+        }
+        let output = super::run(&self.program, &mut Run { prepared: self, keys }, input)?;
+        Ok(take(output))
+    }
+}
+
+/// One run.
+struct Run<'a> {
+    prepared: &'a Prepared,
+    keys: &'a EvaluationKeys,
+}
+
+impl Interpreter for Run<'_> {
+    type Tensor = Ciphertexts;
+    type Error = ProgramError;
+
+    fn evaluate(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        inputs: Vec<Arc<Ciphertexts>>,
+    ) -> Result<Ciphertexts, ProgramError> {
+        self.step(index, operation, inputs)
+            .map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
+    }
+}
+
+impl Run<'_> {
+    fn step(&self, index: usize, operation: &Operation, inputs: Vec<Arc<Ciphertexts>>) -> ckks::Result<Ciphertexts> {
+        let (evaluator, keys) = (&self.prepared.evaluator, self.keys);
+        let mut inputs = inputs.into_iter();
+        let Some(x) = inputs.next() else {
+            return Ok(Vec::new());
+        };
+        match (&operation.kind, &self.prepared.maps[index], inputs.next()) {
+            (_, Some(map), _) => map.apply(evaluator, x, keys),
+            (Kind::Mul, _, Some(y)) => x.par_iter().zip(y.par_iter()).map(|(x, y)| evaluator.mul(x, y)).collect(),
+            (Kind::Add, _, Some(y)) => take(x)
+                .into_par_iter()
+                .zip(y.par_iter())
+                .map(|(mut x, y)| evaluator.add_assign(&mut x, y).map(|()| x))
+                .collect(),
+            (kind, ..) => take(x).into_par_iter().map(|x| unary(evaluator, keys, kind, x)).collect(),
+        }
+    }
+}
+
+/// An operation on each ciphertext alone.
+fn unary(evaluator: &Evaluator, keys: &EvaluationKeys, kind: &Kind, mut x: Ciphertext) -> ckks::Result<Ciphertext> {
+    match kind {
+        Kind::Square => evaluator.square(&x),
+        Kind::Relinearize => evaluator.relinearize(&x, keys),
+        Kind::RelinearizeRescale => evaluator.relinearize_rescale(&x, keys),
+        Kind::Rescale => evaluator.rescale(x),
+        Kind::MulConstant { constant, scale } => {
+            evaluator.mul_constant_assign(&mut x, *constant, *scale)?;
+            Ok(x)
+        }
+        Kind::AddConstant(constant) => {
+            evaluator.add_constant_assign(&mut x, *constant)?;
+            Ok(x)
+        }
+        Kind::DropLevel { level } => {
+            evaluator.drop_level_assign(&mut x, *level)?;
+            Ok(x)
+        }
+        Kind::Input | Kind::LinearMap { .. } | Kind::Mul | Kind::Add => Ok(x),
+    }
+}
+
+/// The tensor itself if this is the last reference to it, otherwise a copy.
+fn take(tensor: Arc<Ciphertexts>) -> Ciphertexts {
+    Arc::try_unwrap(tensor).unwrap_or_else(|shared| shared.to_vec())
+}
+
+impl PreparedMap {
+    fn new(
+        encoder: &Encoder,
+        params: &Params,
+        linear: &LinearMap,
+        weight_scale: Scale,
+        result: &Value,
+    ) -> ckks::Result<Self> {
+        let (input, output, map) = (linear.input(), linear.output(), linear.map());
+        let plan = match linear.operator() {
+            LinearOperator::Gemm => {
+                let features: Vec<usize> = (0..output.ciphertexts()).filter_map(|o| output.owner(o, 0)).collect();
+                let rows: Vec<Vec<(u32, f64)>> = features
+                    .iter()
+                    .map(|&r| {
+                        let place = |&(c, weight): &(u32, f64)| (input.position(c as usize).0 as u32, weight);
+                        let mut row: Vec<_> = map.matrix.row(r).iter().map(place).collect();
+                        row.sort_unstable_by_key(|&(c, _)| c);
+                        row
+                    })
+                    .collect();
+                let rows = rows.iter().map(Vec::as_slice);
+                let matrix = ScalarMatrix::new(params, rows, input.ciphertexts(), weight_scale, result.level)?;
+                let bias = features.iter().map(|&r| map.bias[r]).collect();
+                return Ok(Self::Gemm { matrix, bias });
+            }
+            LinearOperator::Diagonals(plan) => plan,
+        };
+        PreparedDiagonals::new(encoder, linear, plan, weight_scale, result).map(Self::Diagonals)
+    }
+
+    fn apply(&self, evaluator: &Evaluator, x: Arc<Ciphertexts>, keys: &EvaluationKeys) -> ckks::Result<Ciphertexts> {
+        match self {
+            Self::Gemm { matrix, bias } => {
+                let mut y = matrix.apply(&x)?;
+                drop(x);
+                y.par_iter_mut()
+                    .zip(bias)
+                    .filter(|(_, c)| **c != 0.0)
+                    .try_for_each(|(y, &c)| evaluator.add_constant_assign(y, c))?;
+                Ok(y)
+            }
+            Self::Diagonals(diagonals) => diagonals.apply(evaluator, &x, keys),
+        }
+    }
+}
+
+impl PreparedDiagonals {
+    fn new(
+        encoder: &Encoder,
+        linear: &LinearMap,
+        plan: &DiagonalPlan,
+        weight_scale: Scale,
+        result: &Value,
+    ) -> ckks::Result<Self> {
+        let (input, output, map) = (linear.input(), linear.output(), linear.map());
+        let computed: Vec<usize> = (0..output.ciphertexts()).filter(|&o| !plan.outputs()[o].is_empty()).collect();
+        let products = computed.iter().enumerate().flat_map(|(index, &o)| {
+            let steps = plan.outputs()[o].iter();
+            steps.flat_map(move |step| step.products.iter().map(move |&product| (index, o, step.rotation, product)))
+        });
+        let products: Vec<_> = products.collect();
+        let term = |(index, o, giant, product): (usize, usize, i64, crate::layout::Product)| {
+            let slots = plan.diagonal((&map.matrix, input, output), o, giant, product);
+            Ok(DiagonalTerm {
+                output: index,
+                input: product.input,
+                baby: plan.slots_of(product.rotation as i64) as i64,
+                giant: plan.slots_of(giant) as i64,
+                plaintext: encoder.encode(&slots, weight_scale, result.level)?,
+            })
+        };
+        let terms = products.into_par_iter().map(term).collect::<ckks::Result<Vec<_>>>()?;
+        let bias = |o: usize| match output.spread(&map.bias, o) {
+            slots if slots.iter().all(|&c| c == 0.0) => Ok(None),
+            slots => encoder.encode(&slots, result.scale, result.level).map(Some),
+        };
+        Ok(Self {
+            map: DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?,
+            fold: plan.fold().iter().map(|&step| plan.slots_of(step as i64) as i64).collect(),
+            weight_scale,
+            bias: (0..output.ciphertexts()).into_par_iter().map(bias).collect::<ckks::Result<_>>()?,
+            computed,
+        })
+    }
+
+    fn apply(&self, evaluator: &Evaluator, x: &Ciphertexts, keys: &EvaluationKeys) -> ckks::Result<Ciphertexts> {
+        let fold = |mut y: Ciphertext| {
+            for &step in &self.fold {
+                let rotated = evaluator.rotate(&y, step, keys)?;
+                evaluator.add_assign(&mut y, &rotated)?;
+            }
+            Ok(y)
+        };
+        let computed = self.map.apply(evaluator, x, keys)?;
+        let computed = computed.into_par_iter().map(fold).collect::<ckks::Result<Vec<_>>>()?;
+        let mut computed = self.computed.iter().zip(computed).peekable();
+        let output = |(o, bias): (usize, &Option<Plaintext>)| {
+            let mut y = match computed.next_if(|(at, _)| **at == o) {
+                Some((_, y)) => y,
+                None => {
+                    let mut zero = x[0].clone();
+                    evaluator.mul_constant_assign(&mut zero, 0.0, self.weight_scale)?;
+                    zero
+                }
+            };
+            if let Some(bias) = bias {
+                evaluator.add_plain_assign(&mut y, bias)?;
+            }
+            Ok(y)
+        };
+        self.bias.iter().enumerate().map(output).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The encrypted run against the clear one: the same program, so that what differs is noise.
+
+use ckks::{Decryptor, Encryptor, Entropy, KeyGenerator, ParamsSpec, RingKind, SecretKey};
+
+use super::*;
+use crate::exec::{clear, trace};
+use crate::graph::{Graph, NodeId, Op};
+use crate::lower::networks::*;
+use crate::lower::{Options, Packing, lower};
+
+const OPTIONS: Options = Options { input_bits: 28, weight_bits: 16, waterline_bits: 26, late_relinearization: true };
+
+fn program(graph: &Graph, ring: RingKind, interleave: usize, limbs: usize, options: Options) -> Program {
+    let bits = vec![50; limbs];
+    let params = ParamsSpec::new(ring, 8, &bits, &[50]).build_insecure().unwrap();
+    let ranges = graph.run_with_ranges(&samples(50, graph.input_len())).unwrap().1;
+    let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
+    let packing = Packing::new(graph, params.slots(), interleave).unwrap();
+    lower(graph, &packing, &magnitudes, &params, options).unwrap()
+}
+
+fn encrypt(program: &Program, secret: &SecretKey, entropy: &mut Entropy, samples: &[f64]) -> Ciphertexts {
+    let input = program.input();
+    let encoder = Encoder::new(program.params());
+    let mut encryptor = Encryptor::new(secret, entropy.fork());
+    let packed = input.layout.pack(samples).unwrap();
+    let encrypt =
+        |slots: &Vec<f64>| encryptor.encrypt(&encoder.encode(slots, input.scale, input.level).unwrap()).unwrap();
+    packed.iter().map(encrypt).collect()
+}
+
+fn decrypt(program: &Program, secret: &SecretKey, output: &Ciphertexts, count: usize) -> Vec<f64> {
+    let encoder = Encoder::new(program.params());
+    let decryptor = Decryptor::new(secret);
+    let packed: Vec<Vec<f64>> =
+        output.iter().map(|x| encoder.decode(&decryptor.decrypt(x).unwrap()).unwrap()).collect();
+    program.output().layout.unpack(&packed, count).unwrap()
+}
+
+/// Runs both ways and holds the error against the trace's prediction, on both sides.
+fn agrees(program: Program) {
+    let program = Arc::new(program);
+    let count = program.input().layout.interleave().min(7);
+    let samples = samples(count, program.input().layout.features());
+    let expected = clear::run(&program, &samples).unwrap();
+    let mut entropy = Entropy::insecure_from_seed(11);
+    let mut generator = KeyGenerator::new(program.params(), &mut entropy);
+    let secret = generator.secret_key();
+    let keys = generator.evaluation_keys(&secret, &program.keys()).unwrap();
+    let input = encrypt(&program, &secret, &mut entropy, &samples);
+    let prepared = Prepared::new(Arc::clone(&program)).unwrap();
+    let output = prepared.run(&keys, input).unwrap();
+    let planned = program.output();
+    assert!(output.iter().all(|y| (y.level(), y.scale(), y.degree()) == (planned.level, planned.scale, 1)));
+    let found = decrypt(&program, &secret, &output, count);
+    let error = found.iter().zip(&expected).fold(0.0f64, |max, (y, e)| max.max((y - e).abs()));
+    let traced = trace::trace(&program, &trace::CostModel::default());
+    let bits = traced.precision_bits(expected.len());
+    println!("predicted {bits:.1} bits, found {:.1}", -error.log2());
+    assert!((bits + error.log2()).abs() < 5.0, "predicted {bits:.1} bits, found {:.1}", -error.log2());
+}
+
+#[test]
+fn both_operators_in_both_rings_at_every_interleave() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+        let slots = ring.slots(256);
+        for interleave in [1, 2, 16, slots / 2, slots] {
+            println!("{ring:?} {interleave}");
+            for late_relinearization in [false, true] {
+                agrees(program(&graph, ring, interleave, 4, Options { late_relinearization, ..OPTIONS }));
+            }
+        }
+    }
+}
+
+#[test]
+fn residual_branches_and_polynomials() {
+    let nodes = vec![
+        node(Op::Input, &[], 9),
+        node(map(12, 9, 60, 1), &[0], 12),
+        node(activation(&[0.25, 0.5, 0.125, -0.0625]), &[1], 12),
+        node(map(9, 12, 60, 2), &[2], 9),
+        node(Op::Add, &[3, 0], 9),
+        node(Op::Mul, &[4, 3], 9),
+    ];
+    let graph = Graph::new(nodes, NodeId(5)).unwrap();
+    for interleave in [1, 16, 128] {
+        agrees(program(&graph, RingKind::Standard, interleave, 8, OPTIONS));
+    }
+}
+
+#[test]
+fn outputs_without_a_weight_are_their_bias() {
+    let matrix = crate::graph::SparseMatrix::from_triplets(40, 5, [(0, 1, 0.5), (39, 4, -2.0)]).unwrap();
+    let bias = (0..40).map(|r| if r % 3 == 0 { 0.0 } else { r as f64 / 8.0 }).collect();
+    let op = Op::Affine(Arc::new(crate::graph::AffineMap::new(matrix, bias).unwrap()));
+    let graph = Graph::new(vec![node(Op::Input, &[], 5), node(op, &[0], 40)], NodeId(1)).unwrap();
+    for interleave in [8, 32, 128] {
+        agrees(program(&graph, RingKind::Standard, interleave, 2, OPTIONS));
+    }
+}
+
+#[test]
+fn inputs_and_keys_that_are_not_as_planned_are_refused_by_name() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let program = Arc::new(program(&graph, RingKind::Standard, 1, 4, OPTIONS));
+    let mut entropy = Entropy::insecure_from_seed(5);
+    let mut generator = KeyGenerator::new(program.params(), &mut entropy);
+    let secret = generator.secret_key();
+    let mut request = program.keys();
+    request.galois.pop_last();
+    let keys = generator.evaluation_keys(&secret, &request).unwrap();
+    let prepared = Prepared::new(Arc::clone(&program)).unwrap();
+    let input = encrypt(&program, &secret, &mut entropy, &samples(1, 20));
+    let error = prepared.run(&keys, input.clone()).unwrap_err();
+    assert!(matches!(&error, ProgramError::Operation { source: ckks::Error::MissingKey { .. }, .. }), "{error}");
+    assert!(matches!(prepared.run(&keys, Vec::new()), Err(ProgramError::InputCiphertexts { found: 0, .. })));
+    let evaluator = Evaluator::new(program.params());
+    let mut low = input;
+    evaluator.drop_level_assign(&mut low[0], 1).unwrap();
+    assert!(matches!(prepared.run(&keys, low), Err(ProgramError::InputCiphertexts { .. })));
+}

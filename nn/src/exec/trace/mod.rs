@@ -1,0 +1,179 @@
+//! Programs on numbers about ciphertexts: operation counts, bytes, predicted seconds and predicted precision, without a
+//! ciphertext or a key.
+//!
+//! Counts follow the operators of `ckks::circuit` as they are written; costs multiply them by measured primitives
+//! ([`CostModel`]); precision is the average-case estimate of `ckks::Estimate`, the worst feature of each tensor.
+
+mod cost;
+mod counts;
+mod noise;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use ckks::{Estimate, Params};
+
+pub use cost::CostModel;
+pub use counts::Counts;
+
+use super::Interpreter;
+use crate::program::{Kind, LinearOperator, Operation, Program, Value};
+
+/// What running a program once, on one chunk of samples, is predicted to take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// Of each operation, in the program's order; the input comes first.
+    pub operations: Vec<OperationTrace>,
+    /// Sum of all counts.
+    pub counts: Counts,
+    /// Core-seconds.
+    pub seconds: f64,
+    /// Largest number of bytes of tensors alive at once.
+    pub tensor_bytes: u64,
+    /// Bytes of encoded weights, prepared once.
+    pub weight_bytes: u64,
+    /// Bytes of evaluation keys in memory.
+    pub key_bytes: u64,
+    /// Packed bytes of the encrypted input, c_1 as a seed.
+    pub input_bytes: u64,
+    /// Packed bytes of the encrypted output.
+    pub output_bytes: u64,
+    /// Standard deviation of the error of a result.
+    pub deviation: f64,
+}
+
+/// One operation's part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OperationTrace {
+    /// What it counts.
+    pub counts: Counts,
+    /// Core-seconds.
+    pub seconds: f64,
+    /// Standard deviation of the error of its values.
+    pub deviation: f64,
+}
+
+impl Trace {
+    /// −log2 of the largest error that `results` results are expected to have: a Gaussian's maximum, deviation √(2 ln results).
+    pub fn precision_bits(&self, results: usize) -> f64 {
+        let maximum = (2.0 * (results.max(2) as f64).ln()).sqrt();
+        -(self.deviation * maximum).log2()
+    }
+}
+
+/// Traces `program` with the costs of `cost`; its input encrypted under the secret key.
+pub fn trace(program: &Program, cost: &CostModel) -> Trace {
+    let params = program.params();
+    let input = program.input();
+    let fresh = Estimate::fresh_secret(params, input.scale, input.magnitude);
+    let mut tracer = Tracer { params, cost, operations: Vec::new() };
+    tracer.operations.push(OperationTrace { counts: Counts::default(), seconds: 0.0, deviation: fresh.deviation });
+    let traced = Traced { estimate: fresh, value: input.clone() };
+    let output = match super::run(program, &mut tracer, traced) {
+        Ok(output) => output,
+        Err(never) => match never {},
+    };
+    let operations = tracer.operations;
+    let mut counts = Counts::default();
+    operations.iter().for_each(|operation| counts += operation.counts);
+    Trace {
+        seconds: operations.iter().map(|operation| operation.seconds).sum(),
+        counts,
+        tensor_bytes: peak_bytes(program),
+        weight_bytes: program.operations().iter().map(|o| weight_bytes(params, o)).sum(),
+        key_bytes: key_bytes(program),
+        input_bytes: packed_bytes(params, program.input(), 1),
+        output_bytes: packed_bytes(params, program.output(), 2),
+        deviation: output.estimate.deviation,
+        operations,
+    }
+}
+
+/// What a tensor is in a trace.
+struct Traced {
+    estimate: Estimate,
+    value: Value,
+}
+
+struct Tracer<'a> {
+    params: &'a Params,
+    cost: &'a CostModel,
+    operations: Vec<OperationTrace>,
+}
+
+impl Interpreter for Tracer<'_> {
+    type Tensor = Traced;
+    type Error = Infallible;
+
+    fn evaluate(&mut self, _: usize, operation: &Operation, inputs: Vec<Arc<Traced>>) -> Result<Traced, Infallible> {
+        let value = operation.value.clone();
+        let Some(x) = inputs.first() else {
+            return Ok(Traced { estimate: Estimate { message: 0.0, deviation: 0.0, bound: 0.0 }, value });
+        };
+        let y = inputs.last().unwrap_or(x);
+        let counts = counts::of(self.params, &operation.kind, &x.value, &value);
+        let estimate = noise::of(self.params, operation, (&x.value, x.estimate), y.estimate);
+        self.operations.push(OperationTrace {
+            counts,
+            seconds: self.cost.seconds(self.params, &operation.kind, &x.value, &value),
+            deviation: estimate.deviation,
+        });
+        Ok(Traced { estimate, value })
+    }
+}
+
+/// Limbs of a value's level, which the verifier has checked.
+fn limbs(params: &Params, level: usize) -> u64 {
+    params.limbs(level).unwrap_or(0) as u64
+}
+
+/// Bytes of a tensor in memory.
+pub(crate) fn bytes(params: &Params, value: &Value) -> u64 {
+    let polynomials = value.layout.ciphertexts() * (value.degree + 1);
+    polynomials as u64 * limbs(params, value.level) * 8 * params.ring().n() as u64
+}
+
+/// Bytes of so many polynomials a ciphertext with each residue at the width of its prime.
+fn packed_bytes(params: &Params, value: &Value, polynomials: u64) -> u64 {
+    let limbs = limbs(params, value.level) as usize;
+    let bits: u64 = params.ring().q().take(limbs).map(|q| u64::from(q.bits())).sum();
+    value.layout.ciphertexts() as u64 * polynomials * (bits * params.ring().n() as u64).div_ceil(8)
+}
+
+/// The largest sum of tensors alive: those still to be read, and the one being made.
+fn peak_bytes(program: &Program) -> u64 {
+    let last_uses = program.last_uses();
+    let operations = program.operations();
+    let alive = |now: usize| {
+        let still = (0..=now).filter(|&made| made == now || last_uses[made] >= now);
+        still.map(|made| bytes(program.params(), &operations[made].value)).sum()
+    };
+    (0..operations.len()).map(alive).max().unwrap_or(0)
+}
+
+/// Bytes of the encoded weights of an operation.
+fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
+    let limbs = limbs(params, operation.value.level);
+    match &operation.kind {
+        Kind::LinearMap { map, .. } => match map.operator() {
+            LinearOperator::Gemm => 8 * limbs * map.map().matrix.nnz() as u64,
+            LinearOperator::Diagonals(plan) => 8 * limbs * (params.ring().n() * plan.products()) as u64,
+        },
+        _ => 0,
+    }
+}
+
+/// Bytes of the evaluation keys in memory: two halves of limbs + special limbs for each digit.
+fn key_bytes(program: &Program) -> u64 {
+    let params = program.params();
+    let special = params.ring().p().len();
+    let keys = program.keys();
+    let key = |level: usize| {
+        let limbs = limbs(params, level) as usize;
+        8 * (2 * params.digits(limbs) * (limbs + special) * params.ring().n()) as u64
+    };
+    keys.relinearization.iter().chain(keys.galois.values()).map(|&level| key(level)).sum()
+}
+
+#[cfg(test)]
+mod tests;

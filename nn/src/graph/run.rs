@@ -1,0 +1,157 @@
+//! A whole graph on a batch of samples in double precision: y = G(x), the reference of everything that is packed or
+//! encrypted.
+//!
+//! Samples go through the graph in blocks of [`BLOCK`]. Within a block a tensor lies feature by feature, the samples
+//! adjacent, so that each weight is read once for the whole block and the inner loop runs over contiguous samples. Blocks
+//! are independent and run in rayon's current pool; a sample's result does not depend on the number of threads, nor on its
+//! neighbours.
+
+use rayon::prelude::*;
+
+use super::{Graph, Node, Op};
+use crate::error::{Error, Result};
+
+/// Samples that go through the graph together: two cache lines of doubles, which still keeps a layer of 845 features in L2.
+const BLOCK: usize = 16;
+
+type Lanes = [f64; BLOCK];
+
+/// Smallest and largest value that a tensor took over a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+}
+
+impl Range {
+    /// The range of nothing: of no effect in [`Range::union`].
+    const EMPTY: Range = Range { min: f64::INFINITY, max: f64::NEG_INFINITY };
+
+    /// Largest absolute value, zero for an empty range.
+    pub fn max_abs(&self) -> f64 {
+        self.max.max(-self.min).max(0.0)
+    }
+
+    /// The range of both.
+    pub fn union(self, other: Range) -> Range {
+        Range { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+}
+
+impl Graph {
+    /// The results of all samples: reads [n, input_len] values and makes [n, output_len], both in row-major order. Runs in
+    /// rayon's current pool.
+    ///
+    /// # Errors
+    /// [`Error::SampleLength`] if the values are no whole number of samples.
+    pub fn run(&self, samples: &[f64]) -> Result<Vec<f64>> {
+        Ok(self.run_blocks(samples, false)?.0)
+    }
+
+    /// As [`Graph::run`], with the range that each node's tensor took, for calibration: one range a node, in the order of
+    /// the nodes; of an empty batch the empty range.
+    ///
+    /// # Errors
+    /// [`Error::SampleLength`] if the values are no whole number of samples.
+    pub fn run_with_ranges(&self, samples: &[f64]) -> Result<(Vec<f64>, Vec<Range>)> {
+        self.run_blocks(samples, true)
+    }
+
+    fn run_blocks(&self, samples: &[f64], with_ranges: bool) -> Result<(Vec<f64>, Vec<Range>)> {
+        let (features, results) = (self.input_len(), self.output_len());
+        if features == 0 || !samples.len().is_multiple_of(features) {
+            return Err(Error::SampleLength { found: samples.len(), features });
+        }
+        let last_reads = self.last_reads();
+        let mut out = vec![0.0; samples.len() / features * results];
+        let empty = || vec![Range::EMPTY; self.nodes().len()];
+        let ranges =
+            out.par_chunks_mut((BLOCK * results).max(1))
+                .zip(samples.par_chunks(BLOCK * features))
+                .map(|(out, block)| {
+                    let mut ranges = if with_ranges { empty() } else { Vec::new() };
+                    self.run_block(block, out, &last_reads, &mut ranges);
+                    ranges
+                })
+                .reduce(Vec::new, |a, b| {
+                    if a.is_empty() { b } else { a.into_iter().zip(b).map(|(a, b)| a.union(b)).collect() }
+                });
+        Ok((out, if with_ranges && ranges.is_empty() { empty() } else { ranges }))
+    }
+
+    /// One block of at most [`BLOCK`] samples.
+    fn run_block(&self, samples: &[f64], out: &mut [f64], last_reads: &[usize], ranges: &mut [Range]) {
+        let count = samples.len() / self.input_len();
+        let mut tensors: Vec<Vec<Lanes>> = vec![Vec::new(); self.nodes().len()];
+        for (id, node) in self.iter() {
+            tensors[id.0] = match node.op {
+                Op::Input => to_lanes(samples, node.len()),
+                _ => node.run(&tensors),
+            };
+            if let Some(range) = ranges.get_mut(id.0) {
+                let values = tensors[id.0].iter().flat_map(|lanes| &lanes[..count]);
+                *range = values.fold(Range::EMPTY, |r, &v| Range { min: r.min.min(v), max: r.max.max(v) });
+            }
+            // A residual network keeps only the branches that are still to be joined.
+            for input in &node.inputs {
+                if last_reads[input.0] == id.0 {
+                    tensors[input.0] = Vec::new();
+                }
+            }
+        }
+        let result = &tensors[self.output().0];
+        for (sample, row) in out.chunks_mut(result.len().max(1)).enumerate() {
+            row.iter_mut().zip(result).for_each(|(y, lanes)| *y = lanes[sample]);
+        }
+    }
+
+    /// For each node the last that reads it, or itself; the output counts as read by all.
+    fn last_reads(&self) -> Vec<usize> {
+        let mut last: Vec<usize> = (0..self.nodes().len()).collect();
+        for (id, node) in self.iter() {
+            node.inputs.iter().for_each(|input| last[input.0] = id.0);
+        }
+        last[self.output().0] = usize::MAX;
+        last
+    }
+}
+
+impl Node {
+    /// The node's tensor from those before it.
+    fn run(&self, tensors: &[Vec<Lanes>]) -> Vec<Lanes> {
+        let input = |i: usize| &tensors[self.inputs[i].0];
+        match &self.op {
+            Op::Input => Vec::new(),
+            Op::Affine(map) => {
+                let row = |(row, &bias): (&[(u32, f64)], &f64)| dot(row, input(0), bias);
+                map.matrix.iter_rows().zip(&map.bias).map(row).collect()
+            }
+            Op::Activation(activation) => input(0).iter().map(|x| x.map(|x| activation.eval(x))).collect(),
+            Op::Add => input(0).iter().zip(input(1)).map(|(x, y)| std::array::from_fn(|i| x[i] + y[i])).collect(),
+            Op::Mul => input(0).iter().zip(input(1)).map(|(x, y)| std::array::from_fn(|i| x[i] * y[i])).collect(),
+        }
+    }
+}
+
+/// bias + sum of w x over one row, for all samples of the block.
+fn dot(row: &[(u32, f64)], x: &[Lanes], bias: f64) -> Lanes {
+    let mut sum = [bias; BLOCK];
+    for &(col, weight) in row {
+        let x = &x[col as usize];
+        for i in 0..BLOCK {
+            sum[i] += weight * x[i];
+        }
+    }
+    sum
+}
+
+/// Samples side by side; lanes without a sample are zero.
+fn to_lanes(samples: &[f64], features: usize) -> Vec<Lanes> {
+    let mut lanes = vec![[0.0; BLOCK]; features];
+    for (sample, row) in samples.chunks(features).enumerate() {
+        row.iter().zip(&mut lanes).for_each(|(&x, lanes)| lanes[sample] = x);
+    }
+    lanes
+}

@@ -1,0 +1,243 @@
+//! A matrix between two layouts as generalised diagonals with baby and giant steps, as pure data.
+//!
+//! Let the input have period P_in and the output period P_out, in positions, both dividing the T = max(P_in, P_out) positions
+//! after which everything repeats. Cut the matrix M into blocks by (output ciphertext o, input ciphertext i). Entry (r, c),
+//! with r at position t_r of o and c at position t_c of i, lies on the diagonal d = t_c − t_r modulo D = min(P_in, P_out):
+//!
+//! z_o\[t\] = Σ_i Σ_d M(row at t, column at t + d) · x_i\[t + d\],  t in 0..T,
+//!
+//! with the row at t taken modulo P_out and the column modulo P_in (Halevi-Shoup, Crypto 2014). If P_out >= P_in each
+//! entry is met at exactly one d for its t, and y = z. If P_out < P_in the rows of the block repeat P_in/P_out times, each
+//! repetition meets other columns, and a *fold* adds them up: y\[t\] = Σ_k z\[t + k P_out\], log2(P_in/P_out) rotations, after
+//! which the result has period P_out. So a matrix of 100 rows and 784 columns costs 128 diagonals and 3 more rotations.
+//!
+//! Only diagonals with a non-zero are listed. With n1 baby steps (Halevi-Shoup 2018/244), d = g + j, n1 | g, 0 <= j < n1:
+//!
+//! z_o = Σ_g rot_g( Σ_i Σ_j m_{o,g,i,j} ⊙ rot_j(x_i) ),  m_{o,g,i,j}\[u\] = M(row at u − g, column at u + j).
+//!
+//! The rot_j(x_i) come from one hoisted decomposition an input (Bossuat et al. 2020/1203); a giant rotation serves all inputs.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::{Layout, LayoutError};
+use crate::graph::SparseMatrix;
+
+/// Cost of a rotation out of a hoisted decomposition, in products with a diagonal: an inner product with a key of three
+/// digits and four limbs costs three products; the rest is its share of memory traffic and of the decomposition.
+const BABY_COST: usize = 6;
+/// Cost of a rotation of its own, decomposition and ModDown included, likewise: twenty limb NTTs at three limbs and one
+/// special prime, each as long as a product.
+const GIANT_COST: usize = 24;
+
+/// Which diagonals a matrix has between two layouts, and in which order to multiply by them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiagonalPlan {
+    period: usize,
+    interleave: usize,
+    slots: usize,
+    baby_steps: usize,
+    /// For each output ciphertext its giant steps, rotations ascending.
+    outputs: Vec<Vec<GiantStep>>,
+    /// Positions of the rotate-and-add steps at the end.
+    fold: Vec<usize>,
+    /// The rotated inputs, each once, ascending; unrotated ones do not count.
+    babies: Vec<Product>,
+}
+
+/// rot_g( Σ m ⊙ rot_j(x_i) ) for one output ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GiantStep {
+    /// g: positions to rotate the sum by, to the left; negative to the right.
+    pub rotation: i64,
+    /// The terms of the sum.
+    pub products: Vec<Product>,
+}
+
+/// One product m ⊙ rot_j(x_i).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Product {
+    /// i: the input ciphertext.
+    pub input: usize,
+    /// j: positions to rotate it by, to the left, from 0 up to the number of baby steps.
+    pub rotation: usize,
+}
+
+/// (output ciphertext, input ciphertext, d) of a diagonal with a non-zero.
+type Diagonal = (usize, usize, i64);
+
+impl DiagonalPlan {
+    /// The non-zero diagonals of `matrix` from layout `input` to layout `output`, and the number of baby steps for which the
+    /// rotations cost least.
+    ///
+    /// # Errors
+    /// [`LayoutError::Shape`] if the layouts have other features than the matrix, or the two differ in slots or interleave.
+    pub fn new(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Result<Self, LayoutError> {
+        input.check_shapes(matrix, output)?;
+        let diagonals = diagonals(matrix, input, output);
+        let baby_steps = best_baby_steps(&diagonals, input, output);
+        let mut outputs: Vec<BTreeMap<i64, Vec<Product>>> = vec![BTreeMap::new(); output.ciphertexts];
+        for &(o, input, d) in &diagonals {
+            let rotation = d.rem_euclid(baby_steps as i64);
+            let products = outputs[o].entry(d - rotation).or_default();
+            products.push(Product { input, rotation: rotation as usize });
+        }
+        let giant_step = |(rotation, mut products): (i64, Vec<Product>)| {
+            products.sort_unstable();
+            GiantStep { rotation, products }
+        };
+        let outputs: Vec<Vec<GiantStep>> =
+            outputs.into_iter().map(|steps| steps.into_iter().map(giant_step).collect()).collect();
+        let products = outputs.iter().flatten().flat_map(|step| &step.products).copied();
+        let babies: BTreeSet<Product> = products.filter(|product| product.rotation != 0).collect();
+        let doublings = std::iter::successors(Some(output.period), |step| Some(2 * step));
+        Ok(Self {
+            period: input.period.max(output.period),
+            interleave: input.interleave,
+            slots: input.slots,
+            baby_steps,
+            outputs,
+            fold: doublings.take_while(|&step| step < input.period).collect(),
+            babies: babies.into_iter().collect(),
+        })
+    }
+
+    /// T: positions after which every diagonal repeats.
+    pub fn period(&self) -> usize {
+        self.period
+    }
+
+    /// n1: rotations of the inputs are by less than this.
+    pub fn baby_steps(&self) -> usize {
+        self.baby_steps
+    }
+
+    /// For each output ciphertext its giant steps. An output without any is zero.
+    pub fn outputs(&self) -> &[Vec<GiantStep>] {
+        &self.outputs
+    }
+
+    /// Positions k of the steps z <- z + rot_k(z) that end the product, in this order.
+    pub fn fold(&self) -> &[usize] {
+        &self.fold
+    }
+
+    /// Slots to rotate by, in 0..slots, for a rotation by `positions`.
+    pub fn slots_of(&self, positions: i64) -> usize {
+        (positions * self.interleave as i64).rem_euclid(self.slots as i64) as usize
+    }
+
+    /// A rough cost, in products with a diagonal, by which layouts and baby steps are compared.
+    pub fn cost(&self) -> usize {
+        self.products()
+            + BABY_COST * self.baby_rotations()
+            + GIANT_COST * (self.giant_rotations() + self.fold_rotations())
+    }
+
+    /// Number of products with a diagonal.
+    pub fn products(&self) -> usize {
+        self.giant_steps().map(|step| step.products.len()).sum()
+    }
+
+    /// Number of rotations of one ciphertext out of each hoisted decomposition: the baby steps.
+    pub fn baby_rotations(&self) -> usize {
+        self.babies.len()
+    }
+
+    /// Number of input ciphertexts that are decomposed for baby steps.
+    pub fn hoisted_inputs(&self) -> usize {
+        self.babies.chunk_by(|a, b| a.input == b.input).count()
+    }
+
+    /// Number of giant rotations.
+    pub fn giant_rotations(&self) -> usize {
+        self.giant_steps().filter(|step| step.rotation != 0).count()
+    }
+
+    /// Number of rotations of the fold. An output that is zero is not folded.
+    pub fn fold_rotations(&self) -> usize {
+        self.outputs.iter().filter(|steps| !steps.is_empty()).count() * self.fold.len()
+    }
+
+    /// The rotations that need a key, in slots.
+    pub fn rotations(&self) -> BTreeSet<usize> {
+        let baby = self.babies.iter().map(|product| product.rotation as i64);
+        let giant = self.giant_steps().map(|step| step.rotation);
+        let fold = match self.fold_rotations() {
+            0 => &[],
+            _ => self.fold.as_slice(),
+        };
+        baby.chain(giant)
+            .chain(fold.iter().map(|&step| step as i64))
+            .map(|positions| self.slots_of(positions))
+            .filter(|&slots| slots != 0)
+            .collect()
+    }
+
+    /// The slots of the diagonal m of output `o`, giant step `giant` and `product`, over a whole ciphertext.
+    ///
+    /// `matrix` and the layouts are those that the plan was made for.
+    pub fn diagonal(
+        &self,
+        (matrix, input, output): (&SparseMatrix, &Layout, &Layout),
+        o: usize,
+        giant: i64,
+        product: Product,
+    ) -> Vec<f64> {
+        let mut period = Vec::with_capacity(self.period * self.interleave);
+        for u in 0..self.period {
+            let t = (u as i64 - giant).rem_euclid(self.period as i64) as usize;
+            let row = output.owner(o, t);
+            let col = input.owner(product.input, u + product.rotation);
+            let value = row.zip(col).map_or(0.0, |(r, c)| entry(matrix, r, c));
+            period.extend(std::iter::repeat_n(value, self.interleave));
+        }
+        period.repeat(self.slots / period.len())
+    }
+
+    fn giant_steps(&self) -> impl Iterator<Item = &GiantStep> {
+        self.outputs.iter().flatten()
+    }
+}
+
+/// All (o, i, d) with a non-zero, each once, with d in −D/2..D/2.
+fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Vec<Diagonal> {
+    let modulus = input.period.min(output.period) as i64;
+    let mut found: HashSet<Diagonal> = HashSet::new();
+    for (r, c, _) in matrix.iter() {
+        let ((o, t_r), (i, t_c)) = (output.position(r), input.position(c));
+        let d = (t_c as i64 - t_r as i64).rem_euclid(modulus);
+        found.insert((o, i, if 2 * d >= modulus { d - modulus } else { d }));
+    }
+    let mut found: Vec<Diagonal> = found.into_iter().collect();
+    found.sort_unstable();
+    found
+}
+
+/// The number of baby steps with the cheapest rotations, the smallest among equals.
+///
+/// Tried are all numbers up to 64, powers of two, and the distances between neighbouring diagonals: a convolution over rows of
+/// 28 pixels has its diagonals at 28 k + l, which split best at 28.
+fn best_baby_steps(diagonals: &[Diagonal], input: &Layout, output: &Layout) -> usize {
+    let modulus = input.period.min(output.period);
+    let distances = diagonals.windows(2).map(|pair| pair[1].2.abs_diff(pair[0].2) as usize);
+    let powers = (0..usize::BITS).map(|k| 1 << k);
+    let candidates: BTreeSet<usize> = (1..=64)
+        .chain(powers.take_while(|&n1| n1 <= modulus))
+        .chain(distances)
+        .filter(|n1| (1..=modulus).contains(n1))
+        .collect();
+    let cost = |n1: usize| {
+        let n1 = n1 as i64;
+        let baby: HashSet<_> = diagonals.iter().map(|&(_, i, d)| (i, d.rem_euclid(n1))).collect();
+        let giant: HashSet<_> = diagonals.iter().map(|&(o, _, d)| (o, d.div_euclid(n1))).collect();
+        BABY_COST * baby.iter().filter(|(_, j)| *j != 0).count()
+            + GIANT_COST * giant.iter().filter(|(_, g)| *g != 0).count()
+    };
+    candidates.into_iter().min_by_key(|&n1| cost(n1)).unwrap_or(1)
+}
+
+/// M(r, c).
+fn entry(matrix: &SparseMatrix, r: usize, c: usize) -> f64 {
+    let row = matrix.row(r);
+    row.binary_search_by_key(&(c as u32), |&(col, _)| col).map_or(0.0, |at| row[at].1)
+}

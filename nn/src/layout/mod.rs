@@ -1,0 +1,259 @@
+//! Where features and samples lie in slots: slot = position(feature) · b + sample, in one or several ciphertexts.
+//!
+//! With `b` samples interleaved a ciphertext has S = slots / b *positions*. Features own positions within a *period* P (a
+//! power of two dividing S), and a ciphertext repeats its period S/P times; so a rotation by k·b slots is a rotation by k
+//! positions, cyclic modulo P, for every sample at once. A position without a feature is a gap, known to be zero or not.
+//!
+//! - b = slots: S = P = 1, one feature a ciphertext (the packing of CryptoNets, Gilad-Bachrach et al. 2016);
+//! - b = 1: one sample over all slots (LoLa, 1812.10659; Orion, 2311.03470);
+//! - between: the tile tensors of HElayers (2011.01805), with one shape.
+//!
+//! A layout is a partial map from slots to features, as in HEIR; everything else asks it through [`Layout::state`] and
+//! [`Layout::position`]. Read [`DiagonalPlan`] next: the product of a slot vector and a matrix between two layouts.
+
+mod choose;
+mod diagonal;
+mod error;
+
+pub use diagonal::{DiagonalPlan, GiantStep, Product};
+pub use error::LayoutError;
+
+use crate::graph::SparseMatrix;
+
+/// An injection of features into the positions of one or several ciphertexts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    slots: usize,
+    interleave: usize,
+    period: usize,
+    ciphertexts: usize,
+    /// Of each feature: ciphertext · period + position within the period.
+    positions: Vec<u32>,
+    /// The inverse: of each position, counted likewise, its feature.
+    owners: Vec<Option<u32>>,
+    gaps: Gaps,
+}
+
+/// What lies at positions that belong to no feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gaps {
+    /// Zero, up to noise.
+    Zero,
+    /// Anything of the size of the features.
+    Unknown,
+}
+
+/// What lies at a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The feature, in the first period.
+    Feature(usize),
+    /// A copy of the feature, in a later period.
+    Repeated(usize),
+    /// Zero, up to noise.
+    Zero,
+    /// Anything.
+    Unknown,
+}
+
+impl Layout {
+    /// A layout with feature f at `positions[f]`, counted as ciphertext · `period` + position within the period; gaps are
+    /// zero.
+    ///
+    /// # Errors
+    /// [`LayoutError::Size`] unless `interleave` divides `slots` and `period` divides slots / interleave, all powers of two;
+    /// [`LayoutError::Collision`] for two features in one place; [`LayoutError::Extent`].
+    pub fn new(slots: usize, interleave: usize, period: usize, positions: Vec<u32>) -> Result<Self, LayoutError> {
+        divides("the number of slots", slots, slots, "slots")?;
+        divides("the interleave", interleave, slots, "slots")?;
+        divides("the period", period, slots / interleave, "positions")?;
+        let extent = positions.iter().max().map_or(0, |&last| last as usize + 1);
+        if extent == 0 || extent > 1 << 31 {
+            return Err(LayoutError::Extent { features: positions.len(), positions: extent });
+        }
+        let ciphertexts = extent.div_ceil(period);
+        let mut owners: Vec<Option<u32>> = vec![None; ciphertexts * period];
+        for (feature, &position) in positions.iter().enumerate() {
+            if let Some(first) = owners[position as usize].replace(feature as u32) {
+                return Err(LayoutError::Collision {
+                    first: first as usize,
+                    second: feature,
+                    position: position as usize,
+                });
+            }
+        }
+        Ok(Self { slots, interleave, period, ciphertexts, positions, owners, gaps: Gaps::Zero })
+    }
+
+    /// The features in their order without gaps, with the smallest period that holds them, or over as many ciphertexts as
+    /// they need.
+    ///
+    /// # Errors
+    /// As [`Layout::new`].
+    pub fn dense(slots: usize, interleave: usize, features: usize) -> Result<Self, LayoutError> {
+        divides("the interleave", interleave, slots, "slots")?;
+        if u32::try_from(features).is_err() {
+            return Err(LayoutError::Extent { features, positions: features });
+        }
+        let period = features.next_power_of_two().min(slots / interleave);
+        Self::new(slots, interleave, period, (0..features as u32).collect())
+    }
+
+    /// The same places, with what is known about the gaps replaced.
+    pub fn with_gaps(&self, gaps: Gaps) -> Self {
+        Self { gaps, ..self.clone() }
+    }
+
+    /// Slots of a ciphertext.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// b: samples side by side at each position.
+    pub fn interleave(&self) -> usize {
+        self.interleave
+    }
+
+    /// S = slots / b: positions of a ciphertext.
+    pub fn positions_per_ciphertext(&self) -> usize {
+        self.slots / self.interleave
+    }
+
+    /// P: positions after which a ciphertext repeats itself.
+    pub fn period(&self) -> usize {
+        self.period
+    }
+
+    /// Number of ciphertexts.
+    pub fn ciphertexts(&self) -> usize {
+        self.ciphertexts
+    }
+
+    /// Number of features.
+    pub fn features(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// What is known about positions without a feature.
+    pub fn gaps(&self) -> Gaps {
+        self.gaps
+    }
+
+    /// (ciphertext, position within the period) of a feature.
+    ///
+    /// # Panics
+    /// If there is no such feature.
+    pub fn position(&self, feature: usize) -> (usize, usize) {
+        let position = self.positions[feature] as usize;
+        (position / self.period, position % self.period)
+    }
+
+    /// The feature at a position of a ciphertext, the position taken modulo the period.
+    ///
+    /// # Panics
+    /// If there is no such ciphertext.
+    pub fn owner(&self, ciphertext: usize, position: usize) -> Option<usize> {
+        let index = ciphertext * self.period + position % self.period;
+        self.owners[index].map(|feature| feature as usize)
+    }
+
+    /// What lies at a position of a ciphertext.
+    ///
+    /// # Panics
+    /// If there is no such ciphertext.
+    pub fn state(&self, ciphertext: usize, position: usize) -> State {
+        match (self.owner(ciphertext, position), self.gaps) {
+            (Some(feature), _) if position < self.period => State::Feature(feature),
+            (Some(feature), _) => State::Repeated(feature),
+            (None, Gaps::Zero) => State::Zero,
+            (None, Gaps::Unknown) => State::Unknown,
+        }
+    }
+
+    /// Whether `matrix` leads from this layout to `output`.
+    ///
+    /// # Errors
+    /// [`LayoutError::Shape`] if the layouts have other features than the matrix, or the two differ in slots or interleave.
+    pub fn check_shapes(&self, matrix: &SparseMatrix, output: &Self) -> Result<(), LayoutError> {
+        shape("columns", self.features(), matrix.cols())?;
+        shape("rows", output.features(), matrix.rows())?;
+        shape("slots", self.slots, output.slots)?;
+        shape("samples at a time", self.interleave, output.interleave)
+    }
+
+    /// Whether both put the same features into the same slots; gaps may differ.
+    pub fn same_places(&self, other: &Self) -> bool {
+        (self.slots, self.interleave, self.period) == (other.slots, other.interleave, other.period)
+            && self.positions == other.positions
+    }
+
+    /// The slots of one ciphertext that holds the same `values`, one a feature, for every sample: constants to add.
+    pub fn spread(&self, values: &[f64], ciphertext: usize) -> Vec<f64> {
+        let value = |position| self.owner(ciphertext, position).map_or(0.0, |feature| values[feature]);
+        let period = (0..self.period).flat_map(|position| std::iter::repeat_n(value(position), self.interleave));
+        let period: Vec<f64> = period.collect();
+        period.repeat(self.slots / period.len())
+    }
+
+    /// Slot vectors of up to b samples: reads [n, features] values in row-major order; slots of absent samples and gaps are
+    /// zero.
+    ///
+    /// # Errors
+    /// [`LayoutError::Batch`] if the values are no whole number of samples, or of too many.
+    pub fn pack(&self, samples: &[f64]) -> Result<Vec<Vec<f64>>, LayoutError> {
+        let (features, b) = (self.features(), self.interleave);
+        if !samples.len().is_multiple_of(features) || samples.len() / features > b {
+            return Err(LayoutError::Batch { values: samples.len(), features, interleave: b });
+        }
+        let mut packed = vec![vec![0.0; self.slots]; self.ciphertexts];
+        for feature in 0..features {
+            let (ciphertext, position) = self.position(feature);
+            let values = samples.iter().skip(feature).step_by(features);
+            for (sample, &value) in values.enumerate() {
+                let slots = packed[ciphertext].iter_mut().skip(position * b + sample);
+                slots.step_by(self.period * b).for_each(|slot| *slot = value);
+            }
+        }
+        Ok(packed)
+    }
+
+    /// The first `samples` samples of slot vectors: [n, features] values in row-major order.
+    ///
+    /// # Errors
+    /// [`LayoutError::Shape`] for slot vectors of another number or length, or more samples than interleaved.
+    pub fn unpack(&self, packed: &[Vec<f64>], samples: usize) -> Result<Vec<f64>, LayoutError> {
+        shape("ciphertexts", self.ciphertexts, packed.len())?;
+        for slots in packed {
+            shape("slots", self.slots, slots.len())?;
+        }
+        if samples > self.interleave {
+            return shape("samples at a time", self.interleave, samples).map(|()| Vec::new());
+        }
+        let mut values = Vec::with_capacity(samples * self.features());
+        for sample in 0..samples {
+            values.extend((0..self.features()).map(|feature| {
+                let (ciphertext, position) = self.position(feature);
+                packed[ciphertext][position * self.interleave + sample]
+            }));
+        }
+        Ok(values)
+    }
+}
+
+/// Whether `value` is a power of two dividing `limit`.
+fn divides(what: &'static str, value: usize, limit: usize, of: &'static str) -> Result<(), LayoutError> {
+    if value.is_power_of_two() && limit.is_multiple_of(value) {
+        return Ok(());
+    }
+    Err(LayoutError::Size { what, value, limit, of })
+}
+
+fn shape(what: &'static str, expected: usize, found: usize) -> Result<(), LayoutError> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(LayoutError::Shape { what, expected, found }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

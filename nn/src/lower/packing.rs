@@ -1,0 +1,99 @@
+//! Where each tensor of a graph lies, and how each of its affine maps is computed there: all of a program that does not
+//! depend on levels and scales.
+
+use std::sync::Arc;
+
+use crate::graph::{Graph, NodeId, Op};
+use crate::layout::Layout;
+use crate::program::{LinearMap, ProgramError};
+
+/// A layout for the tensor of each node that the output depends on.
+///
+/// Tensors that meet feature by feature must share one. So the nodes fall into classes: an affine map may put its results
+/// anywhere, and begins a class or joins that of the branch it will be added to; all other operations stay in the class of
+/// their operands. The first affine map of a class chooses its layout ([`Layout::of_outputs`]).
+#[derive(Debug, Clone)]
+pub struct Packing {
+    nodes: Vec<Option<Packed>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Packed {
+    pub(super) layout: Arc<Layout>,
+    /// Of an affine node.
+    pub(super) linear: Option<Arc<LinearMap>>,
+}
+
+impl Packing {
+    /// The packing of `graph` with `interleave` samples side by side in ciphertexts of `slots` slots.
+    ///
+    /// # Errors
+    /// [`ProgramError::Layout`] unless `interleave` is a power of two and divides `slots`.
+    pub fn new(graph: &Graph, slots: usize, interleave: usize) -> Result<Self, ProgramError> {
+        let live = live(graph);
+        let class = classes(graph, &live);
+        let mut layouts: Vec<Option<Arc<Layout>>> = vec![None; class.len()];
+        let input = Layout::dense(slots, interleave, graph.input_len())?;
+        layouts[class[graph.input().0]] = Some(Arc::new(input));
+        let mut nodes: Vec<Option<Packed>> = Vec::with_capacity(class.len());
+        for (NodeId(index), node) in graph.iter() {
+            let source = node.inputs.first().and_then(|input| nodes[input.0].as_ref());
+            let packed = match (&node.op, source) {
+                _ if !live[index] => None,
+                (Op::Affine(map), Some(source)) => {
+                    let layout = match &layouts[class[index]] {
+                        Some(layout) => Arc::clone(layout),
+                        None => Arc::new(Layout::of_outputs(&map.matrix, &source.layout)?),
+                    };
+                    let (input, output) = (Arc::clone(&source.layout), Arc::clone(&layout));
+                    let linear = LinearMap::new(Arc::clone(map), input, output)?;
+                    layouts[class[index]] = Some(Arc::clone(&layout));
+                    Some(Packed { layout, linear: Some(Arc::new(linear)) })
+                }
+                _ => layouts[class[index]].clone().map(|layout| Packed { layout, linear: None }),
+            };
+            nodes.push(packed);
+        }
+        Ok(Self { nodes })
+    }
+
+    /// The layout of a node's tensor; none if the output does not depend on it.
+    pub fn layout(&self, id: NodeId) -> Option<&Arc<Layout>> {
+        Some(&self.get(id)?.layout)
+    }
+
+    pub(super) fn get(&self, id: NodeId) -> Option<&Packed> {
+        self.nodes.get(id.0)?.as_ref()
+    }
+}
+
+/// Of each node, whether the output depends on it; the input counts.
+fn live(graph: &Graph) -> Vec<bool> {
+    let mut live = vec![false; graph.nodes().len()];
+    live[graph.input().0] = true;
+    live[graph.output().0] = true;
+    for (index, node) in graph.nodes().iter().enumerate().rev() {
+        for input in &node.inputs {
+            live[input.0] |= live[index];
+        }
+    }
+    live
+}
+
+/// Of each node, the smallest node of its class.
+fn classes(graph: &Graph, live: &[bool]) -> Vec<usize> {
+    let mut class: Vec<usize> = (0..live.len()).collect();
+    for (NodeId(index), node) in graph.iter().filter(|(id, _)| live[id.0]) {
+        if !matches!(node.op, Op::Affine(_)) {
+            for input in &node.inputs {
+                merge(&mut class, index, input.0);
+            }
+        }
+    }
+    class
+}
+
+fn merge(class: &mut [usize], a: usize, b: usize) {
+    let (low, high) = (class[a].min(class[b]), class[a].max(class[b]));
+    class.iter_mut().filter(|c| **c == high).for_each(|c| *c = low);
+}

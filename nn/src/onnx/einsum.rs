@@ -1,0 +1,122 @@
+//! Sums of products over named axes, of which one operand is data: dense layers, batched products, reductions.
+//!
+//! y[o] = sum over the axes not in o of x[i] · w[j] · …: each combination of axis values adds w[j] · … to the entry
+//! (o, i). The sum of a reduction is the case without w.
+
+use tract_onnx::tract_core::internal::{AxesMapping, InOut};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
+
+use super::linear::Linear;
+use super::node::{Call, Operand, doubles};
+use crate::error::Result;
+use crate::graph::SparseMatrix;
+
+/// An axis: its length, and how far one step along it moves in the output, the data and each constant.
+struct Axis {
+    length: usize,
+    output: usize,
+    data: usize,
+    constants: Vec<usize>,
+}
+
+/// A product of one data operand with constants.
+pub(super) fn einsum(call: &Call) -> Result<Option<Linear>> {
+    let Some(op) = call.op().downcast_ref::<EinSum>() else {
+        return Ok(None);
+    };
+    let Some((data, shape)) = call.only_data() else {
+        return Ok(None);
+    };
+    if op.q_params.is_some() {
+        return Ok(None);
+    }
+    let mut constants = Vec::new();
+    for operand in &call.operands {
+        if let Operand::Const(tensor) = operand {
+            constants.push(doubles(tensor).map_err(|error| call.failed(format!("{error:#}")))?);
+        }
+    }
+    let axes = axes(call, &op.axes, data);
+    let mut rows = vec![Vec::new(); call.len()];
+    walk(&axes, 0, 0, &mut vec![0; constants.len()], &mut |output, input, places| {
+        let weight: f64 = constants.iter().zip(places).map(|(values, &place)| values[place]).product();
+        if weight != 0.0 {
+            rows[output].push((input, weight));
+        }
+    });
+    Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
+}
+
+/// The sum over some axes.
+pub(super) fn reduce_sum(call: &Call) -> Result<Option<Linear>> {
+    let Some(op) = call.op().downcast_ref::<Reduce>() else {
+        return Ok(None);
+    };
+    let (Reducer::Sum, Some((0, shape))) = (op.reducer, call.only_data()) else {
+        return Ok(None);
+    };
+    let (from, to) = (strides(shape), strides(&call.shape));
+    let axis = |i: usize| Axis {
+        length: shape[i],
+        output: if op.axes.contains(&i) { 0 } else { to[i] },
+        data: from[i],
+        constants: vec![],
+    };
+    let axes: Vec<Axis> = (0..shape.len()).map(axis).collect();
+    let mut rows = vec![Vec::new(); call.len()];
+    walk(&axes, 0, 0, &mut vec![], &mut |output, input, _| rows[output].push((input, 1.0)));
+    Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
+}
+
+/// The axes of an Einstein sum with their steps; an operand of length 1 along an axis does not move.
+fn axes(call: &Call, mapping: &AxesMapping, data: usize) -> Vec<Axis> {
+    let shapes: Vec<&[usize]> = call
+        .operands
+        .iter()
+        .map(|operand| match operand {
+            Operand::Const(tensor) => tensor.shape(),
+            Operand::Data(shape) => shape,
+        })
+        .collect();
+    let step = |shape: &[usize], positions: &[usize]| -> usize {
+        let strides = strides(shape);
+        positions.iter().filter(|&&p| shape[p] > 1).map(|&p| strides[p]).sum()
+    };
+    let of_axis = |axis: &tract_onnx::tract_core::internal::Axis| {
+        let inputs = || shapes.iter().enumerate().map(|(i, shape)| (*shape, axis.interface(InOut::In(i))));
+        let output = (&call.shape[..], axis.interface(InOut::Out(0)));
+        let lengths = inputs().chain([output]).flat_map(|(shape, positions)| positions.iter().map(|&p| shape[p]));
+        let mut steps: Vec<usize> = inputs().map(|(shape, positions)| step(shape, positions)).collect();
+        let data = steps.remove(data);
+        Axis { length: lengths.max().unwrap_or(1), output: step(output.0, output.1), data, constants: steps }
+    };
+    mapping.iter_all_axes().map(of_axis).collect()
+}
+
+/// Calls `visit` with the place in the output, the data and the constants for each combination of axis values.
+fn walk(
+    axes: &[Axis],
+    output: usize,
+    data: usize,
+    places: &mut Vec<usize>,
+    visit: &mut impl FnMut(usize, usize, &[usize]),
+) {
+    let Some((axis, inner)) = axes.split_first() else {
+        return visit(output, data, places);
+    };
+    for i in 0..axis.length {
+        walk(inner, output + i * axis.output, data + i * axis.data, places, visit);
+        places.iter_mut().zip(&axis.constants).for_each(|(place, step)| *place += step);
+    }
+    places.iter_mut().zip(&axis.constants).for_each(|(place, step)| *place -= step * axis.length);
+}
+
+/// Row-major steps of a shape.
+fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for i in (1..shape.len()).rev() {
+        strides[i - 1] = strides[i] * shape[i];
+    }
+    strides
+}

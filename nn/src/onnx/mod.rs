@@ -1,0 +1,102 @@
+//! ONNX files become graphs: the only place that knows ONNX, and `tract`, the crate that reads it.
+//!
+//! ```text
+//! bytes -> proto (checks) -> tract: shapes inferred, constants folded -> import: node by node
+//!   -> pointwise: an activation that has a name
+//!   -> linear: y = sum of M_i x_i + c, by a direct construction (window, einsum, elementwise) or by
+//!      probing the one node with unit vectors, and held against tract's own result on a random vector
+//!   -> else: listed as unsupported, all at once
+//! ```
+//!
+//! A new operator that is linear in the data needs its name in the table of [`linear`]; one that is not needs a line in
+//! [`pointwise`] and a variant of [`Activation`](crate::graph::Activation).
+
+mod advice;
+mod einsum;
+mod elementwise;
+mod import;
+mod linear;
+mod node;
+mod original;
+mod pointwise;
+mod probe;
+mod proto;
+mod window;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+pub use original::Original;
+use tract_onnx::prelude::TractResult;
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+
+/// A model as trained, and the same model as a graph of affine maps and activations.
+#[derive(Debug, Clone)]
+pub struct OnnxModel {
+    /// The network over flat features, as imported: no pass has run over it.
+    pub graph: Graph,
+    /// The model as its author knows it, in single precision.
+    pub original: Original,
+}
+
+impl OnnxModel {
+    /// Reads an ONNX file with one input, whose first dimension is the batch, and one output.
+    ///
+    /// # Errors
+    /// [`Error::ReadFile`], [`Error::EmptyFile`], and those of [`OnnxModel::from_bytes`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::ReadFile { path: path.into(), source })?;
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// As [`OnnxModel::load`], from the contents of a file; `path` serves messages and the place of external weights.
+    ///
+    /// # Errors
+    /// [`Error::EmptyFile`]; [`Error::Onnx`] and [`Error::OnnxPanic`] for a file that tract cannot read;
+    /// [`Error::OnnxInterface`], [`Error::OnnxShape`] and [`Error::OnnxType`] for inputs and outputs that do not fit;
+    /// [`Error::Unsupported`], which lists all nodes that have no place in a graph; [`Error::OnnxNode`] for a node
+    /// that fails when it is run, or turns out not to be what its operator promises; [`Error::WeightNotFinite`].
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
+        let file = Source { path: path.as_ref().to_path_buf() };
+        if bytes.is_empty() {
+            return Err(Error::EmptyFile { path: file.path });
+        }
+        let proto = proto::Checked::new(&file, bytes)?;
+        let single = proto.typed(&file, 1)?;
+        let graph = file.guard("translating its nodes", || import::import(&file, &single))??;
+        let original = Original::new(&file, &proto, single)?;
+        Ok(OnnxModel { graph, original })
+    }
+}
+
+/// The file that a message is about.
+#[derive(Debug, Clone)]
+struct Source {
+    path: PathBuf,
+}
+
+impl Source {
+    /// Runs tract code on foreign input: its panics end here.
+    fn guard<T>(&self, doing: &'static str, work: impl FnOnce() -> T) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let message = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Error::OnnxPanic { path: self.path.clone(), doing, message: message.to_owned() }
+        })
+    }
+
+    /// As [`Source::guard`], for work that can also fail in an orderly way.
+    fn tract<T>(&self, doing: &'static str, work: impl FnOnce() -> TractResult<T>) -> Result<T> {
+        self.guard(doing, work)?.map_err(|error| Error::Onnx {
+            path: self.path.clone(),
+            doing,
+            message: format!("{error:#}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The file's own description of the model, checked before tract builds it: one input whose first dimension is the batch,
+//! one output, single precision, operators that exist.
+
+use tract_onnx::Onnx;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
+use tract_onnx::pb::type_proto::Value as TypeValue;
+use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
+use tract_onnx::prelude::*;
+
+use super::{Source, advice};
+use crate::error::{Error, Result, UnsupportedNode};
+
+/// A description that passed, with the shape of one sample.
+pub(super) struct Checked {
+    onnx: Onnx,
+    proto: ModelProto,
+    sample: Vec<usize>,
+}
+
+impl Checked {
+    pub fn new(file: &Source, bytes: &[u8]) -> Result<Self> {
+        // Shapes that the file claims for intermediate values may carry another batch; all are inferred anew.
+        let onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
+        let proto = file.tract("reading it", || onnx.proto_model_for_read(&mut &bytes[..]))?;
+        let graph = proto.graph.as_ref().ok_or_else(|| Error::Onnx {
+            path: file.path.clone(),
+            doing: "reading it",
+            message: "there is no graph in it".into(),
+        })?;
+        check_operators(file, &onnx, graph)?;
+        let sample = check_interface(file, graph)?;
+        Ok(Checked { onnx, proto, sample })
+    }
+
+    /// Shape of one sample, without the batch dimension.
+    pub fn sample(&self) -> &[usize] {
+        &self.sample
+    }
+
+    /// The model for batches of that many samples: shapes known, constants folded.
+    pub fn typed(&self, file: &Source, batch: usize) -> Result<TypedModel> {
+        let shape: TVec<usize> = std::iter::once(batch).chain(self.sample.iter().copied()).collect();
+        let directory = file.path.parent().and_then(|directory| directory.to_str());
+        file.tract("inferring the shapes of its nodes", || {
+            let parsed = self.onnx.parse(&self.proto, directory)?;
+            let model = parsed.model.with_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), shape))?;
+            model.with_output_fact(0, InferenceFact::default())?.into_typed()?.into_decluttered()
+        })
+    }
+}
+
+/// All operators must be known to tract; if any is not, those that we would refuse later are named along with it.
+fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()> {
+    const REFUSED: &[&str] =
+        &["MaxPool", "GlobalMaxPool", "Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK", "LSTM", "GRU", "RNN"];
+    let known = |operator: &str| onnx.op_register.0.contains_key(operator);
+    if graph.node.iter().all(|node| known(&node.op_type)) {
+        return Ok(());
+    }
+    let bad = graph.node.iter().filter(|node| !known(&node.op_type) || REFUSED.contains(&node.op_type.as_str()));
+    let nodes = bad.map(|node| {
+        let name =
+            if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
+        let unknown = "the importer does not know this operator: export with plain ONNX operators (opset 13)";
+        let advice = if known(&node.op_type) { advice::advice(&node.op_type) } else { unknown };
+        UnsupportedNode { node: name, operator: node.op_type.clone(), advice: advice.to_owned() }
+    });
+    Err(Error::Unsupported { path: file.path.clone(), nodes: nodes.collect() })
+}
+
+/// One input and one output; returns the shape of one sample.
+fn check_interface(file: &Source, graph: &GraphProto) -> Result<Vec<usize>> {
+    let interface = |problem| Error::OnnxInterface { path: file.path.clone(), problem };
+    // Old exporters list the weights among the inputs.
+    let is_weight = |input: &ValueInfoProto| graph.initializer.iter().any(|weight| weight.name == input.name);
+    let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(|input| !is_weight(input)).collect();
+    let names =
+        |values: &[&ValueInfoProto]| values.iter().map(|v| format!("'{}'", v.name)).collect::<Vec<_>>().join(", ");
+    let outputs: Vec<&ValueInfoProto> = graph.output.iter().collect();
+    let [input] = inputs[..] else {
+        return Err(interface(format!("it has {} inputs ({}) and must have one", inputs.len(), names(&inputs))));
+    };
+    let [output] = outputs[..] else {
+        return Err(interface(format!("it has {} outputs ({}) and must have one", outputs.len(), names(&outputs))));
+    };
+    let made = |node: &tract_onnx::pb::NodeProto| node.output.contains(&output.name);
+    if !graph.node.iter().any(made) {
+        return Err(interface(format!("no node makes its output '{}'", output.name)));
+    }
+    sample_shape(file, input)
+}
+
+/// The input's shape behind its batch dimension.
+fn sample_shape(file: &Source, input: &ValueInfoProto) -> Result<Vec<usize>> {
+    let tensor = input.r#type.as_ref().and_then(|kind| kind.value.as_ref()).map(|TypeValue::TensorType(tensor)| tensor);
+    let kind = tensor.and_then(|tensor| DataType::try_from(tensor.elem_type).ok());
+    if kind != Some(DataType::Float) {
+        let found = kind.map_or_else(|| "unknown".to_owned(), |kind| format!("{kind:?}"));
+        return Err(Error::OnnxType { path: file.path.clone(), input: input.name.clone(), found });
+    }
+    let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).map_or(&[][..], |shape| &shape.dim);
+    let shown: Vec<String> = dims
+        .iter()
+        .map(|dim| match &dim.value {
+            Some(DimValue::DimValue(length)) => length.to_string(),
+            Some(DimValue::DimParam(name)) => name.clone(),
+            None => "?".into(),
+        })
+        .collect();
+    let refused = |problem| Error::OnnxShape {
+        path: file.path.clone(),
+        input: input.name.clone(),
+        shape: format!("[{}]", shown.join(", ")),
+        problem,
+    };
+    if dims.len() < 2 {
+        return Err(refused("its first dimension must be the batch, with at least one more behind it"));
+    }
+    let length = |dim: &tract_onnx::pb::tensor_shape_proto::Dimension| match &dim.value {
+        Some(DimValue::DimValue(length)) => usize::try_from(*length).ok().filter(|&length| length > 0),
+        _ => None,
+    };
+    let sample: Option<Vec<usize>> = dims[1..].iter().map(length).collect();
+    sample.ok_or_else(|| refused("every dimension behind the batch must be a fixed number"))
+}

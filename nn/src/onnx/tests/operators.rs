@@ -1,0 +1,146 @@
+//! Operators, each in a small model whose graph is held against tract.
+
+use super::*;
+
+fn one(sample: &[i64], operator: &str, attributes: &[(&str, Attr)]) -> OnnxModel {
+    import(Builder::new(sample).node(operator, &["x"], &["y"], attributes))
+}
+
+#[test]
+fn operators_that_move_features() {
+    assert_eq!(operations(&one(&[2, 3, 4], "Transpose", &[("perm", Attr::Ints(&[0, 3, 1, 2]))])), ["input", "affine"]);
+    one(&[8, 2, 3], "DepthToSpace", &[("blocksize", Attr::Int(2))]);
+    one(&[2, 4, 6], "SpaceToDepth", &[("blocksize", Attr::Int(2))]);
+    let slice =
+        Builder::new(&[3, 7]).ints("from", &[1, 6]).ints("to", &[3, 0]).ints("axes", &[1, 2]).ints("steps", &[1, -2]);
+    import(slice.node("Slice", &["x", "from", "to", "axes", "steps"], &["y"], &[]));
+    let gather = Builder::new(&[3, 4]).ints("indices", &[2, 0, 2, 1, 1]);
+    import(gather.node("Gather", &["x", "indices"], &["y"], &[("axis", Attr::Int(2))]));
+    let tile = Builder::new(&[2, 3]).ints("times", &[1, 2, 3]);
+    import(tile.node("Tile", &["x", "times"], &["y"], &[]));
+    let expand = Builder::new(&[3, 1]).ints("shape", &[1, 3, 4]);
+    import(expand.node("Expand", &["x", "shape"], &["y"], &[]));
+    let halves = Builder::new(&[4, 3]).node("Split", &["x"], &["a", "b"], &[("axis", Attr::Int(1))]);
+    import(halves.node("Concat", &["b", "x", "a"], &["y"], &[("axis", Attr::Int(1))]));
+}
+
+#[test]
+fn operators_that_only_rename_features_leave_no_node() {
+    assert_eq!(operations(&one(&[2, 3, 4], "Flatten", &[("axis", Attr::Int(1))])), ["input"]);
+    let reshape = Builder::new(&[2, 3]).ints("shape", &[-1, 6]).ints("axes", &[2]);
+    let reshape =
+        reshape.node("Reshape", &["x", "shape"], &["flat"], &[]).node("Unsqueeze", &["flat", "axes"], &["one"], &[]);
+    let reshape = reshape.node("Squeeze", &["one", "axes"], &["same"], &[]).node("Identity", &["same"], &["id"], &[]);
+    let model = import(reshape.node("Dropout", &["id"], &["drop"], &[]).node("Relu", &["drop"], &["y"], &[]));
+    assert_eq!(operations(&model), ["input", "relu"]);
+    assert_eq!(model.graph.output_shape(), [6]);
+}
+
+#[test]
+fn padding_of_every_kind() {
+    for mode in ["constant", "reflect", "edge"] {
+        let model = Builder::new(&[2, 4]).ints("pads", &[0, 1, 2, 0, 0, 1]).weight("value", &[], &[2.5]);
+        let model = if mode == "constant" { model } else { Builder::new(&[2, 4]).ints("pads", &[0, 1, 2, 0, 0, 1]) };
+        let inputs: &[&str] = if mode == "constant" { &["x", "pads", "value"] } else { &["x", "pads"] };
+        import(model.node("Pad", inputs, &["y"], &[("mode", Attr::Str(mode))]));
+    }
+}
+
+#[test]
+fn a_constant_may_be_joined_to_data() {
+    let model = Builder::new(&[2, 3]).random("w", &[1, 2, 2]);
+    import(model.node("Concat", &["x", "w"], &["y"], &[("axis", Attr::Int(2))]));
+}
+
+#[test]
+fn operators_without_a_construction_are_probed() {
+    let model = Builder::new(&[2, 4, 3]).random("w", &[2, 3, 2, 2]).random("b", &[3]);
+    import(model.node("ConvTranspose", &["x", "w", "b"], &["y"], &[("strides", Attr::Ints(&[2, 1]))]));
+    let model = Builder::new(&[1, 3, 4]).weight("roi", &[0], &[]).weight("scales", &[4], &[1.0, 1.0, 2.0, 2.0]);
+    import(model.node("Resize", &["x", "roi", "scales"], &["y"], &[("mode", Attr::Str("linear"))]));
+    let model = Builder::new(&[1, 3, 4]).weight("roi", &[0], &[]).weight("scales", &[4], &[1.0, 1.0, 2.0, 2.0]);
+    import(model.node(
+        "Resize",
+        &["x", "roi", "scales"],
+        &["y"],
+        &[
+            ("mode", Attr::Str("nearest")),
+            ("nearest_mode", Attr::Str("floor")),
+            ("coordinate_transformation_mode", Attr::Str("asymmetric")),
+        ],
+    ));
+    one(&[5], "Neg", &[]);
+    let model = Builder::new(&[5]).int("axis", 1);
+    import(model.node("CumSum", &["x", "axis"], &["y"], &[]));
+}
+
+#[test]
+fn batch_normalisation() {
+    let model = Builder::new(&[3, 4, 4])
+        .random("w", &[3, 3, 3, 3])
+        .random("scale", &[3])
+        .random("shift", &[3])
+        .random("mean", &[3]);
+    let model = model.weight("var", &[3], &[0.5, 1.5, 2.0]).node("Conv", &["x", "w"], &["conv"], &[]);
+    import(model.node("BatchNormalization", &["conv", "scale", "shift", "mean", "var"], &["y"], &[]));
+}
+
+#[test]
+fn activations_by_name() {
+    for (operator, expected) in
+        [("Relu", Activation::Relu), ("Sigmoid", Activation::Sigmoid), ("Tanh", Activation::Tanh)]
+    {
+        let model = one(&[6], operator, &[]);
+        assert!(matches!(&model.graph.nodes()[1].op, Op::Activation(found) if *found == expected), "{operator}");
+    }
+}
+
+#[test]
+fn silu_and_gelu_are_found_in_what_exporters_write() {
+    let silu = Builder::new(&[6]).node("Sigmoid", &["x"], &["s"], &[]).node("Mul", &["x", "s"], &["y"], &[]);
+    assert_eq!(operations(&import(silu)), ["input", "silu"]);
+    let gelu = Builder::new(&[6]).weight("root", &[], &[std::f32::consts::SQRT_2]).weight("one", &[], &[1.0]).weight(
+        "half",
+        &[],
+        &[0.5],
+    );
+    let gelu = gelu.node("Div", &["x", "root"], &["scaled"], &[]).node("Erf", &["scaled"], &["erf"], &[]);
+    let gelu = gelu.node("Add", &["erf", "one"], &["shifted"], &[]).node("Mul", &["x", "shifted"], &["twice"], &[]);
+    assert_eq!(operations(&import(gelu.node("Mul", &["twice", "half"], &["y"], &[]))), ["input", "gelu"]);
+}
+
+#[test]
+fn powers_and_products() {
+    let power = |exponent: f32| Builder::new(&[4]).weight("k", &[], &[exponent]).node("Pow", &["x", "k"], &["y"], &[]);
+    assert_eq!(operations(&import(power(2.0))), ["input", "polynomial"]);
+    let cube = import(power(3.0));
+    assert!(
+        matches!(&cube.graph.nodes()[1].op, Op::Activation(Activation::Polynomial(c)) if *c == [0.0, 0.0, 0.0, 1.0])
+    );
+    let gate = Builder::new(&[2, 3]).random("w", &[3, 1]).node("MatMul", &["x", "w"], &["gate"], &[]);
+    let gate = import(gate.node("Mul", &["x", "gate"], &["y"], &[]));
+    // The column is spread over the row before the product.
+    assert_eq!(operations(&gate).iter().filter(|op| **op == "mul").count(), 1);
+}
+
+#[test]
+fn branches_are_joined() {
+    let residual = Builder::new(&[2, 4]).random("w", &[4, 4]).node("MatMul", &["x", "w"], &["a"], &[]);
+    let residual = residual.node("Relu", &["a"], &["r"], &[]).node("Add", &["r", "a"], &["sum"], &[]);
+    let residual = residual.node("Sub", &["sum", "x"], &["z"], &[]).node("Add", &["z", "z"], &["y"], &[]);
+    let model = import(residual);
+    assert_eq!(operations(&model).iter().filter(|op| **op == "add").count(), 2);
+}
+
+#[test]
+fn shape_arithmetic_is_folded() {
+    let model = Builder::new(&[2, 3, 4]).ints("zero", &[0]).ints("rest", &[-1]);
+    let model = model.node("Shape", &["x"], &["shape"], &[]).node(
+        "Gather",
+        &["shape", "zero"],
+        &["batch"],
+        &[("axis", Attr::Int(0))],
+    );
+    let model = model.node("Concat", &["batch", "rest"], &["target"], &[("axis", Attr::Int(0))]);
+    assert_eq!(operations(&import(model.node("Reshape", &["x", "target"], &["y"], &[]))), ["input"]);
+}

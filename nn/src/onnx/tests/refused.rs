@@ -1,0 +1,153 @@
+//! Files and models that are refused, each with the error that says why.
+
+use super::builder::Dim;
+use super::*;
+use tract_onnx::pb::tensor_proto::DataType;
+
+fn refuse(model: Builder) -> Error {
+    OnnxModel::from_bytes("test.onnx", &model.finish()).unwrap_err()
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    assert!(
+        matches!(OnnxModel::load("/nowhere/model.onnx"), Err(Error::ReadFile { path, .. }) if path.ends_with("model.onnx"))
+    );
+}
+
+#[test]
+fn an_empty_file() {
+    assert!(matches!(OnnxModel::from_bytes("test.onnx", &[]), Err(Error::EmptyFile { .. })));
+}
+
+#[test]
+fn a_truncated_file() {
+    let whole = cryptonets().finish();
+    for length in [1, 10, whole.len() / 2, whole.len() - 1] {
+        let error = OnnxModel::from_bytes("test.onnx", &whole[..length]).unwrap_err();
+        assert!(matches!(error, Error::Onnx { .. }), "{length}: {error}");
+    }
+}
+
+#[test]
+fn a_file_of_something_else() {
+    let error = OnnxModel::from_bytes("test.onnx", b"\x93NUMPY\x01\x00 this is no model").unwrap_err();
+    assert!(matches!(error, Error::Onnx { doing: "reading it", .. }), "{error}");
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let whole = cryptonets().finish();
+    for place in (0..whole.len()).step_by(7).take(400) {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x55;
+        // Most damage hits a weight, which cannot be seen; no result may be a panic.
+        let _ = OnnxModel::from_bytes("test.onnx", &damaged);
+    }
+}
+
+#[test]
+fn a_panic_inside_the_reader_becomes_an_error() {
+    let file = Source { path: "test.onnx".into() };
+    let error =
+        file.guard("testing", || if file.path.exists() { 1 } else { panic!("index {} out of range", 7) }).unwrap_err();
+    assert!(matches!(&error, Error::OnnxPanic { doing: "testing", message, .. } if message == "index 7 out of range"));
+}
+
+#[test]
+fn several_inputs_or_outputs() {
+    let two =
+        Builder::new(&[4]).input("z", DataType::Float, &[Dim::Is(1), Dim::Is(4)]).node("Add", &["x", "z"], &["y"], &[]);
+    assert!(matches!(refuse(two), Error::OnnxInterface { problem, .. } if problem.contains("2 inputs ('x', 'z')")));
+    let two =
+        Builder::new(&[4]).node("Relu", &["x"], &["y"], &[]).node("Neg", &["x"], &["z"], &[]).output("y").output("z");
+    assert!(matches!(refuse(two), Error::OnnxInterface { problem, .. } if problem.contains("2 outputs ('y', 'z')")));
+    let none = Builder::default().random("w", &[4]).node("Relu", &["w"], &["y"], &[]);
+    assert!(matches!(refuse(none), Error::OnnxInterface { problem, .. } if problem.contains("0 inputs")));
+    let missing = Builder::new(&[4]).node("Relu", &["x"], &["z"], &[]);
+    assert!(matches!(refuse(missing), Error::OnnxInterface { problem, .. } if problem.contains("'y'")));
+}
+
+#[test]
+fn an_output_that_is_constant() {
+    let model = Builder::new(&[4]).random("w", &[4]).node("Relu", &["w"], &["y"], &[]);
+    assert!(matches!(refuse(model), Error::OnnxInterface { problem, .. } if problem.contains("depend")));
+}
+
+#[test]
+fn an_input_of_unknown_shape() {
+    let model = |dims: &[Dim]| Builder::default().input("x", DataType::Float, dims).node("Relu", &["x"], &["y"], &[]);
+    let unknown = model(&[Dim::Named("batch"), Dim::Is(3), Dim::Named("height")]);
+    assert!(matches!(refuse(unknown), Error::OnnxShape { shape, .. } if shape == "[batch, 3, height]"));
+    assert!(matches!(refuse(model(&[Dim::Is(784)])), Error::OnnxShape { shape, .. } if shape == "[784]"));
+}
+
+#[test]
+fn an_input_of_another_type() {
+    let dims = [Dim::Named("batch"), Dim::Is(4)];
+    let model = Builder::default().input("x", DataType::Float16, &dims).node("Relu", &["x"], &["y"], &[]);
+    assert!(matches!(refuse(model), Error::OnnxType { found, .. } if found == "Float16"));
+}
+
+#[test]
+fn unsupported_nodes_are_listed_all_at_once() {
+    let model = Builder::new(&[2, 4, 4]);
+    let model = model.node("MaxPool", &["x"], &["pool"], &[("kernel_shape", Attr::Ints(&[2, 2]))]);
+    let model = model.node("Exp", &["pool"], &["exp"], &[]).node("Relu", &["exp"], &["fine"], &[]);
+    let model =
+        model.node("Flatten", &["fine"], &["flat"], &[]).node("Softmax", &["flat"], &["y"], &[("axis", Attr::Int(1))]);
+    let Error::Unsupported { nodes, path } = refuse(model) else { panic!("unsupported") };
+    let found: Vec<_> = nodes.iter().map(|node| (node.node.as_str(), node.operator.as_str())).collect();
+    assert_eq!(found, [("pool", "MaxPool"), ("exp", "Exp"), ("y", "Softmax")]);
+    let message = Error::Unsupported { path, nodes }.to_string();
+    assert!(
+        message.contains("3 of its nodes")
+            && message.contains("average pooling")
+            && message.contains("after decryption")
+    );
+}
+
+#[test]
+fn operators_that_nobody_knows_are_listed_with_the_others() {
+    let model = Builder::new(&[2, 4, 4]).node("FlyToTheMoon", &["x"], &["moon"], &[]);
+    let model = model.node("MaxPool", &["moon"], &["pool"], &[("kernel_shape", Attr::Ints(&[2, 2]))]);
+    let Error::Unsupported { nodes, .. } = refuse(model.node("Land", &["pool"], &["y"], &[])) else {
+        panic!("unsupported")
+    };
+    assert_eq!(
+        nodes.iter().map(|node| node.operator.as_str()).collect::<Vec<_>>(),
+        ["FlyToTheMoon", "MaxPool", "Land"]
+    );
+}
+
+#[test]
+fn factors_that_both_come_from_data() {
+    let model = Builder::new(&[3, 3]).node("MatMul", &["x", "x"], &["y"], &[]);
+    let Error::Unsupported { nodes, .. } = refuse(model) else { panic!("unsupported") };
+    assert!(nodes[0].advice.contains("constant"), "{}", nodes[0]);
+    let model = Builder::new(&[3, 3]).random("w", &[3]).node("Div", &["w", "x"], &["y"], &[]);
+    assert!(matches!(refuse(model), Error::Unsupported { .. }));
+}
+
+#[test]
+fn weights_that_are_not_finite() {
+    let model =
+        Builder::new(&[2]).weight("w", &[2, 2], &[1.0, f32::NAN, 2.0, 3.0]).node("MatMul", &["x", "w"], &["y"], &[]);
+    assert!(matches!(refuse(model), Error::WeightNotFinite { value, .. } if value.is_nan()));
+    let model = Builder::new(&[2]).weight("w", &[2], &[1.0, f32::INFINITY]).node("Add", &["x", "w"], &["y"], &[]);
+    assert!(matches!(refuse(model), Error::WeightNotFinite { what: "bias", .. }));
+}
+
+#[test]
+fn a_node_that_is_not_what_its_matrix_says() {
+    let file = Source { path: "test.onnx".into() };
+    let bytes = Builder::new(&[3]).node("Abs", &["x"], &["y"], &[]).finish();
+    let model = proto::Checked::new(&file, &bytes).unwrap().typed(&file, 1).unwrap();
+    let abs = model.nodes().iter().find(|node| node.op.name() == "Abs").unwrap();
+    let call = node::Call::new(abs, 0, vec![node::Operand::Data(vec![1, 3])]).unwrap();
+    let identity = linear::Linear::of(crate::graph::SparseMatrix::identity(3).unwrap());
+    let error = probe::check(&call, &identity).unwrap_err();
+    assert!(
+        matches!(error, Error::OnnxNode { operator, problem, .. } if operator == "Abs" && problem.contains("not linear"))
+    );
+}
