@@ -9,7 +9,7 @@ use ckks::{Params, ParamsSpec, RingKind, max_log_qp};
 
 use super::{PlanError, ServerPlan};
 use crate::exec::trace::{CostModel, Trace, trace};
-use crate::graph::Graph;
+use crate::graph::{Graph, Op};
 use crate::lower::{Options, Packing, lower};
 use crate::program::ProgramError;
 
@@ -17,10 +17,14 @@ use crate::program::ProgramError;
 const LOG_N: std::ops::RangeInclusive<u32> = 12..=15;
 /// Size of every prime.
 const PRIME_BITS: u32 = 50;
-/// Largest part of the budget of a chain: more limbs than that leave none for the special primes.
 const INPUT_BITS: [i32; 8] = [22, 24, 26, 28, 30, 34, 38, 42];
 const WEIGHT_BITS: [i32; 8] = [8, 10, 12, 14, 16, 20, 24, 28];
 const WATERLINE_BITS: [i32; 7] = [20, 22, 24, 26, 30, 34, 38];
+
+/// Precision relative to the largest result, where none is asked for.
+const RELATIVE_BITS: f64 = 9.0;
+/// Steps of the final adjustment of scales.
+const MAX_CLIMBS: usize = 40;
 
 /// What a plan is chosen for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,8 +35,9 @@ pub struct Goal {
     pub samples: Option<usize>,
     /// b, if it is not free.
     pub interleave: Option<usize>,
-    /// Bits of precision that the results need at least.
-    pub precision_bits: f64,
+    /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error is held to 2^−9 of the
+    /// largest result.
+    pub precision_bits: Option<f64>,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
 }
@@ -48,7 +53,7 @@ pub enum Objective {
 
 impl Default for Goal {
     fn default() -> Self {
-        Self { objective: Objective::Throughput, samples: None, interleave: None, precision_bits: 8.0, margin: 1.25 }
+        Self { objective: Objective::Throughput, samples: None, interleave: None, precision_bits: None, margin: 1.25 }
     }
 }
 
@@ -83,6 +88,8 @@ pub struct Candidate {
 /// [`PlanError::NoParameters`] with what stood in the way, [`PlanError::Interleave`].
 pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) -> Result<Vec<Alternative>, PlanError> {
     let magnitudes: Vec<f64> = magnitudes.iter().map(|m| m * goal.margin).collect();
+    let largest_result = magnitudes.get(graph.output().0).copied().unwrap_or(1.0);
+    let precision_bits = goal.precision_bits.unwrap_or(RELATIVE_BITS - largest_result.max(f64::MIN_POSITIVE).log2());
     let mut alternatives = Vec::new();
     let largest = RingKind::ConjugateInvariant.slots(1 << LOG_N.end());
     if let Some(interleave) = goal.interleave
@@ -93,7 +100,7 @@ pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) ->
     for ring in [RingKind::ConjugateInvariant, RingKind::Standard] {
         for log_n in LOG_N {
             for interleave in interleaves(ring.slots(1 << log_n), goal) {
-                let search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n };
+                let search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n, precision_bits };
                 let outcome = search.shortest_chain(interleave);
                 alternatives.push(Alternative { ring, log_n, interleave, outcome });
             }
@@ -105,7 +112,7 @@ pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) ->
         Some(Alternative { outcome: Ok(_), .. }) => Ok(alternatives),
         _ => Err(PlanError::NoParameters {
             log_n: *LOG_N.end(),
-            precision_bits: goal.precision_bits,
+            precision_bits,
             refusal: alternatives
                 .iter()
                 .filter(|alternative| alternative.log_n == *LOG_N.end())
@@ -138,6 +145,7 @@ struct Search<'a> {
     cost: &'a CostModel,
     ring: RingKind,
     log_n: u32,
+    precision_bits: f64,
 }
 
 impl Search<'_> {
@@ -179,38 +187,56 @@ impl Search<'_> {
         special.into_iter().map(spec).collect()
     }
 
-    /// The cheapest combination of scales, the most precise among equals.
+    /// The cheapest combination of scales, the most precise among equals; then, at that cost, each scale moved by a bit as long
+    /// as precision grows.
     fn best_scales(&self, packing: &Packing, params: &Params) -> Result<Candidate, PlanError> {
-        let mut best: Option<(f64, Options, Trace)> = None;
+        let mut best: Option<Tried> = None;
         let mut refusal = None;
         for options in options() {
-            let program = match lower(self.graph, packing, self.magnitudes, params, options) {
-                Ok(program) => program,
-                Err(error) => {
-                    refusal = Some(error.into());
-                    continue;
-                }
-            };
-            let trace = trace(&program, self.cost);
-            let results = program.output().layout.features() * program.output().layout.interleave();
-            if trace.precision_bits(results) < self.goal.precision_bits {
-                let bits = trace.precision_bits(results);
-                refusal = Some(self.none(&format!("{} limbs give {bits:.1} bits", params.max_level() + 1)));
-                continue;
-            }
-            let cost = self.objective(&trace, program.input().layout.interleave());
-            let better = |(least, _, other): &(f64, Options, Trace)| {
-                cost < *least || cost == *least && trace.deviation < other.deviation
-            };
-            if best.as_ref().is_none_or(better) {
-                best = Some((cost, options, trace));
+            match self.attempt(packing, params, options) {
+                Ok(tried) if best.as_ref().is_none_or(|best| tried.is_better(best)) => best = Some(tried),
+                Ok(_) => {}
+                Err(error) => refusal = Some(error),
             }
         }
-        let Some((cost, options, trace)) = best else {
-            return Err(refusal.unwrap_or_else(|| self.none("no scales fit")));
+        let Some(best) = best else {
+            return Err(refusal.map_or_else(|| self.none("no scales fit"), PlanError::from));
         };
+        let best = self.refine(packing, params, best);
+        if !best.precise {
+            let (limbs, bits) = (params.max_level() + 1, -best.trace.deviation.log2());
+            return Err(self.none(&format!("{limbs} limbs give {bits:.1} bits on average")));
+        }
+        let Tried { options, trace, cost, .. } = best;
         let plan = ServerPlan::new(self.graph, packing, self.magnitudes, params, options)?;
         Ok(Candidate { plan, trace, cost })
+    }
+
+    /// Hill climbing on the bits of each scale.
+    fn refine(&self, packing: &Packing, params: &Params, mut best: Tried) -> Tried {
+        let maps = self.graph.nodes().iter().filter(|node| matches!(node.op, Op::Affine(_))).count();
+        let last = best.options.weight_bits.last().copied().unwrap_or(0);
+        best.options.weight_bits.resize(maps.max(1), last);
+        for _ in 0..MAX_CLIMBS {
+            let better = neighbours(&best.options)
+                .filter_map(|options| self.attempt(packing, params, options).ok())
+                .reduce(|a, b| if b.is_better(&a) { b } else { a })
+                .filter(|tried| tried.is_better(&best));
+            match better {
+                Some(better) => best = better,
+                None => break,
+            }
+        }
+        best
+    }
+
+    fn attempt(&self, packing: &Packing, params: &Params, options: Options) -> Result<Tried, ProgramError> {
+        let program = lower(self.graph, packing, self.magnitudes, params, &options)?;
+        let trace = trace(&program, self.cost);
+        let interleave = program.input().layout.interleave();
+        let bits = trace.precision_bits(program.output().layout.features() * interleave);
+        let cost = self.objective(&trace, interleave);
+        Ok(Tried { options, cost, precise: bits >= self.precision_bits, trace })
     }
 
     fn objective(&self, trace: &Trace, interleave: usize) -> f64 {
@@ -224,8 +250,42 @@ impl Search<'_> {
     }
 
     fn none(&self, refusal: &str) -> PlanError {
-        PlanError::NoParameters { log_n: self.log_n, precision_bits: self.goal.precision_bits, refusal: refusal.into() }
+        PlanError::NoParameters { log_n: self.log_n, precision_bits: self.precision_bits, refusal: refusal.into() }
     }
+}
+
+/// Scales that fit, and what they come to.
+struct Tried {
+    options: Options,
+    trace: Trace,
+    /// Whether the results have the bits of precision asked for.
+    precise: bool,
+    cost: f64,
+}
+
+impl Tried {
+    /// Precise enough first, then cheap, then precise.
+    fn is_better(&self, other: &Self) -> bool {
+        let key = |tried: &Self| (!tried.precise, if tried.precise { tried.cost } else { 0.0 }, tried.trace.deviation);
+        key(self) < key(other)
+    }
+}
+
+/// The same options with one scale, or two against each other, a bit or two away.
+fn neighbours(options: &Options) -> impl Iterator<Item = Options> + '_ {
+    let scales = options.weight_bits.len() + 1;
+    let moved = move |moves: [(usize, i32); 2]| {
+        let mut options = options.clone();
+        for (scale, bits) in moves {
+            match scale.checked_sub(1) {
+                None => options.input_bits += bits,
+                Some(map) => options.weight_bits[map] += bits,
+            }
+        }
+        options
+    };
+    let pairs = (0..scales).flat_map(move |a| (0..scales).map(move |b| (a, b)));
+    pairs.flat_map(move |(a, b)| [(1, 0), (1, -1), (1, -2), (2, -1)].map(|(up, down)| moved([(a, up), (b, down)])))
 }
 
 /// All combinations of scales tried.
@@ -236,7 +296,7 @@ fn options() -> impl Iterator<Item = Options> {
             waterlines.flat_map(move |waterline_bits| {
                 [true, false].map(|late_relinearization| Options {
                     input_bits,
-                    weight_bits,
+                    weight_bits: vec![weight_bits],
                     waterline_bits,
                     late_relinearization,
                 })
