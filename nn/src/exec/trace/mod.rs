@@ -167,12 +167,12 @@ fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
 fn key_bytes(program: &Program) -> u64 {
     let params = program.params();
     let special = params.ring().p().len();
-    let keys = program.keys();
     let key = |level: usize| {
         let limbs = limbs(params, level) as usize;
         8 * (2 * params.digits(limbs) * (limbs + special) * params.ring().n()) as u64
     };
-    keys.relinearization.iter().chain(keys.galois.values()).map(|&level| key(level)).sum()
+    let rotations = program.rotations();
+    rotations.values().copied().chain(program.relinearizations()).map(key).sum()
 }
 
 #[cfg(test)]
