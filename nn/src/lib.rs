@@ -1,5 +1,6 @@
 //! Neural networks on encrypted data.
 
+pub mod data;
 mod error;
 pub mod exec;
 pub mod graph;
