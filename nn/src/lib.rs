@@ -1,5 +1,6 @@
 //! Neural networks on encrypted data.
 
+pub mod data;
 mod error;
 pub mod exec;
 pub mod graph;
@@ -7,6 +8,7 @@ pub mod layout;
 pub mod lower;
 pub mod onnx;
 pub mod pass;
+pub mod plan;
 pub mod program;
 
 pub use error::{Error, Result, UnsupportedNode};

@@ -19,7 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Layout, LayoutError, shape};
+use super::{Layout, LayoutError};
 use crate::graph::SparseMatrix;
 
 /// Cost of a rotation out of a hoisted decomposition, in products with a diagonal: an inner product with a key of three
@@ -40,6 +40,8 @@ pub struct DiagonalPlan {
     outputs: Vec<Vec<GiantStep>>,
     /// Positions of the rotate-and-add steps at the end.
     fold: Vec<usize>,
+    /// The rotated inputs, each once, ascending; unrotated ones do not count.
+    babies: Vec<Product>,
 }
 
 /// rot_g( Σ m ⊙ rot_j(x_i) ) for one output ciphertext.
@@ -70,10 +72,7 @@ impl DiagonalPlan {
     /// # Errors
     /// [`LayoutError::Shape`] if the layouts have other features than the matrix, or the two differ in slots or interleave.
     pub fn new(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Result<Self, LayoutError> {
-        shape("columns", input.features(), matrix.cols())?;
-        shape("rows", output.features(), matrix.rows())?;
-        shape("slots", input.slots, output.slots)?;
-        shape("samples at a time", input.interleave, output.interleave)?;
+        input.check_shapes(matrix, output)?;
         let diagonals = diagonals(matrix, input, output);
         let baby_steps = best_baby_steps(&diagonals, input, output);
         let mut outputs: Vec<BTreeMap<i64, Vec<Product>>> = vec![BTreeMap::new(); output.ciphertexts];
@@ -86,15 +85,19 @@ impl DiagonalPlan {
             products.sort_unstable();
             GiantStep { rotation, products }
         };
-        let collect = |steps: BTreeMap<_, _>| steps.into_iter().map(giant_step).collect();
+        let outputs: Vec<Vec<GiantStep>> =
+            outputs.into_iter().map(|steps| steps.into_iter().map(giant_step).collect()).collect();
+        let products = outputs.iter().flatten().flat_map(|step| &step.products).copied();
+        let babies: BTreeSet<Product> = products.filter(|product| product.rotation != 0).collect();
         let doublings = std::iter::successors(Some(output.period), |step| Some(2 * step));
         Ok(Self {
             period: input.period.max(output.period),
             interleave: input.interleave,
             slots: input.slots,
             baby_steps,
-            outputs: outputs.into_iter().map(collect).collect(),
+            outputs,
             fold: doublings.take_while(|&step| step < input.period).collect(),
+            babies: babies.into_iter().collect(),
         })
     }
 
@@ -137,13 +140,12 @@ impl DiagonalPlan {
 
     /// Number of rotations of one ciphertext out of each hoisted decomposition: the baby steps.
     pub fn baby_rotations(&self) -> usize {
-        self.baby().len()
+        self.babies.len()
     }
 
     /// Number of input ciphertexts that are decomposed for baby steps.
     pub fn hoisted_inputs(&self) -> usize {
-        let inputs: BTreeSet<usize> = self.baby().iter().map(|product| product.input).collect();
-        inputs.len()
+        self.babies.chunk_by(|a, b| a.input == b.input).count()
     }
 
     /// Number of giant rotations.
@@ -158,7 +160,7 @@ impl DiagonalPlan {
 
     /// The rotations that need a key, in slots.
     pub fn rotations(&self) -> BTreeSet<usize> {
-        let baby = self.baby().into_iter().map(|product| product.rotation as i64);
+        let baby = self.babies.iter().map(|product| product.rotation as i64);
         let giant = self.giant_steps().map(|step| step.rotation);
         let fold = match self.fold_rotations() {
             0 => &[],
@@ -194,12 +196,6 @@ impl DiagonalPlan {
 
     fn giant_steps(&self) -> impl Iterator<Item = &GiantStep> {
         self.outputs.iter().flatten()
-    }
-
-    /// The rotated inputs, each once.
-    fn baby(&self) -> BTreeSet<Product> {
-        let products = self.giant_steps().flat_map(|step| &step.products);
-        products.copied().filter(|product| product.rotation != 0).collect()
     }
 }
 

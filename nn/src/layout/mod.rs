@@ -18,6 +18,8 @@ mod error;
 pub use diagonal::{DiagonalPlan, GiantStep, Product};
 pub use error::LayoutError;
 
+use crate::graph::SparseMatrix;
+
 /// An injection of features into the positions of one or several ciphertexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -166,6 +168,17 @@ impl Layout {
             (None, Gaps::Zero) => State::Zero,
             (None, Gaps::Unknown) => State::Unknown,
         }
+    }
+
+    /// Whether `matrix` leads from this layout to `output`.
+    ///
+    /// # Errors
+    /// [`LayoutError::Shape`] if the layouts have other features than the matrix, or the two differ in slots or interleave.
+    pub fn check_shapes(&self, matrix: &SparseMatrix, output: &Self) -> Result<(), LayoutError> {
+        shape("columns", self.features(), matrix.cols())?;
+        shape("rows", output.features(), matrix.rows())?;
+        shape("slots", self.slots, output.slots)?;
+        shape("samples at a time", self.interleave, output.interleave)
     }
 
     /// Whether both put the same features into the same slots; gaps may differ.

@@ -42,7 +42,7 @@ pub(super) fn places(call: &Call) -> Result<Linear> {
         let range = first..first + length;
         let source = |(y, c): (&f32, &f32)| {
             // Where a constant stands, both runs have it.
-            let feature = (y.to_bits() != c.to_bits()).then(|| *y as usize)?.checked_sub(1)?;
+            let feature = (y.to_bits() != c.to_bits()).then_some(*y as usize)?.checked_sub(1)?;
             range.contains(&feature).then(|| feature - range.start)
         };
         matrices.push(SparseMatrix::selection(length, numbered.iter().zip(&bias).map(source))?);

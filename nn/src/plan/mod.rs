@@ -1,1 +1,114 @@
+//! The choice of everything: ring, degree, chain, interleave, scales, and where products are relinearised.
+//!
+//! [`ServerPlan`] is what a run needs: a program, and with it the model's weights. [`ClientPlan`] is what the data owner gets of
+//! it: parameters, where and at which scale inputs and outputs lie, which keys to make, and the numbers from which a server that
+//! has the model rebuilds the rest. It holds no weight. (Which keys are asked for shows which diagonals are zero.)
+//!
+//! [`plan`] searches; read `search` for how.
 
+mod error;
+mod search;
+
+use std::sync::Arc;
+
+use ckks::{KeyRequest, Params};
+
+pub use error::PlanError;
+pub use search::{Alternative, Goal, Objective, plan};
+
+use crate::exec::trace::{CostModel, Trace, trace};
+use crate::graph::Graph;
+use crate::lower::{Options, Packing, lower};
+use crate::program::{Program, Value};
+
+/// All that a data owner needs: how to encrypt and decrypt, and which keys to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientPlan {
+    /// Ring, degree and chain.
+    pub params: Params,
+    /// Layout, level and scale of the encrypted input.
+    pub input: Value,
+    /// Layout, level and scale of the encrypted output.
+    pub output: Value,
+    /// The evaluation keys that the server needs.
+    pub keys: KeyRequest,
+    /// How the program was lowered.
+    pub options: Options,
+    /// The largest absolute value that each node of the graph is planned for.
+    pub magnitudes: Vec<f64>,
+}
+
+/// A client plan with its program.
+#[derive(Debug, Clone)]
+pub struct ServerPlan {
+    client: ClientPlan,
+    program: Arc<Program>,
+}
+
+impl ClientPlan {
+    /// Samples that a chunk of ciphertexts holds.
+    pub fn interleave(&self) -> usize {
+        self.input.layout.interleave()
+    }
+}
+
+impl ServerPlan {
+    /// Lowers `graph` with the given choices and verifies the program.
+    ///
+    /// # Errors
+    /// [`PlanError::Program`] where the choices do not fit the graph.
+    pub fn new(
+        graph: &Graph,
+        packing: &Packing,
+        magnitudes: &[f64],
+        params: &Params,
+        options: Options,
+    ) -> Result<Self, PlanError> {
+        let program = lower(graph, packing, magnitudes, params, &options)?;
+        let keys = program.keys();
+        program.verify(&keys)?;
+        let client = ClientPlan {
+            params: params.clone(),
+            input: program.input().clone(),
+            output: program.output().clone(),
+            keys,
+            options,
+            magnitudes: magnitudes.to_vec(),
+        };
+        Ok(Self { client, program: Arc::new(program) })
+    }
+
+    /// The plan that `client` is a part of, from the model that it was made for.
+    ///
+    /// # Errors
+    /// [`PlanError::OtherModel`] if the graph leads to another client plan, or to none.
+    pub fn rebuild(client: &ClientPlan, graph: &Graph) -> Result<Self, PlanError> {
+        let ClientPlan { params, options, magnitudes, .. } = client;
+        let packing = Packing::new(graph, params.slots(), client.interleave())?;
+        let other = |what: String| PlanError::OtherModel { what };
+        let rebuilt = Self::new(graph, &packing, magnitudes, params, options.clone())
+            .map_err(|error| other(error.to_string()))?;
+        match rebuilt.client == *client {
+            true => Ok(rebuilt),
+            false => Err(other("inputs, outputs or keys differ".into())),
+        }
+    }
+
+    /// The data owner's part.
+    pub fn client(&self) -> &ClientPlan {
+        &self.client
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// What running it on one chunk is predicted to take.
+    pub fn trace(&self, cost: &CostModel) -> Trace {
+        trace(&self.program, cost)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -107,6 +107,7 @@ pub struct LinearMap {
     input: Arc<Layout>,
     output: Arc<Layout>,
     operator: LinearOperator,
+    norm: f64,
 }
 
 /// The two ways to multiply by a matrix.
@@ -125,12 +126,16 @@ impl LinearMap {
     /// # Errors
     /// [`LayoutError::Shape`] if layouts and map do not fit.
     pub fn new(map: Arc<AffineMap>, input: Arc<Layout>, output: Arc<Layout>) -> Result<Self, LayoutError> {
-        let plan = DiagonalPlan::new(&map.matrix, &input, &output)?;
         let operator = match input.positions_per_ciphertext() {
-            1 => LinearOperator::Gemm,
-            _ => LinearOperator::Diagonals(plan),
+            1 => {
+                input.check_shapes(&map.matrix, &output)?;
+                LinearOperator::Gemm
+            }
+            _ => LinearOperator::Diagonals(DiagonalPlan::new(&map.matrix, &input, &output)?),
         };
-        Ok(Self { map, input, output, operator })
+        let squares: f64 = map.matrix.values().map(|w| w * w).sum();
+        let norm = (squares / map.matrix.rows() as f64).sqrt();
+        Ok(Self { map, input, output, operator, norm })
     }
 
     /// M and c, shared with the graph.
@@ -146,6 +151,11 @@ impl LinearMap {
     /// Where the results lie.
     pub fn output(&self) -> &Arc<Layout> {
         &self.output
+    }
+
+    /// Euclidean norm of a typical row of M: the factor by which it changes errors.
+    pub fn norm(&self) -> f64 {
+        self.norm
     }
 
     /// How it is computed.

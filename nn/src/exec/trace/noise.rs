@@ -42,7 +42,6 @@ fn rounding(scale: f64) -> f64 {
 /// A typical row: Σ w_k e_k, and Σ x_k times the error of the encoded w_k.
 fn linear_map(params: &Params, (value, x): (&Value, Estimate), map: &LinearMap, weight_scale: Scale) -> Estimate {
     let matrix = &map.map().matrix;
-    let norm = (matrix.values().map(|w| w * w).sum::<f64>() / matrix.rows() as f64).sqrt();
     let size = x.message * TYPICAL;
     let (terms, encoding, x) = match map.operator() {
         LinearOperator::Gemm => {
@@ -60,7 +59,7 @@ fn linear_map(params: &Params, (value, x): (&Value, Estimate), map: &LinearMap, 
         }
     };
     let weights = size * encoding * (terms as f64).sqrt();
-    Estimate { deviation: (norm * x.deviation).hypot(weights), ..x }
+    Estimate { deviation: (map.norm() * x.deviation).hypot(weights), ..x }
 }
 
 /// [`Estimate::rescale`], and for a product that is not relinearised also the rounding of its third part, which s² multiplies.

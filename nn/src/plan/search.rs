@@ -1,0 +1,306 @@
+//! The search for a plan: cheapest first, within security, headroom and precision.
+//!
+//! For each ring, degree and interleave, chains of 50-bit limbs are tried from the shortest; for each chain all combinations of
+//! a few input scales, weight scales and waterlines are lowered (which checks headroom) and traced (which predicts precision and
+//! seconds). The first chain that fits is the cheapest of its kind, since limbs are what everything costs. Packings depend on
+//! slots and interleave only, and are made once for each.
+
+use ckks::{Params, ParamsSpec, RingKind, max_log_qp};
+
+use super::{PlanError, ServerPlan};
+use crate::exec::trace::{CostModel, Trace, trace};
+use crate::graph::{Graph, Op};
+use crate::lower::{Options, Packing, lower};
+use crate::program::ProgramError;
+
+/// Ring degrees tried.
+const LOG_N: std::ops::RangeInclusive<u32> = 12..=15;
+/// Size of every prime.
+const PRIME_BITS: u32 = 50;
+const INPUT_BITS: [i32; 8] = [22, 24, 26, 28, 30, 34, 38, 42];
+const WEIGHT_BITS: [i32; 8] = [8, 10, 12, 14, 16, 20, 24, 28];
+const WATERLINE_BITS: [i32; 7] = [20, 22, 24, 26, 30, 34, 38];
+
+/// Precision relative to the largest result, where none is asked for.
+const RELATIVE_BITS: f64 = 9.0;
+/// Steps of the final adjustment of scales.
+const MAX_CLIMBS: usize = 40;
+
+/// What a plan is chosen for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Goal {
+    /// What to minimise.
+    pub objective: Objective,
+    /// Samples to come, if known.
+    pub samples: Option<usize>,
+    /// b, if it is not free.
+    pub interleave: Option<usize>,
+    /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error is held to 2^−9 of the
+    /// largest result.
+    pub precision_bits: Option<f64>,
+    /// Factor from calibrated to planned magnitudes.
+    pub margin: f64,
+}
+
+/// What to minimise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// Core-seconds a sample, for all samples together.
+    Throughput,
+    /// Core-seconds of a single chunk.
+    Latency,
+}
+
+impl Default for Goal {
+    fn default() -> Self {
+        Self { objective: Objective::Throughput, samples: None, interleave: None, precision_bits: None, margin: 1.25 }
+    }
+}
+
+/// What one ring, degree and interleave comes to.
+#[derive(Debug)]
+pub struct Alternative {
+    /// Standard or conjugate-invariant.
+    pub ring: RingKind,
+    /// log2 of the degree.
+    pub log_n: u32,
+    /// b.
+    pub interleave: usize,
+    /// The best plan with its trace and cost, or why there is none.
+    pub outcome: Result<Candidate, PlanError>,
+}
+
+/// A plan that fits.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The plan.
+    pub plan: ServerPlan,
+    /// What it is predicted to take.
+    pub trace: Trace,
+    /// Core-seconds by the objective.
+    pub cost: f64,
+}
+
+/// The cheapest plan for `graph`, whose tensors were at most `magnitudes` (one a node) in calibration, first; then all
+/// alternatives, cheapest first and refused ones last.
+///
+/// # Errors
+/// [`PlanError::NoParameters`] with what stood in the way, [`PlanError::Interleave`].
+pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) -> Result<Vec<Alternative>, PlanError> {
+    let magnitudes: Vec<f64> = magnitudes.iter().map(|m| m * goal.margin).collect();
+    let largest_result = magnitudes.get(graph.output().0).copied().unwrap_or(1.0);
+    let precision_bits = goal.precision_bits.unwrap_or(RELATIVE_BITS - largest_result.max(f64::MIN_POSITIVE).log2());
+    let mut alternatives = Vec::new();
+    let largest = RingKind::ConjugateInvariant.slots(1 << LOG_N.end());
+    if let Some(interleave) = goal.interleave
+        && (!interleave.is_power_of_two() || interleave > largest)
+    {
+        return Err(PlanError::Interleave { interleave, slots: largest });
+    }
+    for ring in [RingKind::ConjugateInvariant, RingKind::Standard] {
+        for log_n in LOG_N {
+            for interleave in interleaves(ring.slots(1 << log_n), goal) {
+                let search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n, precision_bits };
+                let outcome = search.shortest_chain(interleave);
+                alternatives.push(Alternative { ring, log_n, interleave, outcome });
+            }
+        }
+    }
+    let key = |alternative: &Alternative| alternative.outcome.as_ref().map_or(f64::INFINITY, |found| found.cost);
+    alternatives.sort_by(|a, b| key(a).total_cmp(&key(b)));
+    match alternatives.first() {
+        Some(Alternative { outcome: Ok(_), .. }) => Ok(alternatives),
+        _ => Err(PlanError::NoParameters {
+            log_n: *LOG_N.end(),
+            precision_bits,
+            refusal: alternatives
+                .iter()
+                .filter(|alternative| alternative.log_n == *LOG_N.end())
+                .find_map(|alternative| alternative.outcome.as_ref().err())
+                .map_or_else(String::new, ToString::to_string),
+        }),
+    }
+}
+
+/// The interleaves worth trying for a number of slots.
+fn interleaves(slots: usize, goal: &Goal) -> Vec<usize> {
+    if let Some(interleave) = goal.interleave {
+        return if interleave <= slots { vec![interleave] } else { Vec::new() };
+    }
+    let batch = goal.samples.map_or(slots, |samples| samples.next_power_of_two().min(slots));
+    let mut interleaves = match goal.objective {
+        Objective::Throughput => vec![slots, batch, 256, 1],
+        Objective::Latency => vec![1],
+    };
+    interleaves.retain(|&interleave| interleave <= slots);
+    interleaves.dedup();
+    interleaves
+}
+
+/// A search with ring and degree fixed.
+struct Search<'a> {
+    graph: &'a Graph,
+    magnitudes: &'a [f64],
+    goal: &'a Goal,
+    cost: &'a CostModel,
+    ring: RingKind,
+    log_n: u32,
+    precision_bits: f64,
+}
+
+impl Search<'_> {
+    /// The best plan on the shortest chain that has any.
+    fn shortest_chain(&self, interleave: usize) -> Result<Candidate, PlanError> {
+        let slots = self.ring.slots(1 << self.log_n);
+        let packing = Packing::new(self.graph, slots, interleave)?;
+        let mut refusal = None;
+        for limbs in 1.. {
+            let specs = self.specs(limbs);
+            if specs.is_empty() {
+                break;
+            }
+            let mut best: Option<Candidate> = None;
+            for spec in specs {
+                let params = spec.build().map_err(ProgramError::from)?;
+                match self.best_scales(&packing, &params) {
+                    Ok(found) if best.as_ref().is_none_or(|best| found.cost < best.cost) => best = Some(found),
+                    Ok(_) => {}
+                    Err(error) => refusal = Some(error),
+                }
+            }
+            if let Some(best) = best {
+                return Ok(best);
+            }
+        }
+        Err(refusal.unwrap_or_else(|| self.none("no chain fits")))
+    }
+
+    /// Parameters with so many ciphertext limbs, by number of special primes.
+    fn specs(&self, limbs: usize) -> Vec<ParamsSpec> {
+        let bound = max_log_qp(self.log_n).unwrap_or(0.0);
+        let mut special = vec![1, limbs.div_ceil(3), limbs.div_ceil(2)];
+        special.sort_unstable();
+        special.dedup();
+        special.retain(|special| ((limbs + special) as u32 * PRIME_BITS) as f64 <= bound);
+        let spec =
+            |special| ParamsSpec::new(self.ring, self.log_n, &vec![PRIME_BITS; limbs], &vec![PRIME_BITS; special]);
+        special.into_iter().map(spec).collect()
+    }
+
+    /// The cheapest combination of scales, the most precise among equals; then, at that cost, each scale moved by a bit as long
+    /// as precision grows.
+    fn best_scales(&self, packing: &Packing, params: &Params) -> Result<Candidate, PlanError> {
+        let mut best: Option<Tried> = None;
+        let mut refusal = None;
+        for options in options() {
+            match self.attempt(packing, params, options) {
+                Ok(tried) if best.as_ref().is_none_or(|best| tried.is_better(best)) => best = Some(tried),
+                Ok(_) => {}
+                Err(error) => refusal = Some(error),
+            }
+        }
+        let Some(best) = best else {
+            return Err(refusal.map_or_else(|| self.none("no scales fit"), PlanError::from));
+        };
+        let best = self.refine(packing, params, best);
+        if !best.precise {
+            let (limbs, bits) = (params.max_level() + 1, -best.trace.deviation.log2());
+            return Err(self.none(&format!("{limbs} limbs give {bits:.1} bits on average")));
+        }
+        let Tried { options, trace, cost, .. } = best;
+        let plan = ServerPlan::new(self.graph, packing, self.magnitudes, params, options)?;
+        Ok(Candidate { plan, trace, cost })
+    }
+
+    /// Hill climbing on the bits of each scale.
+    fn refine(&self, packing: &Packing, params: &Params, mut best: Tried) -> Tried {
+        let maps = self.graph.nodes().iter().filter(|node| matches!(node.op, Op::Affine(_))).count();
+        let last = best.options.weight_bits.last().copied().unwrap_or(0);
+        best.options.weight_bits.resize(maps.max(1), last);
+        for _ in 0..MAX_CLIMBS {
+            let better = neighbours(&best.options)
+                .filter_map(|options| self.attempt(packing, params, options).ok())
+                .reduce(|a, b| if b.is_better(&a) { b } else { a })
+                .filter(|tried| tried.is_better(&best));
+            match better {
+                Some(better) => best = better,
+                None => break,
+            }
+        }
+        best
+    }
+
+    fn attempt(&self, packing: &Packing, params: &Params, options: Options) -> Result<Tried, ProgramError> {
+        let program = lower(self.graph, packing, self.magnitudes, params, &options)?;
+        let trace = trace(&program, self.cost);
+        let interleave = program.input().layout.interleave();
+        let bits = trace.precision_bits(program.output().layout.features() * interleave);
+        let cost = self.objective(&trace, interleave);
+        Ok(Tried { options, cost, precise: bits >= self.precision_bits, trace })
+    }
+
+    fn objective(&self, trace: &Trace, interleave: usize) -> f64 {
+        match self.goal.objective {
+            Objective::Latency => trace.seconds,
+            Objective::Throughput => {
+                let samples = self.goal.samples.unwrap_or(interleave).max(1);
+                trace.seconds * samples.div_ceil(interleave) as f64 / samples as f64
+            }
+        }
+    }
+
+    fn none(&self, refusal: &str) -> PlanError {
+        PlanError::NoParameters { log_n: self.log_n, precision_bits: self.precision_bits, refusal: refusal.into() }
+    }
+}
+
+/// Scales that fit, and what they come to.
+struct Tried {
+    options: Options,
+    trace: Trace,
+    /// Whether the results have the bits of precision asked for.
+    precise: bool,
+    cost: f64,
+}
+
+impl Tried {
+    /// Precise enough first, then cheap, then precise.
+    fn is_better(&self, other: &Self) -> bool {
+        let key = |tried: &Self| (!tried.precise, if tried.precise { tried.cost } else { 0.0 }, tried.trace.deviation);
+        key(self) < key(other)
+    }
+}
+
+/// The same options with one scale, or two against each other, a bit or two away.
+fn neighbours(options: &Options) -> impl Iterator<Item = Options> + '_ {
+    let scales = options.weight_bits.len() + 1;
+    let moved = move |moves: [(usize, i32); 2]| {
+        let mut options = options.clone();
+        for (scale, bits) in moves {
+            match scale.checked_sub(1) {
+                None => options.input_bits += bits,
+                Some(map) => options.weight_bits[map] += bits,
+            }
+        }
+        options
+    };
+    let pairs = (0..scales).flat_map(move |a| (0..scales).map(move |b| (a, b)));
+    pairs.flat_map(move |(a, b)| [(1, 0), (1, -1), (1, -2), (2, -1)].map(|(up, down)| moved([(a, up), (b, down)])))
+}
+
+/// All combinations of scales tried.
+fn options() -> impl Iterator<Item = Options> {
+    INPUT_BITS.into_iter().flat_map(|input_bits| {
+        WEIGHT_BITS.into_iter().flat_map(move |weight_bits| {
+            let waterlines = WATERLINE_BITS.into_iter().filter(move |&waterline| waterline <= input_bits + 2);
+            waterlines.flat_map(move |waterline_bits| {
+                [true, false].map(|late_relinearization| Options {
+                    input_bits,
+                    weight_bits: vec![weight_bits],
+                    waterline_bits,
+                    late_relinearization,
+                })
+            })
+        })
+    })
+}

@@ -1,0 +1,85 @@
+//! Plans of small networks: what is chosen, what is refused, and what the data owner's part says.
+
+use ckks::RingKind;
+
+use super::*;
+use crate::graph::{Activation, NodeId, Op};
+use crate::lower::networks::*;
+
+fn magnitudes(graph: &Graph) -> Vec<f64> {
+    let ranges = graph.run_with_ranges(&samples(50, graph.input_len())).unwrap().1;
+    ranges.iter().map(|range| range.max_abs()).collect()
+}
+
+fn planned(graph: &Graph, goal: Goal) -> Result<Vec<Alternative>, PlanError> {
+    plan(graph, &magnitudes(graph), &goal, &CostModel::default())
+}
+
+#[test]
+fn throughput_takes_one_feature_a_ciphertext_and_no_rotation_key() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let alternatives = planned(&graph, Goal::default()).unwrap();
+    let best = alternatives[0].outcome.as_ref().unwrap();
+    let client = best.plan.client();
+    assert_eq!(client.interleave(), client.params.slots());
+    assert_eq!(client.params.ring().kind(), RingKind::ConjugateInvariant);
+    assert!(client.keys.galois.is_empty());
+    assert!(client.params.log_qp() <= ckks::max_log_qp(client.params.log_n()).unwrap());
+    let costs = alternatives.iter().map(|a| a.outcome.as_ref().map_or(f64::INFINITY, |found| found.cost));
+    assert!(costs.is_sorted());
+}
+
+#[test]
+fn latency_takes_one_sample_over_all_slots() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let alternatives = planned(&graph, Goal { objective: Objective::Latency, ..Goal::default() }).unwrap();
+    let best = alternatives[0].outcome.as_ref().unwrap();
+    assert_eq!(best.plan.client().interleave(), 1);
+    assert!(!best.plan.client().keys.galois.is_empty());
+}
+
+#[test]
+fn a_forced_interleave_and_precision_are_kept() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let goal = Goal { interleave: Some(256), precision_bits: Some(18.0), ..Goal::default() };
+    for alternative in planned(&graph, goal).unwrap() {
+        assert_eq!(alternative.interleave, 256);
+        if let Ok(found) = alternative.outcome {
+            assert!(found.trace.precision_bits(2560) >= 18.0);
+        }
+    }
+    for interleave in [3, 1 << 16] {
+        let goal = Goal { interleave: Some(interleave), ..Goal::default() };
+        assert!(matches!(planned(&graph, goal), Err(PlanError::Interleave { .. })));
+    }
+}
+
+#[test]
+fn a_network_without_parameters_is_refused_with_the_reason() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let goal = Goal { precision_bits: Some(200.0), ..Goal::default() };
+    match planned(&graph, goal) {
+        Err(PlanError::NoParameters { precision_bits: 200.0, refusal, .. }) => assert!(!refusal.is_empty()),
+        other => panic!("{other:?}"),
+    }
+    let relu =
+        Graph::new(vec![node(Op::Input, &[], 3), node(Op::Activation(Activation::Relu), &[0], 3)], NodeId(1)).unwrap();
+    let error = planned(&relu, Goal::default()).unwrap_err().to_string();
+    assert!(error.contains("relu") && error.contains("approximate"), "{error}");
+}
+
+#[test]
+fn a_server_rebuilds_its_plan_from_the_clients_part_and_its_model_only() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let goal = Goal { interleave: Some(16), ..Goal::default() };
+    let mut alternatives = planned(&graph, goal).unwrap();
+    let found = alternatives.remove(0).outcome.unwrap();
+    let client = found.plan.client().clone();
+    let rebuilt = ServerPlan::rebuild(&client, &graph).unwrap();
+    assert_eq!(rebuilt.client(), &client);
+    let cost = CostModel::default();
+    assert_eq!(rebuilt.trace(&cost), found.trace);
+    for other in [two_squares([20, 25, 12, 9], [40, 100, 100], 3), two_squares([21, 25, 12, 10], [40, 100, 100], 3)] {
+        assert!(matches!(ServerPlan::rebuild(&client, &other), Err(PlanError::OtherModel { .. })));
+    }
+}
