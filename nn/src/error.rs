@@ -237,6 +237,39 @@ pub enum Error {
         path: PathBuf,
     },
 
+    // ---- runs ----
+    /// A model that gives infinity or NaN for a sample.
+    #[error(
+        "{}: the model in the clear gives no finite number for result {result} of sample {sample}; are the data in the range that it was trained on?",
+        path.display()
+    )]
+    NotFinite {
+        /// The samples.
+        path: PathBuf,
+        /// Number of the sample.
+        sample: usize,
+        /// Number of the result.
+        result: usize,
+    },
+    /// A thread pool that cannot be made.
+    #[error("the threads cannot be started: {problem}; use fewer")]
+    Threads {
+        /// What the system said.
+        problem: String,
+    },
+    /// An operation of the scheme.
+    #[error(transparent)]
+    Ckks(#[from] ckks::Error),
+    /// A layout.
+    #[error(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
+    /// A program.
+    #[error(transparent)]
+    Program(#[from] crate::program::ProgramError),
+    /// A plan.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+
     // ---- ONNX ----
     /// A file that is no ONNX model, or one that the reader of ONNX refuses.
     #[error("{}: {doing} failed: {message}; if the file is whole, export the model again with opset 13 and fixed shapes", path.display())]

@@ -8,6 +8,7 @@ mod kernel;
 mod modulus;
 mod ntt;
 mod primes;
+mod twiddles;
 
 pub use kernel::Backend;
 pub(crate) use kernel::Rows;

@@ -11,6 +11,7 @@
 
 use super::kernel::Backend;
 use super::modulus::{Modulus, ShoupFactor};
+use super::twiddles::Twiddles;
 
 /// Which ring of integers the polynomials live in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,49 +49,11 @@ pub struct NttTable {
     log_n: u32,
     backend: Backend,
     forward: Twiddles,
-    /// Inverses of the above.
+    /// Their inverses, the first one divided by N.
     inverse: Twiddles,
-    /// N^−1: the last step of the inverse.
+    /// 1/N.
     inv_n: ShoupFactor,
     fold: Option<Fold>,
-}
-
-/// Twiddle factors with their Shoup quotients, as two arrays so that vector loads are contiguous: layer m, of the nodes that split
-/// blocks of N/m, at [m, 2m), in an order within the layer that the backend chooses.
-#[derive(Debug, Clone)]
-pub(crate) struct Twiddles {
-    pub(crate) values: Vec<u64>,
-    pub(crate) quotients: Vec<u64>,
-}
-
-impl Twiddles {
-    /// Node i of layer m: root^(N/2m (1 + c bitrev(i))), from successive products.
-    fn new(modulus: &Modulus, root: u64, c: u64, n: usize, backend: Backend) -> Self {
-        let mut values = vec![0; n];
-        for m in (0..n.ilog2()).map(|layer| 1usize << layer) {
-            let mut power = modulus.pow(root, (n / (2 * m)) as u64);
-            let step = modulus.shoup(modulus.pow(power, c));
-            for i in 0..m {
-                values[m + bit_reverse(i, m.ilog2())] = power;
-                power = modulus.mul_shoup(power, step);
-            }
-        }
-        let mut quotients = values.iter().map(|&w| modulus.shoup(w).quotient).collect::<Vec<_>>();
-        backend.arrange(&mut values);
-        backend.arrange(&mut quotients);
-        Self { values, quotients }
-    }
-
-    /// Entry `at`, in the order of the backend.
-    #[inline]
-    pub(crate) fn factor(&self, at: usize) -> ShoupFactor {
-        ShoupFactor { value: self.values[at], quotient: self.quotients[at] }
-    }
-
-    /// Panics unless these are the tables of a transform of `n` words.
-    pub(crate) fn check(&self, n: usize) {
-        assert!(n.is_power_of_two() && self.values.len() == n && self.quotients.len() == n);
-    }
 }
 
 /// The constants of the conjugate-invariant fold.
@@ -120,7 +83,13 @@ impl NttTable {
             Fold { i: modulus.shoup(i), half: modulus.shoup(half), half_i: modulus.shoup(modulus.mul(half, i)) }
         });
         let inv_n = modulus.shoup(modulus.inv(n as u64 % modulus.value()));
-        let [forward, inverse] = [psi, inv_psi].map(|root| Twiddles::new(&modulus, root, c, n, backend));
+        let forward = Twiddles::new(&modulus, &tree(&modulus, psi, c, n), backend);
+        let mut inverse = tree(&modulus, inv_psi, c, n);
+        // The last step scales by 1/N, so its factor does too.
+        if let Some(last) = inverse.get_mut(1) {
+            *last = modulus.mul(*last, inv_n.value);
+        }
+        let inverse = Twiddles::new(&modulus, &inverse, backend);
         Self { modulus, log_n, backend, forward, inverse, inv_n, fold }
     }
 
@@ -159,6 +128,20 @@ impl NttTable {
             self.backend.unfold(&self.modulus, limb, fold);
         }
     }
+}
+
+/// Node i of the layer of m nodes at m + i: root^(N/2m (1 + c bitrev(i))), from successive products.
+fn tree(modulus: &Modulus, root: u64, c: u64, n: usize) -> Vec<u64> {
+    let mut values = vec![0; n];
+    for m in (0..n.ilog2()).map(|layer| 1usize << layer) {
+        let mut power = modulus.pow(root, (n / (2 * m)) as u64);
+        let step = modulus.shoup(modulus.pow(power, c));
+        for i in 0..m {
+            values[m + bit_reverse(i, m.ilog2())] = power;
+            power = modulus.mul_shoup(power, step);
+        }
+    }
+    values
 }
 
 /// A primitive root of unity of the given order (a power of two dividing q − 1): the first non-residue's power.
@@ -202,7 +185,8 @@ mod tests {
                 let modulus = ntt_primes(50, 1, order, &[]).unwrap()[0];
                 let table = NttTable::new(modulus, log_n, kind, Backend::Scalar);
                 let psi = primitive_root(&modulus, order);
-                let coefficients: Vec<u64> = (0..n as u64).map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j)).collect();
+                let coefficients: Vec<u64> =
+                    (0..n as u64).map(|j| modulus.reduce(j * j * 0x9e37_79b9_7f4a + j)).collect();
                 let mut limb = coefficients.clone();
                 table.forward(&mut limb);
                 for (i, &value) in limb.iter().enumerate() {

@@ -7,6 +7,7 @@
 mod gemm;
 mod ntt;
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -24,7 +25,9 @@ pub struct Token(());
 impl Token {
     /// Whether this CPU can run the kernels of this file.
     pub fn is_available() -> bool {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512ifma")
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512ifma")
     }
 
     /// The proof, if it holds.
@@ -36,24 +39,34 @@ impl Token {
 /// Eight words.
 type Vector = __m512i;
 
+type Line = [u64; LANES];
+
 /// Words of a vector.
 pub(super) const LANES: usize = 8;
 
 /// Low 52 bits.
 const MASK: u64 = (1 << 52) - 1;
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn load(line: &[u64; LANES]) -> Vector {
-    // SAFETY: the reference covers 64 readable bytes, and the load does not need alignment.
-    unsafe { _mm512_loadu_si512(line.as_ptr().cast()) }
+#[inline(always)]
+fn load(line: &Line) -> Vector {
+    // SAFETY: the reference covers the 64 bytes of a vector, whose bits may be any, and the read does not need alignment.
+    unsafe { line.as_ptr().cast::<Vector>().read_unaligned() }
 }
 
+#[inline(always)]
+fn store(line: &mut Line, x: Vector) {
+    // SAFETY: the reference covers the 64 bytes of a vector, and the write does not need alignment.
+    unsafe { line.as_mut_ptr().cast::<Vector>().write_unaligned(x) }
+}
+
+/// The same value, which the compiler takes for a new one: it would zero registers from 16 up anew with an instruction that waits for
+/// their old value, where a copy of a register is free.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn store(line: &mut [u64; LANES], x: Vector) {
-    // SAFETY: the reference covers 64 writable bytes, and the store does not need alignment.
-    unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), x) }
+fn opaque(mut x: Vector) -> Vector {
+    // SAFETY: no instruction, no memory; the value passes through unchanged.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
 }
 
 /// The same word in every lane.
@@ -80,6 +93,12 @@ struct Factor {
 impl Factor {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn zero() -> Self {
+        Self { value: _mm512_setzero_si512(), quotient: _mm512_setzero_si512() }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn splat(w: ShoupFactor) -> Self {
         Self { value: splat(w.value), quotient: splat(w.quotient) }
     }
@@ -95,6 +114,7 @@ struct Prime {
     /// floor(2^52 / q).
     reciprocal: Vector,
     mask: Vector,
+    zero: Vector,
 }
 
 impl Prime {
@@ -107,6 +127,7 @@ impl Prime {
             minus_q: splat((1 << 52) - q.value()),
             reciprocal: splat(q.reciprocal()),
             mask: splat(MASK),
+            zero: opaque(_mm512_setzero_si512()),
         }
     }
 
@@ -114,7 +135,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul_lazy(&self, start: Vector, x: Vector, w: Factor) -> Vector {
-        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, w.quotient);
+        let quotient = _mm512_madd52hi_epu64(self.zero, x, w.quotient);
         let low = _mm512_madd52lo_epu64(start, x, w.value);
         _mm512_madd52lo_epu64(low, quotient, self.minus_q)
     }
@@ -123,7 +144,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn reduce_lazy(&self, start: Vector, x: Vector) -> Vector {
-        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.reciprocal);
+        let quotient = _mm512_madd52hi_epu64(self.zero, x, self.reciprocal);
         _mm512_madd52lo_epu64(start, quotient, self.minus_q)
     }
 
@@ -145,7 +166,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul(&self, x: Vector, w: Factor) -> Vector {
-        self.finish(self.mul_lazy(_mm512_setzero_si512(), x, w))
+        self.finish(self.mul_lazy(self.zero, x, w))
     }
 
     /// a + b mod q, reduced.
@@ -186,7 +207,8 @@ impl Product {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul_lazy(&self, p: &Prime, start: Vector, a: Vector, b: Vector) -> Vector {
         let zero = _mm512_setzero_si512();
-        let upper = _mm512_madd52hi_epu64(zero, _mm512_sll_epi64(a, self.shifts[0]), _mm512_sll_epi64(b, self.shifts[1]));
+        let upper =
+            _mm512_madd52hi_epu64(zero, _mm512_sll_epi64(a, self.shifts[0]), _mm512_sll_epi64(b, self.shifts[1]));
         let quotient = _mm512_madd52hi_epu64(zero, upper, self.quotient);
         _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(start, a, b), quotient, p.minus_q)
     }
@@ -346,7 +368,7 @@ pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
 /// `V` vectors of [`dot_into`], at the front of the rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn dot_lines<const V: usize>(p: &Prime, accumulated: &Accumulated, out: &mut [[u64; LANES]; V], x: Rows<'_>, y: Rows<'_>) {
+fn dot_lines<const V: usize>(p: &Prime, accumulated: &Accumulated, out: &mut [Line; V], x: Rows<'_>, y: Rows<'_>) {
     let (mut hi, mut lo) = ([_mm512_setzero_si512(); V], [_mm512_setzero_si512(); V]);
     for r in 0..x.count {
         let (x, y) = (x.lines::<V>(r), y.lines::<V>(r));
@@ -402,10 +424,10 @@ pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &
 fn convert_lines<const V: usize>(
     p: &Prime,
     accumulated: &Accumulated,
-    out: &mut [[u64; LANES]; V],
+    out: &mut [Line; V],
     x: Rows<'_>,
     weights: &[u64],
-    v: &[[u64; LANES]; V],
+    v: &[Line; V],
     minus_d: Vector,
 ) {
     let (mut hi, mut lo) = ([_mm512_setzero_si512(); V], [_mm512_setzero_si512(); V]);
@@ -456,7 +478,7 @@ pub(super) fn unfold(q: &Modulus, a: &mut [u64], fold: &Fold) {
 
 /// Whole vectors of a_1, a_2, … and of …, a_(N−2), a_(N−1), which pair off from the outside in, and the range between: once more
 /// a slice whose entries 1, 2, … pair off with its last ones.
-fn mirror(a: &mut [u64]) -> (&mut [[u64; LANES]], &mut [[u64; LANES]], Range<usize>) {
+fn mirror(a: &mut [u64]) -> (&mut [Line], &mut [Line], Range<usize>) {
     let n = a.len();
     let words = (n / 2).saturating_sub(1) / LANES * LANES;
     let (low, high) = a.split_at_mut(n / 2);

@@ -10,7 +10,8 @@ mod tests;
 use std::sync::OnceLock;
 
 use super::modulus::{Modulus, ShoupFactor};
-use super::ntt::{Fold, Twiddles};
+use super::ntt::Fold;
+use super::twiddles::Twiddles;
 use crate::error::{Error, Result};
 
 /// Hi/lo accumulators of 52-bit halves hold this many terms without overflow.
@@ -108,7 +109,11 @@ impl Backend {
             return Ok(backend);
         }
         let name = name.to_owned();
-        if NAMES.contains(&name.as_str()) { Err(Error::UnavailableBackend { name }) } else { Err(Error::UnknownBackend { name }) }
+        if NAMES.contains(&name.as_str()) {
+            Err(Error::UnavailableBackend { name })
+        } else {
+            Err(Error::UnknownBackend { name })
+        }
     }
 
     /// Every backend that this machine can run, fastest first.
@@ -199,7 +204,15 @@ impl Backend {
 
     /// out_i ← Σ_r w_r x_ri − w_D v_i mod q for words x_ri, v_i < 2^50 of any moduli and reduced weights: one target limb of a
     /// base conversion. At most 4,094 rows.
-    pub(crate) fn convert_into(self, q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
+    pub(crate) fn convert_into(
+        self,
+        q: &Modulus,
+        out: &mut [u64],
+        x: Rows<'_>,
+        weights: &[u64],
+        v: &[u64],
+        d: ShoupFactor,
+    ) {
         assert!(x.count == weights.len() && x.count < MAX_LAZY_TERMS);
         assert_eq!(out.len(), v.len());
         x.check(out.len());
@@ -209,48 +222,54 @@ impl Backend {
     /// out_(o,i) ← Σ_k w_(o,k) x_(k,i) mod q for i < `len`: `weights` has a row of `x.count` reduced constants for each row of `out`,
     /// and these start `out_stride` apart. Any number of terms but none. Terms whose weights are zero in four consecutive rows cost
     /// nothing, so rows of similar pattern should be neighbours.
-    pub(crate) fn gemm_into(self, q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
+    pub(crate) fn gemm_into(
+        self,
+        q: &Modulus,
+        out: &mut [u64],
+        out_stride: usize,
+        len: usize,
+        weights: &[u64],
+        x: Rows<'_>,
+    ) {
         assert!(len <= out_stride && x.count > 0 && weights.len().is_multiple_of(x.count));
         x.check(len);
         Rows { data: out, stride: out_stride, count: weights.len() / x.count }.check(len);
         dispatch!(self, gemm_into(q, out, out_stride, len, weights, x))
     }
 
-    /// Twiddles given in the order of the tree (layer m at [m, 2m)), brought into the order in which these kernels read them.
-    ///
-    /// With L lanes, the last layers work on blocks of L^2 words, transposed: lane s belongs to the s-th L words, and the K twiddles
-    /// that each L words have in a layer go from [s][k] to [k][s]. Shorter transforms are left to the scalar code.
-    pub(crate) fn arrange(self, words: &mut [u64]) {
-        let lanes = match self {
-            Self::Scalar => return,
+    /// Words of a vector and the widest radix of a pass between vectors, where there are vectors.
+    pub(crate) fn shape(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Scalar => None,
             #[cfg(target_arch = "x86_64")]
-            Self::Ifma(_) => ifma::LANES,
-        };
-        let n = words.len();
-        if n < lanes * lanes {
-            return;
-        }
-        for per_lane in (1..lanes.ilog2()).map(|layer| 1 << layer) {
-            let layer = n / lanes * per_lane;
-            for group in words[layer..2 * layer].chunks_exact_mut(per_lane * lanes) {
-                let old = group.to_vec();
-                for (i, word) in group.iter_mut().enumerate() {
-                    *word = old[i % lanes * per_lane + i / lanes];
-                }
-            }
+            Self::Ifma(_) => Some((ifma::LANES, 8)),
         }
     }
 
     /// Forward butterflies (see [`super::NttTable`]).
     pub(crate) fn ntt_forward(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
-        twiddles.check(a.len());
-        dispatch!(self, ntt_forward(q, a, twiddles))
+        assert_eq!(a.len(), twiddles.n());
+        match (self, twiddles) {
+            (_, Twiddles::Tree(tree)) => scalar::ntt_forward(q, a, tree),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_forward(q, a, passes) },
+            (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
+        }
     }
 
-    /// Inverse butterflies and the factor 1/N.
+    /// Inverse butterflies; the factor 1/N = `inv_n` is in the first factor already, and is applied where there is none.
     pub(crate) fn ntt_inverse(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
-        twiddles.check(a.len());
-        dispatch!(self, ntt_inverse(q, a, twiddles, inv_n))
+        assert_eq!(a.len(), twiddles.n());
+        match (self, twiddles) {
+            (_, Twiddles::Tree(tree)) => scalar::ntt_inverse(q, a, tree, inv_n),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_inverse(q, a, passes, inv_n) },
+            (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
+        }
     }
 
     /// a_j ← a_j − i a_(N−j) for j > 0: into the tree of the conjugate-invariant ring.

@@ -1,7 +1,7 @@
 //! The specification: plain `u64`/`u128` code.
 
 use super::super::modulus::{Modulus, ShoupFactor};
-use super::super::ntt::{Fold, Twiddles};
+use super::super::ntt::Fold;
 use super::Rows;
 
 pub(super) fn add_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
@@ -60,7 +60,8 @@ pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: Sh
 
 pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
     for (i, out) in out.iter_mut().enumerate() {
-        let sum: u128 = (0..x.count).map(|r| u128::from(x.data[r * x.stride + i]) * u128::from(y.data[r * y.stride + i])).sum();
+        let sum: u128 =
+            (0..x.count).map(|r| u128::from(x.data[r * x.stride + i]) * u128::from(y.data[r * y.stride + i])).sum();
         *out = q.reduce_u128(sum);
     }
 }
@@ -74,7 +75,8 @@ pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
 
 pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
     for (i, out) in out.iter_mut().enumerate() {
-        let sum: u128 = weights.iter().enumerate().map(|(r, &w)| u128::from(w) * u128::from(x.data[r * x.stride + i])).sum();
+        let sum: u128 =
+            weights.iter().enumerate().map(|(r, &w)| u128::from(w) * u128::from(x.data[r * x.stride + i])).sum();
         *out = q.sub(q.reduce_u128(sum), q.mul_shoup(v[i], d));
     }
 }
@@ -82,19 +84,20 @@ pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &
 pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
     for (out, weights) in out.chunks_mut(out_stride).zip(weights.chunks(x.count)) {
         for (i, out) in out[..len].iter_mut().enumerate() {
-            let sum: u128 = weights.iter().enumerate().map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i])).sum();
+            let sum: u128 =
+                weights.iter().enumerate().map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i])).sum();
             *out = q.reduce_u128(sum);
         }
     }
 }
 
-pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
+pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor]) {
     // Lazy values: [0, 4q) between layers (Harvey, arXiv 1205.2926, algorithm 2).
     let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = 1;
     while m < n {
         for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
-            let w = twiddles.factor(m + i);
+            let w = tree[m + i];
             let (low, high) = node.split_at_mut(n / (2 * m));
             for (x, y) in low.iter_mut().zip(high) {
                 let reduced = (*x).min(x.wrapping_sub(two_q));
@@ -110,22 +113,25 @@ pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
     }
 }
 
-pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
+pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], inv_n: ShoupFactor) {
     // Lazy values: [0, 2q) between layers (the same source, algorithm 3).
     let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = n / 2;
     while m >= 1 {
         for (i, node) in a.chunks_exact_mut(n / m).enumerate() {
-            let w = twiddles.factor(m + i);
+            let w = tree[m + i];
             let (low, high) = node.split_at_mut(n / (2 * m));
             for (x, y) in low.iter_mut().zip(high) {
                 let (sum, difference) = (*x + *y, *x + two_q - *y);
-                (*x, *y) = (sum.min(sum.wrapping_sub(two_q)), q.mul_shoup_lazy(difference, w));
+                if m > 1 {
+                    (*x, *y) = (sum.min(sum.wrapping_sub(two_q)), q.mul_shoup_lazy(difference, w));
+                } else {
+                    (*x, *y) = (q.mul_shoup(sum, inv_n), q.mul_shoup(difference, w));
+                }
             }
         }
         m /= 2;
     }
-    mul_scalar_assign(q, a, inv_n);
 }
 
 pub(super) fn fold(q: &Modulus, a: &mut [u64], fold: &Fold) {

@@ -24,8 +24,19 @@ fn prime_below(limit: u64) -> Modulus {
 /// Where bounds bite: the largest primes of 50, 49, 48 and 47 bits, both sides of the points at which the constants of a product
 /// change, and small ones.
 fn moduli() -> Vec<Modulus> {
-    let limits =
-        [1 << 50, (3 << 48) + 1_000, 3 << 48, (1 << 49) + 1_000, 1 << 49, 1 << 48, (1 << 47) + 1_000, 1 << 30, 1 << 17, 6, 4];
+    let limits = [
+        1 << 50,
+        (3 << 48) + 1_000,
+        3 << 48,
+        (1 << 49) + 1_000,
+        1 << 49,
+        1 << 48,
+        (1 << 47) + 1_000,
+        1 << 30,
+        1 << 17,
+        6,
+        4,
+    ];
     limits.map(prime_below).to_vec()
 }
 
@@ -201,7 +212,8 @@ fn transforms_agree_and_invert() {
             let n = 1usize << log_n;
             for bits in [50, 49, 48, 47, 30, 20, 17] {
                 let Ok(primes) = ntt_primes(bits, 1, (kind.root_factor() * n) as u64, &[]) else { continue };
-                let tables: Vec<_> = backends().iter().map(|&backend| NttTable::new(primes[0], log_n, kind, backend)).collect();
+                let tables: Vec<_> =
+                    backends().iter().map(|&backend| NttTable::new(primes[0], log_n, kind, backend)).collect();
                 let scalar = NttTable::new(primes[0], log_n, kind, Backend::Scalar);
                 for (k, a) in samples(n, primes[0].value(), 11).into_iter().enumerate() {
                     let (mut forward, mut inverse) = (a.clone(), a.clone());
@@ -245,8 +257,9 @@ fn automorphisms_keep_blocks_of_eight_together() {
         let n = 1usize << log_n;
         let a: Vec<u64> = words(13).take(n).collect();
         for galois in [5, 25, c * n - 1, c * n / 2 + 1, 5 * 5 * 5].into_iter().filter(|g| c == 2 || g % 4 == 1) {
-            let table: Vec<u32> =
-                (0..n).map(|i| bit_reverse(((1 + c * bit_reverse(i, log_n)) * galois % (c * n) - 1) / c, log_n) as u32).collect();
+            let table: Vec<u32> = (0..n)
+                .map(|i| bit_reverse(((1 + c * bit_reverse(i, log_n)) * galois % (c * n) - 1) / c, log_n) as u32)
+                .collect();
             for block in table.chunks(8) {
                 assert!(block.iter().all(|j| j / 8 == block[0] / 8), "element {galois} of degree {n}");
             }
@@ -281,7 +294,9 @@ fn the_specification_agrees_with_big_integers() {
         check("mul_into", &|out| scalar::mul_into(&q, out, b, b), &|i| word(big(b[i]) * b[i]));
         check("mul_add", &|out| scalar::mul_add_assign(&q, out, b, b), &|i| word(big(b[i]) * b[i] + a[i]));
         check("mul_scalar", &|out| scalar::mul_scalar_assign(&q, out, w), &|i| word(big(a[i]) * w.value));
-        check("mul_scalar_add", &|out| scalar::mul_scalar_add_assign(&q, out, b, w), &|i| word(big(b[i]) * w.value + a[i]));
+        check("mul_scalar_add", &|out| scalar::mul_scalar_add_assign(&q, out, b, w), &|i| {
+            word(big(b[i]) * w.value + a[i])
+        });
         check("sub_mul_scalar", &|out| scalar::sub_mul_scalar_assign(&q, out, b, w), &|i| {
             word((big(a[i]) + value - b[i]) * w.value)
         });
@@ -306,7 +321,8 @@ fn the_rounded_quotient_is_exact_for_numbers_away_from_a_tie() {
     let moduli = ntt_primes(50, 3, 2, &[]).unwrap();
     let product: BigUint = moduli.iter().map(|q| BigUint::from(q.value())).product();
     let inverses: Vec<f64> = moduli.iter().map(|q| 1.0 / q.value() as f64).collect();
-    let x: Vec<u64> = (0..3).flat_map(|r| words(17 + r).take(100).map(|x| x % moduli[0].value()).collect::<Vec<_>>()).collect();
+    let x: Vec<u64> =
+        (0..3).flat_map(|r| words(17 + r).take(100).map(|x| x % moduli[0].value()).collect::<Vec<_>>()).collect();
     let mut v = vec![0; 100];
     scalar::round_quotient(&mut v, rows(&x, 100, 3), &inverses);
     for i in 0..100 {

@@ -61,7 +61,14 @@ impl Tile {
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(in super::super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
+pub(in super::super) fn gemm_into(
+    q: &Modulus,
+    out: &mut [u64],
+    out_stride: usize,
+    len: usize,
+    weights: &[u64],
+    x: Rows<'_>,
+) {
     let mut packed = Vec::new();
     for first in (0..x.count).step_by(TERMS) {
         let count = TERMS.min(x.count - first);
@@ -143,7 +150,8 @@ impl Run {
     fn outputs<const O: usize>(&self, out: &mut [u64], out_stride: usize, tile: &Tile, x: Rows<'_>) {
         let (mut hi, mut lo) = ([[_mm512_setzero_si512(); VECTORS]; O], [[_mm512_setzero_si512(); VECTORS]; O]);
         for (&term, weights) in tile.terms.iter().zip(&tile.weights) {
-            let x = x.lines::<VECTORS>(term).each_ref().map(|line| load(line));
+            let x = x.lines::<VECTORS>(term);
+            let x = [load(&x[0]), load(&x[1]), load(&x[2])];
             for o in 0..O {
                 let weight = splat(weights[o]);
                 for v in 0..VECTORS {

@@ -1,291 +1,415 @@
-//! The transforms: passes of radix 2, 4 or 8 over blocks that fit the cache, then six layers on 64 words in registers.
+//! The transforms: passes of radix 2, 4 or 8 over blocks that fit the cache, then leaves of 64 words in registers.
+//!
+//! A leaf takes three layers between its eight vectors, transposes them as an 8 x 8 matrix, takes the last three layers, again between
+//! vectors, with one factor a lane, and transposes back. Bounds of the lazy values: `NOTES.md`.
+//!
+//! A butterfly is a chain of ten cycles and more, and the reorder buffer holds a few hundred instructions; so sixteen vectors are in
+//! flight at any time: two leaves, or 16/R columns of a pass. The skeletons below are inlined always, so that their loops unroll and
+//! the vectors stay in registers; the arithmetic is a closure of a function with the target features.
+
+#![expect(
+    clippy::needless_range_loop,
+    reason = "sets of vectors advance together, and only plain loops unroll into registers"
+)]
 
 use std::arch::x86_64::*;
 
 use super::super::super::modulus::{Modulus, ShoupFactor};
-use super::super::super::ntt::Twiddles;
-use super::super::scalar;
-use super::{Factor, LANES, Prime, Vector, load, reduce_once, splat, store};
+use super::super::super::twiddles::{Pass, Passes};
+use super::{Factor, LANES, Line, Prime, Vector, load, reduce_once, splat, store};
 
-/// Words of the blocks that take six layers in registers.
-const BLOCK: usize = LANES * LANES;
+/// Lines of a block that stays in the first-level cache while its factors stream by: 16 KiB.
+const CACHED: usize = 256;
 
-type Line = [u64; LANES];
+/// Words of the factors of a leaf.
+const LEAF: usize = 2 * LANES * LANES;
 
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
-    if a.len() < BLOCK {
-        return scalar::ntt_forward(q, a, twiddles);
-    }
-    let (p, lines) = (Prime::new(q), a.as_chunks_mut().0);
-    let plan = Plan { p, twiddles };
-    // How many layers a value may drift by q each way within [0, 2^52).
-    match q.bits() {
-        50 => plan.forward::<1>(lines, 1, 0),
-        49 => plan.forward::<3>(lines, 1, 0),
-        _ => plan.forward::<6>(lines, 1, 0),
-    }
-}
+/// Leaves in flight.
+const PAIR: usize = 2;
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(in super::super) fn ntt_inverse(q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
-    if a.len() < BLOCK {
-        return scalar::ntt_inverse(q, a, twiddles, inv_n);
-    }
-    let (p, lines) = (Prime::new(q), a.as_chunks_mut().0);
-    let plan = Plan { p, twiddles };
+pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes) {
+    let lines = a.as_chunks_mut().0;
+    // How many layers values may drift by q each way without leaving [0, 2^52).
     match q.bits() {
-        50 => plan.inverse::<4>(lines, 1, 0),
-        49 => plan.inverse::<8>(lines, 1, 0),
-        _ => plan.inverse::<16>(lines, 1, 0),
-    }
-    let inv_n = Factor::splat(inv_n);
-    for line in lines {
-        store(line, p.mul(load(line), inv_n));
+        50 => Forward::<1>::new(q, twiddles).descend(lines, &twiddles.passes, 0, 1),
+        49 => Forward::<3>::new(q, twiddles).descend(lines, &twiddles.passes, 0, 3),
+        _ => Forward::<6>::new(q, twiddles).descend(lines, &twiddles.passes, 0, 6),
     }
 }
 
-/// One transform: what every pass needs.
-struct Plan<'a> {
-    p: Prime,
-    twiddles: &'a Twiddles,
-}
-
-impl Plan<'_> {
-    /// Node `i` of the `m` of its layer, down to the leaves. FREE layers may follow each other before values are recentred.
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn forward<const FREE: usize>(&self, lines: &mut [Line], m: usize, i: usize) {
-        let layers = lines.len().ilog2() - 3;
-        match layers {
-            0 => return self.forward_last::<FREE>(lines, m, i),
-            1 => self.forward_pass::<2, FREE>(lines, m, i),
-            2 | 4 => self.forward_pass::<4, FREE>(lines, m, i),
-            _ => self.forward_pass::<8, FREE>(lines, m, i),
-        }
-        let radix = match layers {
-            1 => 2,
-            2 | 4 => 4,
-            _ => 8,
-        };
-        for (k, block) in lines.chunks_exact_mut(lines.len() / radix).enumerate() {
-            self.forward::<FREE>(block, m * radix, i * radix + k);
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn forward_pass<const R: usize, const FREE: usize>(&self, lines: &mut [Line], m: usize, i: usize) {
-        let w = self.factors::<R>(m, i);
-        let stride = lines.len() / R;
-        let mut rows = lines.chunks_exact_mut(stride);
-        let rows: [&mut [Line]; R] = std::array::from_fn(|_| rows.next().unwrap_or_default());
-        for row in &rows {
-            assert!(row.len() == stride);
-        }
-        #[expect(clippy::needless_range_loop, reason = "R rows advance together")]
-        for column in 0..stride {
-            let mut v: [Vector; R] = std::array::from_fn(|r| load(&rows[r][column]));
-            self.forward_layers::<R, FREE>(&mut v, &w);
-            for r in 0..R {
-                store(&mut rows[r][column], v[r]);
-            }
-        }
-    }
-
-    /// The factors of a node and its descendants in ilog2(R) layers, numbered as in a heap from 1.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn factors<const R: usize>(&self, m: usize, i: usize) -> [Factor; R] {
-        std::array::from_fn(|h| {
-            let layer = h.max(1).ilog2();
-            let at = (m << layer) + (i << layer) + h.max(1) - (1 << layer);
-            Factor { value: splat(self.twiddles.values[at]), quotient: splat(self.twiddles.quotients[at]) }
-        })
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn lane_factors(&self, m: usize, i: usize) -> [Factor; 8] {
-        std::array::from_fn(|h| {
-            let layer = h.max(1).ilog2();
-            let at = (m << layer) + (i << layer) + (h.max(1) - (1 << layer)) * LANES;
-            let line = |words: &[u64]| load(&words[at..].as_chunks().0[0]);
-            Factor { value: line(&self.twiddles.values), quotient: line(&self.twiddles.quotients) }
-        })
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn forward_layers<const R: usize, const FREE: usize>(&self, v: &mut [Vector; R], w: &[Factor; R]) {
-        for layer in 0..R.ilog2() {
-            let half = R >> (layer + 1);
-            for h in 0..1 << layer {
-                for k in 0..half {
-                    let (x, y) = (2 * half * h + k, 2 * half * h + half + k);
-                    (v[x], v[y]) = self.forward_butterfly::<FREE>(v[x], v[y], w[(1 << layer) + h], layer == 0);
-                }
-            }
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn forward_butterfly<const FREE: usize>(&self, x: Vector, y: Vector, w: Factor, first: bool) -> (Vector, Vector) {
-        let p = &self.p;
-        if FREE == 1 {
-            let high = _mm512_test_epi64_mask(x, splat(1 << 51));
-            let x = _mm512_mask_sub_epi64(x, high, x, p.two_q);
-            let t = p.mul_lazy(_mm512_setzero_si512(), y, w);
-            return (_mm512_add_epi64(x, t), _mm512_sub_epi64(_mm512_add_epi64(x, p.two_q), t));
-        }
-        let mut x = x;
-        if first {
-            let three = _mm512_add_epi64(_mm512_add_epi64(p.two_q, p.two_q), p.two_q);
-            x = p.reduce_lazy(_mm512_add_epi64(x, if FREE == 3 { _mm512_add_epi64(p.two_q, p.q) } else { three }), x);
-        }
-        let minus = _mm512_sub_epi64(_mm512_setzero_si512(), p.q);
-        let t = p.mul_lazy(minus, y, w);
-        (_mm512_add_epi64(x, t), _mm512_sub_epi64(x, t))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn forward_last<const FREE: usize>(&self, lines: &mut [Line], m: usize, i: usize) {
-        let lines: &mut [Line; 8] = &mut lines.as_chunks_mut().0[0];
-        let mut v: [Vector; 8] = std::array::from_fn(|r| load(&lines[r]));
-        self.forward_layers::<8, FREE>(&mut v, &self.factors(m, i));
-        v = transpose(v);
-        self.forward_layers::<8, FREE>(&mut v, &self.lane_factors(8 * m, 8 * i));
-        v = transpose(v);
-        for r in 0..8 {
-            store(&mut lines[r], self.p.finish(self.p.reduce_lazy(v[r], v[r])));
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn inverse<const LIMIT: usize>(&self, lines: &mut [Line], m: usize, i: usize) {
-        let layers = lines.len().ilog2() - 3;
-        if layers == 0 {
-            return self.inverse_first::<LIMIT>(lines, m, i);
-        }
-        let radix = match layers {
-            1 => 2,
-            2 | 4 => 4,
-            _ => 8,
-        };
-        for (k, block) in lines.chunks_exact_mut(lines.len() / radix).enumerate() {
-            self.inverse::<LIMIT>(block, m * radix, i * radix + k);
-        }
-        match layers {
-            1 => self.inverse_pass::<2, LIMIT>(lines, m, i),
-            2 | 4 => self.inverse_pass::<4, LIMIT>(lines, m, i),
-            _ => self.inverse_pass::<8, LIMIT>(lines, m, i),
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn inverse_pass<const R: usize, const LIMIT: usize>(&self, lines: &mut [Line], m: usize, i: usize) {
-        let w = self.factors::<R>(m, i);
-        let stride = lines.len() / R;
-        let mut rows = lines.chunks_exact_mut(stride);
-        let rows: [&mut [Line]; R] = std::array::from_fn(|_| rows.next().unwrap_or_default());
-        for row in &rows {
-            assert!(row.len() == stride);
-        }
-        #[expect(clippy::needless_range_loop, reason = "R rows advance together")]
-        for column in 0..stride {
-            let mut v: [Vector; R] = std::array::from_fn(|r| load(&rows[r][column]));
-            self.inverse_layers::<R, LIMIT>(&mut v, &w);
-            for r in 0..R {
-                store(&mut rows[r][column], v[r]);
-            }
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn inverse_first<const LIMIT: usize>(&self, lines: &mut [Line], m: usize, i: usize) {
-        let lines: &mut [Line; 8] = &mut lines.as_chunks_mut().0[0];
-        let mut v: [Vector; 8] = std::array::from_fn(|r| load(&lines[r]));
-        v = transpose(v);
-        self.inverse_layers::<8, LIMIT>(&mut v, &self.lane_factors(8 * m, 8 * i));
-        v = transpose(v);
-        self.inverse_layers::<8, LIMIT>(&mut v, &self.factors(m, i));
-        for r in 0..8 {
-            store(&mut lines[r], v[r]);
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn inverse_layers<const R: usize, const LIMIT: usize>(&self, v: &mut [Vector; R], w: &[Factor; R]) {
-        // Bounds of the values in multiples of q; known at compile time.
-        let p = &self.p;
-        let mut bound = [2; R];
-        for layer in (0..R.ilog2()).rev() {
-            let half = R >> (layer + 1);
-            for h in 0..1 << layer {
-                for k in 0..half {
-                    let (x, y) = (2 * half * h + k, 2 * half * h + half + k);
-                    let offset = match bound[y] {
-                        2 => p.two_q,
-                        4 => splat2(p),
-                        _ => splat4(p),
-                    };
-                    let difference = _mm512_add_epi64(_mm512_sub_epi64(v[x], v[y]), offset);
-                    v[x] = _mm512_add_epi64(v[x], v[y]);
-                    bound[x] += bound[y];
-                    if LIMIT == 4 {
-                        v[x] = reduce_once(_mm512_and_si512(v[x], p.mask), p.two_q);
-                        bound[x] = 2;
-                    } else if bound[x] == LIMIT || (layer == 0 && bound[x] > 2) {
-                        v[x] = p.reduce_lazy(v[x], v[x]);
-                        bound[x] = 2;
-                    }
-                    v[y] = p.mul_lazy(_mm512_setzero_si512(), difference, w[(1 << layer) + h]);
-                    bound[y] = 2;
-                }
-            }
-        }
-        for r in 0..R {
-            if bound[r] > 2 {
-                v[r] = p.reduce_lazy(v[r], v[r]);
-            }
-        }
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(in super::super) fn ntt_inverse(q: &Modulus, a: &mut [u64], twiddles: &Passes, inv_n: ShoupFactor) {
+    let lines = a.as_chunks_mut().0;
+    // How many sums of values below 2q stay below 2^52 when each is summed again.
+    match q.bits() {
+        50 => Inverse::<1>::new(q, twiddles, inv_n).ascend(lines, &twiddles.passes, 0),
+        49 => Inverse::<2>::new(q, twiddles, inv_n).ascend(lines, &twiddles.passes, 0),
+        _ => Inverse::<3>::new(q, twiddles, inv_n).ascend(lines, &twiddles.passes, 0),
     }
 }
 
+/// The factors of a node and of its descendants, numbered from 1 as in a heap.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn splat2(p: &Prime) -> Vector {
-    _mm512_add_epi64(p.two_q, p.two_q)
+fn factors<const R: usize>(record: &[u64]) -> [Factor; R] {
+    let (values, quotients) = record.split_at(R);
+    let mut w = [Factor::zero(); R];
+    for h in 1..R {
+        w[h] = Factor { value: splat(values[h]), quotient: splat(quotients[h]) };
+    }
+    w
 }
+
+/// The factors inside the vectors of a leaf, numbered likewise, one a lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn splat4(p: &Prime) -> Vector {
-    _mm512_add_epi64(splat2(p), splat2(p))
+fn lane_factors(record: &[u64; LEAF]) -> [Factor; LANES] {
+    let lines = record.as_chunks().0;
+    let mut w = [Factor::zero(); LANES];
+    for h in 1..LANES {
+        w[h] = Factor { value: load(&lines[1 + h]), quotient: load(&lines[LANES + h]) };
+    }
+    w
 }
 
 /// The 8 x 8 matrix of words, transposed.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn transpose(v: [Vector; 8]) -> [Vector; 8] {
-    let mut a = v;
+fn transpose(v: &mut [Vector; LANES]) {
     for i in [0, 2, 4, 6] {
-        a[i] = _mm512_unpacklo_epi64(v[i], v[i + 1]);
-        a[i + 1] = _mm512_unpackhi_epi64(v[i], v[i + 1]);
+        (v[i], v[i + 1]) = (_mm512_unpacklo_epi64(v[i], v[i + 1]), _mm512_unpackhi_epi64(v[i], v[i + 1]));
     }
-    let mut b = a;
+    // The 128-bit quarters of a vector, even ones and odd ones, twice.
     for i in [0, 1, 4, 5] {
-        // Pairs (i, i+2): 128-bit lanes as a 4x4 matrix across registers.
-        b[i] = _mm512_shuffle_i64x2::<0x88>(a[i], a[i + 2]);
-        b[i + 2] = _mm512_shuffle_i64x2::<0xdd>(a[i], a[i + 2]);
+        (v[i], v[i + 2]) = (_mm512_shuffle_i64x2::<0x88>(v[i], v[i + 2]), _mm512_shuffle_i64x2::<0xdd>(v[i], v[i + 2]));
     }
-    let mut c = b;
     for i in 0..4 {
-        c[i] = _mm512_shuffle_i64x2::<0x88>(b[i], b[i + 4]);
-        c[i + 4] = _mm512_shuffle_i64x2::<0xdd>(b[i], b[i + 4]);
+        (v[i], v[i + 4]) = (_mm512_shuffle_i64x2::<0x88>(v[i], v[i + 4]), _mm512_shuffle_i64x2::<0xdd>(v[i], v[i + 4]));
     }
-    c
+}
+
+/// Lines of a block of the first of these passes, or of a leaf.
+fn block_lines(passes: &[Pass]) -> usize {
+    passes.iter().map(|pass| pass.radix).product::<usize>() * LANES
+}
+
+/// log2 R layers on C sets of R vectors, from the widest to the narrowest; `butterfly` gets the half of a block that it belongs to, its
+/// place in there, and both values with their factor.
+#[inline(always)]
+fn layers_down<const R: usize, const C: usize>(
+    v: &mut [[Vector; R]; C],
+    w: [&[Factor; R]; C],
+    butterfly: impl Fn(usize, usize, Vector, Vector, Factor) -> (Vector, Vector),
+) {
+    if R >= 8 {
+        layer::<4, R, C>(v, w, &butterfly);
+    }
+    if R >= 4 {
+        layer::<2, R, C>(v, w, &butterfly);
+    }
+    layer::<1, R, C>(v, w, &butterfly);
+}
+
+/// The same, from the narrowest to the widest.
+#[inline(always)]
+fn layers_up<const R: usize, const C: usize>(
+    v: &mut [[Vector; R]; C],
+    w: [&[Factor; R]; C],
+    butterfly: impl Fn(usize, usize, Vector, Vector, Factor) -> (Vector, Vector),
+) {
+    layer::<1, R, C>(v, w, &butterfly);
+    if R >= 4 {
+        layer::<2, R, C>(v, w, &butterfly);
+    }
+    if R >= 8 {
+        layer::<4, R, C>(v, w, &butterfly);
+    }
+}
+
+/// The layer of blocks of 2 HALF vectors.
+#[inline(always)]
+fn layer<const HALF: usize, const R: usize, const C: usize>(
+    v: &mut [[Vector; R]; C],
+    w: [&[Factor; R]; C],
+    butterfly: impl Fn(usize, usize, Vector, Vector, Factor) -> (Vector, Vector),
+) {
+    let nodes = R / (2 * HALF);
+    for node in 0..nodes {
+        for k in 0..HALF {
+            let x = 2 * HALF * node + k;
+            for c in 0..C {
+                (v[c][x], v[c][x + HALF]) = butterfly(HALF, k, v[c][x], v[c][x + HALF], w[c][nodes + node]);
+            }
+        }
+    }
+}
+
+/// `step` on each run of C columns of a block of R rows.
+#[inline(always)]
+fn columns<const R: usize, const C: usize>(block: &mut [Line], zero: Vector, step: impl Fn(&mut [[Vector; R]; C])) {
+    let length = block.len() / R;
+    for column in (0..length).step_by(C) {
+        let mut v = [[zero; R]; C];
+        for r in 0..R {
+            for c in 0..C {
+                v[c][r] = load(&block[r * length + column + c]);
+            }
+        }
+        step(&mut v);
+        for r in 0..R {
+            for c in 0..C {
+                store(&mut block[r * length + column + c], v[c][r]);
+            }
+        }
+    }
+}
+
+/// The forward transform for primes that let values drift for FREE layers: 1, 3, or 6.
+struct Forward<'a, const FREE: usize> {
+    p: Prime,
+    /// −q.
+    start: Vector,
+    /// FREE q.
+    centre: Vector,
+    twiddles: &'a Passes,
+}
+
+impl<'a, const FREE: usize> Forward<'a, FREE> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn new(q: &Modulus, twiddles: &'a Passes) -> Self {
+        let centre = splat(FREE as u64 * q.value());
+        Self { p: Prime::new(q), start: splat(q.value().wrapping_neg()), centre, twiddles }
+    }
+
+    /// `lines` are the nodes from `first` on of the first of the `passes` left; their values have drifted for `drift` layers.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn descend(&self, lines: &mut [Line], passes: &[Pass], first: usize, drift: usize) {
+        let Some((pass, rest)) = passes.split_first() else { return self.leaves(lines, first) };
+        let layers = pass.radix.ilog2() as usize;
+        let recentre = drift + layers > FREE;
+        let child = block_lines(rest);
+        match (pass.radix, recentre) {
+            (2, _) => self.pass::<2, 8, true>(lines, pass, first, child),
+            (4, true) => self.pass::<4, 4, true>(lines, pass, first, child),
+            (4, false) => self.pass::<4, 4, false>(lines, pass, first, child),
+            (_, true) => self.pass::<8, 2, true>(lines, pass, first, child),
+            (_, false) => self.pass::<8, 2, false>(lines, pass, first, child),
+        }
+        let drift = if recentre { layers } else { drift + layers };
+        // Depth first while blocks are larger than the cache, then pass after pass.
+        let part = child.max(CACHED).min(lines.len());
+        for (k, part_lines) in lines.chunks_exact_mut(part).enumerate() {
+            self.descend(part_lines, rest, first * pass.radix + k * (part / child), drift);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn pass<const R: usize, const C: usize, const RECENTRE: bool>(
+        &self,
+        lines: &mut [Line],
+        pass: &Pass,
+        first: usize,
+        child: usize,
+    ) {
+        let this = Self { ..*self };
+        let nodes = pass.records[2 * R * first..].chunks_exact(2 * R);
+        for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
+            let w = &factors::<R>(record);
+            columns::<R, C>(block, this.centre, |v| {
+                if RECENTRE {
+                    this.recentre(v);
+                }
+                layers_down(v, [w; C], |_, _, x, y, w| this.butterfly(x, y, w));
+            });
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn leaves(&self, lines: &mut [Line], first: usize) {
+        let this = Self { ..*self };
+        let records = this.twiddles.leaves.as_chunks::<LEAF>().0[first..].as_chunks::<PAIR>().0;
+        for (lines, record) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
+            let mut v = [[this.centre; LANES]; PAIR];
+            for c in 0..PAIR {
+                for r in 0..LANES {
+                    v[c][r] = load(&lines[c][r]);
+                }
+            }
+            this.recentre(&mut v);
+            let w = [&factors(&record[0][..2 * LANES]), &factors(&record[1][..2 * LANES])];
+            layers_down(&mut v, w, |_, _, x, y, w| this.butterfly(x, y, w));
+            v.iter_mut().for_each(|v| transpose(v));
+            if FREE == 3 {
+                this.recentre(&mut v);
+            }
+            let w = [&lane_factors(&record[0]), &lane_factors(&record[1])];
+            layers_down(&mut v, w, |_, _, x, y, w| this.butterfly(x, y, w));
+            for c in 0..PAIR {
+                transpose(&mut v[c]);
+                for r in 0..LANES {
+                    store(&mut lines[c][r], this.p.finish(this.p.reduce_lazy(v[c][r], v[c][r])));
+                }
+            }
+        }
+    }
+
+    /// Brings the first halves of the blocks to [FREE q, (FREE + 2) q).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn recentre<const R: usize, const C: usize>(&self, v: &mut [[Vector; R]; C]) {
+        if FREE > 1 {
+            for c in 0..C {
+                for r in 0..R / 2 {
+                    v[c][r] = self.p.reduce_lazy(_mm512_add_epi64(v[c][r], self.centre), v[c][r]);
+                }
+            }
+        }
+    }
+
+    /// (x + w y, x − w y).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn butterfly(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+        if FREE == 1 {
+            let high = _mm512_test_epi64_mask(x, splat(1 << 51));
+            let x = _mm512_mask_sub_epi64(x, high, x, self.p.two_q);
+            let product = self.p.mul_lazy(self.p.zero, y, w);
+            (_mm512_add_epi64(x, product), _mm512_sub_epi64(_mm512_add_epi64(x, self.p.two_q), product))
+        } else {
+            // In [−q, q).
+            let product = self.p.mul_lazy(self.start, y, w);
+            (_mm512_add_epi64(x, product), _mm512_sub_epi64(x, product))
+        }
+    }
+}
+
+/// The inverse transform for primes that allow RUN sums in a row: 1, 2 or 3.
+struct Inverse<'a, const RUN: u32> {
+    p: Prime,
+    /// 2q, 4q, 8q.
+    offsets: [Vector; 3],
+    inv_n: Factor,
+    twiddles: &'a Passes,
+}
+
+impl<'a, const RUN: u32> Inverse<'a, RUN> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn new(q: &Modulus, twiddles: &'a Passes, inv_n: ShoupFactor) -> Self {
+        let two_q = 2 * q.value();
+        let offsets = [splat(two_q), splat(2 * two_q), splat(4 * two_q)];
+        Self { p: Prime::new(q), offsets, inv_n: Factor::splat(inv_n), twiddles }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn ascend(&self, lines: &mut [Line], passes: &[Pass], first: usize) {
+        let Some((pass, rest)) = passes.split_first() else { return self.leaves(lines, first) };
+        let child = block_lines(rest);
+        let part = child.max(CACHED).min(lines.len());
+        for (k, part_lines) in lines.chunks_exact_mut(part).enumerate() {
+            self.ascend(part_lines, rest, first * pass.radix + k * (part / child));
+        }
+        match (pass.radix, passes.len() == self.twiddles.passes.len()) {
+            (2, true) => self.pass::<2, 8, true>(lines, pass, first, child),
+            (2, false) => self.pass::<2, 8, false>(lines, pass, first, child),
+            (4, true) => self.pass::<4, 4, true>(lines, pass, first, child),
+            (4, false) => self.pass::<4, 4, false>(lines, pass, first, child),
+            (_, true) => self.pass::<8, 2, true>(lines, pass, first, child),
+            (_, false) => self.pass::<8, 2, false>(lines, pass, first, child),
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn pass<const R: usize, const C: usize, const LAST: bool>(
+        &self,
+        lines: &mut [Line],
+        pass: &Pass,
+        first: usize,
+        child: usize,
+    ) {
+        let this = Self { ..*self };
+        let nodes = pass.records[2 * R * first..].chunks_exact(2 * R);
+        for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
+            let w = &factors::<R>(record);
+            columns::<R, C>(block, this.p.q, |v| {
+                layers_up(v, [w; C], |half, k, x, y, w| {
+                    if LAST && half == R / 2 {
+                        this.last_butterfly(sums(k, half), x, y, w)
+                    } else {
+                        this.butterfly(
+                            sums(k, half),
+                            if half == 1 { true } else { k >= half / 2 },
+                            half == R / 2,
+                            x,
+                            y,
+                            w,
+                        )
+                    }
+                });
+            });
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn leaves(&self, lines: &mut [Line], first: usize) {
+        let this = Self { ..*self };
+        let records = this.twiddles.leaves.as_chunks::<LEAF>().0[first..].as_chunks::<PAIR>().0;
+        for (lines, record) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
+            let mut v = [[this.p.q; LANES]; PAIR];
+            for c in 0..PAIR {
+                for r in 0..LANES {
+                    v[c][r] = load(&lines[c][r]);
+                }
+                transpose(&mut v[c]);
+            }
+            let w = [&lane_factors(&record[0]), &lane_factors(&record[1])];
+            layers_up(&mut v, w, |half, k, x, y, w| {
+                this.butterfly(sums(k, half), half > 1 && k >= half / 2, half == LANES / 2, x, y, w)
+            });
+            v.iter_mut().for_each(|v| transpose(v));
+            let w = [&factors(&record[0][..2 * LANES]), &factors(&record[1][..2 * LANES])];
+            layers_up(&mut v, w, |half, k, x, y, w| {
+                this.butterfly(sums(k, half), half == 1 || k >= half / 2, half == LANES / 2, x, y, w)
+            });
+            for c in 0..PAIR {
+                for r in 0..LANES {
+                    store(&mut lines[c][r], v[c][r]);
+                }
+            }
+        }
+    }
+
+    /// (x + y, (x − y) w) of values that have been summed `sums` times since they were last below 2q.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn butterfly(&self, sums: u32, dirty: bool, reduce: bool, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+        let sums = sums % RUN;
+        let sum = _mm512_add_epi64(x, y);
+        let difference = _mm512_add_epi64(_mm512_sub_epi64(x, y), self.offsets[sums as usize]);
+        let product = self.p.mul_lazy(self.p.zero, difference, w);
+        if RUN == 1 {
+            let sum = if dirty { _mm512_and_si512(sum, self.p.mask) } else { sum };
+            (reduce_once(sum, self.p.two_q), product)
+        } else if sums + 1 == RUN || reduce {
+            (self.p.reduce_lazy(sum, sum), product)
+        } else {
+            (sum, product)
+        }
+    }
+
+    /// The same, over N and reduced.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn last_butterfly(&self, sums: u32, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+        let difference = _mm512_add_epi64(_mm512_sub_epi64(x, y), self.offsets[(sums % RUN) as usize]);
+        (self.p.mul(_mm512_add_epi64(x, y), self.inv_n), self.p.mul(difference, w))
+    }
+}
+
+/// How often the values at place k of a half block have been summed since they were last a product, or the input of these layers.
+#[inline(always)]
+fn sums(k: usize, half: usize) -> u32 {
+    half.ilog2() - k.checked_ilog2().map_or(0, |top| top + 1)
 }

@@ -1,0 +1,91 @@
+//! Twiddle factors with their Shoup quotients, in the order in which the kernels of a backend read them.
+
+use aligned_vec::AVec;
+
+use super::kernel::Backend;
+use super::modulus::{Modulus, ShoupFactor};
+
+/// The factors of one transform, for the backend that they are given to.
+#[derive(Debug, Clone)]
+pub(crate) enum Twiddles {
+    /// Node i of the layer of m nodes, which splits blocks of N/m words, at m + i.
+    Tree(Vec<ShoupFactor>),
+    /// For kernels that take several layers at a time.
+    Passes(Passes),
+}
+
+/// Layers gathered into passes: of radix R over whole vectors while blocks are longer than L^2 words, L the lanes of a vector, then
+/// leaves of L^2 words that stay in L registers.
+#[derive(Debug, Clone)]
+pub(crate) struct Passes {
+    /// From the root to the leaves.
+    pub(crate) passes: Vec<Pass>,
+    /// 2 L^2 words a leaf: a record of radix L for the layers between vectors, then L − 1 vectors of values and L − 1 of quotients
+    /// for those inside, where lane s stands for the s-th L words of the leaf.
+    pub(crate) leaves: AVec<u64>,
+}
+
+/// All nodes of log2 R layers that are done at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Pass {
+    pub(crate) radix: usize,
+    /// 2 R words a node: at h and R + h value and quotient of its descendant h, numbered from 1 as in a heap.
+    pub(crate) records: AVec<u64>,
+}
+
+impl Twiddles {
+    /// Words of the transform.
+    pub(crate) fn n(&self) -> usize {
+        match self {
+            Self::Tree(factors) => factors.len(),
+            Self::Passes(passes) => passes.leaves.len() / 2,
+        }
+    }
+
+    /// From the factors in the order of the tree.
+    pub(crate) fn new(modulus: &Modulus, tree: &[u64], backend: Backend) -> Self {
+        let factors: Vec<ShoupFactor> = tree.iter().map(|&value| modulus.shoup(value)).collect();
+        let Some((lanes, widest)) = backend.shape() else { return Self::Tree(factors) };
+        // Leaves are not the only pass: the last layer of an inverse transform is special.
+        if tree.len() < 2 * lanes * lanes {
+            return Self::Tree(factors);
+        }
+        let descendants = |m: usize, i: usize, radix: usize| {
+            let heap = (1..radix).map(move |h| (((m + i) << h.ilog2()) + h) - (1 << h.ilog2()));
+            heap.map(|at| factors[at])
+        };
+        let record = |words: &mut AVec<u64>, m: usize, i: usize, radix: usize| {
+            for field in [|w: ShoupFactor| w.value, |w: ShoupFactor| w.quotient] {
+                words.push(0);
+                descendants(m, i, radix).for_each(|w| words.push(field(w)));
+            }
+        };
+        let (mut passes, mut m) = (Vec::new(), 1);
+        let leaf_nodes = tree.len() / (lanes * lanes);
+        while m < leaf_nodes {
+            // No radix 2 beside a larger one: 16 = 4 x 4.
+            let radix = match leaf_nodes / m {
+                4 | 16 => 4,
+                rest => rest.min(widest),
+            };
+            let mut records = AVec::with_capacity(0, 2 * radix * m);
+            (0..m).for_each(|i| record(&mut records, m, i, radix));
+            passes.push(Pass { radix, records });
+            m *= radix;
+        }
+        let mut leaves = AVec::with_capacity(0, 2 * tree.len());
+        for i in 0..m {
+            record(&mut leaves, m, i, lanes);
+            for field in [|w: ShoupFactor| w.value, |w: ShoupFactor| w.quotient] {
+                for h in 1..lanes {
+                    let (layer, node) = (h.ilog2(), h - (1 << h.ilog2()));
+                    for lane in 0..lanes {
+                        let at = ((m * lanes + i * lanes + lane) << layer) + node;
+                        leaves.push(field(factors[at]));
+                    }
+                }
+            }
+        }
+        Self::Passes(Passes { passes, leaves })
+    }
+}
