@@ -15,7 +15,8 @@
 //! from cache by every tile (Goto, van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
 
 use std::arch::x86_64::*;
-use std::ops::Range;
+
+use aligned_vec::AVec;
 
 use super::super::super::modulus::Modulus;
 use super::super::Rows;
@@ -36,27 +37,25 @@ const TERMS: usize = 1_024;
 /// Words of a group of packed panels: 384 KiB.
 const GROUP: usize = 48 * 1_024;
 
-/// With fewer tiles than this, a panel is not read often enough to be packed.
-const TILES_TO_PACK: usize = 3;
+/// `COLUMNS` words of a row.
+type Piece = [u64; COLUMNS];
 
 /// Up to `OUTPUTS` rows of the matrix over one run of terms, without the terms whose weights are all zero.
 struct Tile {
     outputs: usize,
-    terms: Vec<usize>,
-    weights: Vec<[u64; OUTPUTS]>,
+    terms: Vec<Term>,
+}
+
+struct Term {
+    index: usize,
+    weights: [u64; OUTPUTS],
 }
 
 impl Tile {
     fn new(rows: &[&[u64]]) -> Self {
-        let mut tile = Self { outputs: rows.len(), terms: Vec::new(), weights: Vec::new() };
-        for k in 0..rows[0].len() {
-            let weights = std::array::from_fn(|o| rows.get(o).map_or(0, |row| row[k]));
-            if weights != [0; OUTPUTS] {
-                tile.terms.push(k);
-                tile.weights.push(weights);
-            }
-        }
-        tile
+        let term = |index| Term { index, weights: std::array::from_fn(|o| rows.get(o).map_or(0, |row| row[index])) };
+        let terms = (0..rows[0].len()).map(term).filter(|term| term.weights != [0; OUTPUTS]);
+        Self { outputs: rows.len(), terms: terms.collect() }
     }
 }
 
@@ -69,7 +68,7 @@ pub(in super::super) fn gemm_into(
     weights: &[u64],
     x: Rows<'_>,
 ) {
-    let mut packed = Vec::new();
+    let mut packed = AVec::new(0);
     for first in (0..x.count).step_by(TERMS) {
         let count = TERMS.min(x.count - first);
         let rows: Vec<&[u64]> = weights.chunks(x.count).map(|row| &row[first..][..count]).collect();
@@ -79,36 +78,34 @@ pub(in super::super) fn gemm_into(
         let group = (GROUP / (count * COLUMNS)).max(1) * COLUMNS;
         for start in (0..len).step_by(group) {
             let columns = group.min(len - start);
-            let whole = columns / COLUMNS * COLUMNS;
-            let direct = tiles.len() < TILES_TO_PACK;
-            pack(&mut packed, x.from(start), if direct { whole } else { 0 }..columns);
+            pack(&mut packed, x.from(start), columns);
+            let panels = packed.as_chunks().0.chunks_exact(count);
             for (tile, out) in tiles.iter().zip(out.chunks_mut(OUTPUTS * out_stride)) {
-                for at in (0..columns).step_by(COLUMNS) {
-                    let x = match (direct, at < whole) {
-                        (true, true) => x.from(start + at),
-                        (true, false) => Rows { data: &packed, stride: COLUMNS, count },
-                        (false, _) => Rows { data: &packed[at * count..], stride: COLUMNS, count },
-                    };
-                    let out = &mut out[start + at..];
-                    if at < whole {
-                        run.tile(out, out_stride, tile, x);
-                    } else {
-                        run.part_of_tile(out, out_stride, columns - whole, tile, x);
-                    }
+                for (at, panel) in (0..columns).step_by(COLUMNS).zip(panels.clone()) {
+                    let width = COLUMNS.min(columns - at);
+                    run.tile(&mut out[start + at..], out_stride, width, tile, panel);
                 }
             }
         }
     }
 }
 
-/// The given columns of the rows, panel after panel, the last one filled up with zeros.
-fn pack(packed: &mut Vec<u64>, x: Rows<'_>, columns: Range<usize>) {
-    packed.clear();
-    packed.resize(columns.len().next_multiple_of(COLUMNS) * x.count, 0);
+/// The first columns of the rows, panel after panel, the last one filled up with zeros.
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn pack(packed: &mut AVec<u64>, x: Rows<'_>, columns: usize) {
+    packed.resize(columns.next_multiple_of(COLUMNS) * x.count, 0);
+    let pieces = packed.as_chunks_mut::<COLUMNS>().0;
     for r in 0..x.count {
-        let row = &x.row(r, columns.end)[columns.start..];
-        for (panel, words) in row.chunks(COLUMNS).enumerate() {
-            packed[(panel * x.count + r) * COLUMNS..][..words.len()].copy_from_slice(words);
+        for (panel, words) in x.row(r, columns).chunks(COLUMNS).enumerate() {
+            let piece = &mut pieces[panel * x.count + r];
+            if let Some(words) = words.first_chunk::<COLUMNS>() {
+                for (line, words) in piece.as_chunks_mut().0.iter_mut().zip(words.as_chunks().0) {
+                    store(line, load(words));
+                }
+            } else {
+                *piece = [0; COLUMNS];
+                piece[..words.len()].copy_from_slice(words);
+            }
         }
     }
 }
@@ -122,38 +119,37 @@ struct Run {
 }
 
 impl Run {
-    /// The outputs of a tile at the first `COLUMNS` columns of `x`.
+    /// The outputs of a tile at `width` columns of a panel.
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn tile(&self, out: &mut [u64], out_stride: usize, tile: &Tile, x: Rows<'_>) {
+    fn tile(&self, out: &mut [u64], out_stride: usize, width: usize, tile: &Tile, panel: &[Piece]) {
+        if width < COLUMNS {
+            let mut whole = [0; OUTPUTS * COLUMNS];
+            for o in 0..tile.outputs {
+                whole[o * COLUMNS..][..width].copy_from_slice(&out[o * out_stride..][..width]);
+            }
+            self.tile(&mut whole, COLUMNS, COLUMNS, tile, panel);
+            for o in 0..tile.outputs {
+                out[o * out_stride..][..width].copy_from_slice(&whole[o * COLUMNS..][..width]);
+            }
+            return;
+        }
         match tile.outputs {
-            1 => self.outputs::<1>(out, out_stride, tile, x),
-            2 => self.outputs::<2>(out, out_stride, tile, x),
-            3 => self.outputs::<3>(out, out_stride, tile, x),
-            _ => self.outputs::<OUTPUTS>(out, out_stride, tile, x),
-        }
-    }
-
-    /// The same at fewer columns.
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn part_of_tile(&self, out: &mut [u64], out_stride: usize, columns: usize, tile: &Tile, x: Rows<'_>) {
-        let mut whole = [0; OUTPUTS * COLUMNS];
-        for o in 0..tile.outputs {
-            whole[o * COLUMNS..][..columns].copy_from_slice(&out[o * out_stride..][..columns]);
-        }
-        self.tile(&mut whole, COLUMNS, tile, x);
-        for o in 0..tile.outputs {
-            out[o * out_stride..][..columns].copy_from_slice(&whole[o * COLUMNS..][..columns]);
+            1 => self.outputs::<1>(out, out_stride, tile, panel),
+            2 => self.outputs::<2>(out, out_stride, tile, panel),
+            3 => self.outputs::<3>(out, out_stride, tile, panel),
+            _ => self.outputs::<OUTPUTS>(out, out_stride, tile, panel),
         }
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn outputs<const O: usize>(&self, out: &mut [u64], out_stride: usize, tile: &Tile, x: Rows<'_>) {
-        let (mut hi, mut lo) = ([[_mm512_setzero_si512(); VECTORS]; O], [[_mm512_setzero_si512(); VECTORS]; O]);
-        for (&term, weights) in tile.terms.iter().zip(&tile.weights) {
-            let x = x.lines::<VECTORS>(term);
-            let x = [load(&x[0]), load(&x[1]), load(&x[2])];
+    fn outputs<const O: usize>(&self, out: &mut [u64], out_stride: usize, tile: &Tile, panel: &[Piece]) {
+        let zero = _mm512_setzero_si512();
+        let (mut hi, mut lo) = ([[zero; VECTORS]; O], [[zero; VECTORS]; O]);
+        for term in &tile.terms {
+            let lines = panel[term.index].as_chunks().0;
+            let x = [load(&lines[0]), load(&lines[1]), load(&lines[2])];
             for o in 0..O {
-                let weight = splat(weights[o]);
+                let weight = splat(term.weights[o]);
                 for v in 0..VECTORS {
                     hi[o][v] = _mm512_madd52hi_epu64(hi[o][v], x[v], weight);
                     lo[o][v] = _mm512_madd52lo_epu64(lo[o][v], x[v], weight);
@@ -162,9 +158,10 @@ impl Run {
         }
         for o in 0..O {
             let lines = out[o * out_stride..][..COLUMNS].as_chunks_mut().0;
-            for (v, line) in lines.iter_mut().enumerate() {
+            for v in 0..VECTORS {
                 let sum = self.accumulated.finish(&self.p, hi[o][v], lo[o][v]);
-                store(line, if self.add { self.p.add(load(line), sum) } else { sum });
+                let sum = if self.add { self.p.add(load(&lines[v]), sum) } else { sum };
+                store(&mut lines[v], sum);
             }
         }
     }
