@@ -132,6 +132,144 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A file that cannot be written.
+    #[error("{}: {source}; nothing was written", path.display())]
+    WriteFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    // ---- data ----
+    /// A file of another format, or with another type of numbers.
+    #[error("{}: {problem}", path.display())]
+    DataFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        problem: String,
+    },
+    /// A file that has more or less than its header claims.
+    #[error("{}: the header claims a file of {expected} bytes, but it has {found}; download or save it again", path.display())]
+    DataTruncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the header claims, itself included.
+        expected: usize,
+        /// Bytes that are there, after unpacking.
+        found: usize,
+    },
+    /// A file without samples.
+    #[error("{}: there is no sample in it", path.display())]
+    NoSamples {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A sample with a value that is NaN or infinite.
+    #[error("{}: feature {feature} of sample {sample} is {value}; clean the data", path.display())]
+    DataNotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The sample, from 0.
+        sample: usize,
+        /// The feature, from 0 in row-major order.
+        feature: usize,
+        /// NaN or infinite.
+        value: f32,
+    },
+    /// Samples of another shape than the model reads.
+    #[error("{}: samples have shape {found:?}, but the model reads {expected:?}; reshape or transpose them to [n, ...] of that", path.display())]
+    DataShape {
+        /// The file.
+        path: PathBuf,
+        /// Shape of its samples.
+        found: Vec<usize>,
+        /// Shape that the model reads.
+        expected: Vec<usize>,
+    },
+    /// An .npz file in which the array meant cannot be told.
+    #[error("{}: it holds the arrays {found:?}; name the one to read one of {wanted:?}, or save it alone", path.display())]
+    NpzMember {
+        /// The file.
+        path: PathBuf,
+        /// The arrays in it.
+        found: Vec<String>,
+        /// The names looked for.
+        wanted: Vec<String>,
+    },
+    /// Fewer labels than samples.
+    #[error("{}: {labels} labels for {samples} samples; is it the file that belongs to the data?", path.display())]
+    LabelCount {
+        /// The file.
+        path: PathBuf,
+        /// Labels in it.
+        labels: usize,
+        /// Samples that need one.
+        samples: usize,
+    },
+    /// A label below zero.
+    #[error("{}: the label of sample {sample} is {value}; classes count from 0", path.display())]
+    LabelNegative {
+        /// The file.
+        path: PathBuf,
+        /// The sample, from 0.
+        sample: usize,
+        /// Its label.
+        value: i64,
+    },
+    /// A label beyond the outputs of the model.
+    #[error("{}: the label of sample {sample} is {label}, but the model has {classes} outputs; classes count from 0", path.display())]
+    LabelRange {
+        /// The file.
+        path: PathBuf,
+        /// The sample, from 0.
+        sample: usize,
+        /// Its label.
+        label: usize,
+        /// Outputs of the model.
+        classes: usize,
+    },
+    /// A file for results whose name does not say what to write.
+    #[error("{}: results are written as .npy or .csv; give the file one of these endings", path.display())]
+    OutputName {
+        /// The file.
+        path: PathBuf,
+    },
+
+    // ---- runs ----
+    /// A model that gives infinity or NaN for a sample.
+    #[error(
+        "{}: the model in the clear gives no finite number for result {result} of sample {sample}; are the data in the range that it was trained on?",
+        path.display()
+    )]
+    NotFinite {
+        /// The samples.
+        path: PathBuf,
+        /// Number of the sample.
+        sample: usize,
+        /// Number of the result.
+        result: usize,
+    },
+    /// A thread pool that cannot be made.
+    #[error("the threads cannot be started: {problem}; use fewer")]
+    Threads {
+        /// What the system said.
+        problem: String,
+    },
+    /// An operation of the scheme.
+    #[error(transparent)]
+    Ckks(#[from] ckks::Error),
+    /// A layout.
+    #[error(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
+    /// A program.
+    #[error(transparent)]
+    Program(#[from] crate::program::ProgramError),
+    /// A plan.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+
     // ---- ONNX ----
     /// A file that is no ONNX model, or one that the reader of ONNX refuses.
     #[error("{}: {doing} failed: {message}; if the file is whole, export the model again with opset 13 and fixed shapes", path.display())]
@@ -194,7 +332,7 @@ pub enum Error {
         problem: String,
     },
     /// Nodes that cannot be computed on encrypted data, all of the model's at once.
-    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Lines(nodes))]
+    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Advice(nodes))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -216,16 +354,23 @@ pub struct UnsupportedNode {
 
 impl fmt::Display for UnsupportedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UnsupportedNode { node, operator, advice } = self;
-        write!(f, "'{node}' ({operator}): {advice}")
+        write!(f, "'{}' ({})", self.node, self.operator)
     }
 }
 
-/// Each on a line of its own.
-struct Lines<'a, T>(&'a [T]);
+/// Each advice on a line of its own, behind all nodes that it is for.
+struct Advice<'a>(&'a [UnsupportedNode]);
 
-impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        for (i, first) in self.0.iter().enumerate() {
+            let same = |node: &&UnsupportedNode| node.advice == first.advice;
+            if self.0[..i].iter().any(|node| same(&node)) {
+                continue;
+            }
+            let nodes: Vec<String> = self.0.iter().filter(same).map(UnsupportedNode::to_string).collect();
+            write!(f, "\n  {}: {}", nodes.join(", "), first.advice)?;
+        }
+        Ok(())
     }
 }

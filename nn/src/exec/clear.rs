@@ -35,7 +35,7 @@ impl Interpreter for Clear {
 
     fn evaluate(&mut self, _: usize, operation: &Operation, inputs: Vec<Arc<Slots>>) -> Result<Slots, ProgramError> {
         Ok(match (&operation.kind, inputs.as_slice()) {
-            (Kind::LinearMap { map, .. }, [x]) => linear_map(map, x),
+            (Kind::LinearMap { map, .. }, [x]) => apply(map, x),
             (Kind::Square, [x]) => zip(x, x, |x, y| x * y),
             (Kind::Mul, [x, y]) => zip(x, y, |x, y| x * y),
             (Kind::Add, [x, y]) => zip(x, y, |x, y| x + y),
@@ -52,7 +52,8 @@ fn zip(x: &Slots, y: &Slots, op: impl Fn(f64, f64) -> f64 + Sync) -> Slots {
     x.par_iter().zip(y).map(slots).collect()
 }
 
-fn linear_map(linear: &LinearMap, x: &Slots) -> Slots {
+/// y = M x + c on slots.
+pub fn apply(linear: &LinearMap, x: &Slots) -> Slots {
     let mut y = match linear.operator() {
         LinearOperator::Gemm => gemm(linear, x),
         LinearOperator::Diagonals(plan) => diagonals(plan, linear, x),

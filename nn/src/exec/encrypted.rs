@@ -6,6 +6,7 @@
 //! their number.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ckks::{
     Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, ScalarMatrix, Scale,
@@ -72,11 +73,16 @@ impl Prepared {
     }
 
     /// Runs the program on encrypted samples, one ciphertext for each of the input's layout, at its level and scale. The result
-    /// has the level and scale of the program's output.
+    /// has the level and scale of the program's output. `done` is told of each operation when it ends, with the time it took.
     ///
     /// # Errors
     /// [`ProgramError::InputCiphertexts`] for inputs that are not as planned; [`ProgramError::Operation`] for a missing key.
-    pub fn run(&self, keys: &EvaluationKeys, input: Ciphertexts) -> Result<Ciphertexts, ProgramError> {
+    pub fn run(
+        &self,
+        keys: &EvaluationKeys,
+        input: Ciphertexts,
+        done: &mut dyn FnMut(&Operation, Duration),
+    ) -> Result<Ciphertexts, ProgramError> {
         let planned = self.program.input();
         let fits =
             |x: &Ciphertext| (x.level(), x.scale(), x.degree()) == (planned.level, planned.scale, planned.degree);
@@ -88,7 +94,7 @@ impl Prepared {
                 scale: planned.scale,
             });
         }
-        let output = super::run(&self.program, &mut Run { prepared: self, keys }, input)?;
+        let output = super::run(&self.program, &mut Run { prepared: self, keys, done }, input)?;
         Ok(take(output))
     }
 }
@@ -97,6 +103,7 @@ impl Prepared {
 struct Run<'a> {
     prepared: &'a Prepared,
     keys: &'a EvaluationKeys,
+    done: &'a mut dyn FnMut(&Operation, Duration),
 }
 
 impl Interpreter for Run<'_> {
@@ -109,8 +116,10 @@ impl Interpreter for Run<'_> {
         operation: &Operation,
         inputs: Vec<Arc<Ciphertexts>>,
     ) -> Result<Ciphertexts, ProgramError> {
-        self.step(index, operation, inputs)
-            .map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
+        let start = Instant::now();
+        let result = self.step(index, operation, inputs);
+        (self.done)(operation, start.elapsed());
+        result.map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
     }
 }
 

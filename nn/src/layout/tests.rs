@@ -1,1 +1,150 @@
+//! Layouts: what is refused, packing and back, and matrices by their diagonals against the matrix itself.
 
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::*;
+use crate::exec::clear::apply;
+use crate::graph::AffineMap;
+use crate::program::{LinearMap, LinearOperator};
+
+#[test]
+fn sizes_must_be_powers_of_two_that_divide() {
+    let size = |error: Result<Layout, LayoutError>| match error {
+        Err(LayoutError::Size { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(size(Layout::new(12, 1, 1, vec![0])), "the number of slots");
+    assert_eq!(size(Layout::new(16, 3, 1, vec![0])), "the interleave");
+    assert_eq!(size(Layout::new(16, 32, 1, vec![0])), "the interleave");
+    assert_eq!(size(Layout::new(16, 4, 8, vec![0])), "the period");
+    assert_eq!(size(Layout::new(16, 4, 3, vec![0])), "the period");
+}
+
+#[test]
+fn two_features_in_one_place_and_none_at_all_are_refused() {
+    let collision = LayoutError::Collision { first: 0, second: 2, position: 5 };
+    assert_eq!(Layout::new(16, 2, 8, vec![5, 1, 5]), Err(collision));
+    assert!(matches!(Layout::new(16, 2, 8, vec![]), Err(LayoutError::Extent { .. })));
+    assert!(matches!(Layout::new(16, 2, 8, vec![u32::MAX]), Err(LayoutError::Extent { .. })));
+}
+
+#[test]
+fn every_position_has_a_state() {
+    let layout = Layout::new(16, 2, 4, vec![1, 6]).unwrap();
+    assert_eq!((layout.ciphertexts(), layout.positions_per_ciphertext()), (2, 8));
+    assert_eq!(layout.state(0, 1), State::Feature(0));
+    assert_eq!(layout.state(0, 5), State::Repeated(0));
+    assert_eq!(layout.state(1, 2), State::Feature(1));
+    assert_eq!(layout.state(1, 3), State::Zero);
+    assert_eq!(layout.with_gaps(Gaps::Unknown).state(1, 3), State::Unknown);
+    assert!(layout.same_places(&layout.with_gaps(Gaps::Unknown)));
+}
+
+#[test]
+fn packing_repeats_periods_and_leaves_gaps_zero() {
+    let layout = Layout::new(8, 2, 2, vec![1, 2]).unwrap();
+    let packed = layout.pack(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+    assert_eq!(packed, [[0.0, 0.0, 1.0, 3.0, 0.0, 0.0, 1.0, 3.0], [2.0, 4.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0]]);
+    assert!(matches!(layout.pack(&[1.0; 3]), Err(LayoutError::Batch { .. })));
+    assert!(matches!(layout.pack(&[1.0; 6]), Err(LayoutError::Batch { .. })));
+    assert!(matches!(layout.unpack(&packed[..1], 1), Err(LayoutError::Shape { .. })));
+    assert!(matches!(layout.unpack(&packed, 3), Err(LayoutError::Shape { .. })));
+}
+
+/// Any layout of so many features: any period, any injection, over as many ciphertexts as needed and one more.
+fn layout(slots: usize, interleave: usize, features: usize) -> impl Strategy<Value = Layout> {
+    let positions = slots / interleave;
+    select((0..=positions.ilog2()).map(|log| 1usize << log).collect::<Vec<_>>()).prop_flat_map(move |period| {
+        let places = (features.div_ceil(period) + 1) * period;
+        subsequence((0..places as u32).collect::<Vec<_>>(), features)
+            .prop_shuffle()
+            .prop_map(move |positions| Layout::new(slots, interleave, period, positions).unwrap())
+    })
+}
+
+/// A sparse matrix and a layout for each side.
+fn problem() -> impl Strategy<Value = (SparseMatrix, Layout, Layout)> {
+    (0u32..6, 1usize..24, 1usize..24).prop_flat_map(|(log_b, rows, cols)| {
+        let entries = proptest::collection::vec((0..rows, 0..cols, -1.0..1.0f64), 0..80);
+        let matrix = entries.prop_map(move |entries| SparseMatrix::from_triplets(rows, cols, entries).unwrap());
+        (matrix, layout(32, 1 << log_b, cols), layout(32, 1 << log_b, rows))
+    })
+}
+
+proptest! {
+    #[test]
+    fn unpacking_is_the_inverse_of_packing(
+        (layout, samples) in (0u32..6, 1usize..40).prop_flat_map(|(log_b, features)| {
+            let samples = proptest::collection::vec(-1.0..1.0f64, features..=features << log_b);
+            (layout(32, 1 << log_b, features), samples)
+        })
+    ) {
+        let count = samples.len() / layout.features();
+        let samples = &samples[..count * layout.features()];
+        let packed = layout.pack(samples).unwrap();
+        prop_assert_eq!(layout.unpack(&packed, count).unwrap(), samples);
+    }
+
+    #[test]
+    fn diagonals_multiply_like_their_matrix((matrix, input, output) in problem()) {
+        let linear = LinearMap::new(Arc::new(AffineMap::linear(matrix.clone())), Arc::new(input.clone()), Arc::new(output.clone())).unwrap();
+        let samples: Vec<f64> = (0..input.features() * input.interleave()).map(|k| ((k * 37) % 101) as f64 / 101.0 - 0.4).collect();
+        // Gaps hold anything: they must not reach the result.
+        let mut slots = input.pack(&samples).unwrap();
+        for (i, slots) in slots.iter_mut().enumerate() {
+            for (slot, value) in slots.iter_mut().enumerate() {
+                if input.owner(i, slot / input.interleave()).is_none() {
+                    *value = 1e3 + slot as f64;
+                }
+            }
+        }
+        let product = apply(&linear, &slots);
+        let expected: Vec<f64> = samples.chunks(input.features()).flat_map(|x| matrix.apply(x).unwrap()).collect();
+        let unpacked = output.unpack(&product, input.interleave()).unwrap();
+        for (y, e) in unpacked.iter().zip(&expected) {
+            prop_assert!((y - e).abs() < 1e-9, "{y} {e}");
+        }
+        // All repetitions are there, and gaps are zero.
+        let repacked = output.pack(&unpacked).unwrap();
+        for (y, e) in product.iter().flatten().zip(repacked.iter().flatten()) {
+            prop_assert!((y - e).abs() < 1e-9, "{y} {e}");
+        }
+        if let LinearOperator::Diagonals(plan) = linear.operator() {
+            prop_assert!(plan.products() <= matrix.nnz());
+            let rotations = plan.baby_rotations() + plan.giant_rotations() + plan.fold_rotations();
+            prop_assert!(plan.rotations().len() <= rotations);
+            prop_assert!(!plan.rotations().contains(&0));
+        }
+    }
+
+    #[test]
+    fn chosen_layouts_are_never_dearer_than_dense_ones((matrix, input, _) in problem()) {
+        let dense = Layout::dense(32, input.interleave(), matrix.rows()).unwrap();
+        let chosen = Layout::of_outputs(&matrix, &input).unwrap();
+        let cost = |output: &Layout| DiagonalPlan::new(&matrix, &input, output).unwrap().cost();
+        prop_assert!(cost(&chosen) <= cost(&dense));
+    }
+}
+
+#[test]
+fn a_wide_layer_with_few_outputs_has_as_many_diagonals_as_outputs() {
+    let values: Vec<f64> = (0..100 * 784).map(|k| 1.0 + k as f64).collect();
+    let matrix = SparseMatrix::from_dense(100, 784, &values).unwrap();
+    let input = Layout::dense(4096, 1, 784).unwrap();
+    let output = Layout::of_outputs(&matrix, &input).unwrap();
+    let plan = DiagonalPlan::new(&matrix, &input, &output).unwrap();
+    assert_eq!((plan.products(), plan.fold(), output.period()), (128, &[128, 256, 512][..], 128));
+    assert!(plan.baby_rotations() + plan.giant_rotations() < 32);
+}
+
+#[test]
+fn zero_matrices_cost_nothing() {
+    let matrix = SparseMatrix::from_triplets(4, 64, []).unwrap();
+    let input = Layout::dense(64, 1, 64).unwrap();
+    let output = Layout::dense(64, 1, 4).unwrap();
+    let plan = DiagonalPlan::new(&matrix, &input, &output).unwrap();
+    assert_eq!((plan.cost(), plan.rotations().len()), (0, 0));
+}

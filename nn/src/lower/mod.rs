@@ -21,12 +21,13 @@ use crate::program::{Builder, Kind, LinearMap, LinearOperator, Program, ProgramE
 pub use packing::Packing;
 
 /// What is free once the packing is chosen; the planner tries several.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// log2 of the scale of the encrypted input.
     pub input_bits: i32,
-    /// log2 of the scale of weights and constants.
-    pub weight_bits: i32,
+    /// log2 of the scale of the weights of each affine map, in the order of the graph; the last one, which must be there, serves
+    /// further maps and all other constants.
+    pub weight_bits: Vec<i32>,
     /// log2 of the scale that a rescale must not go below.
     pub waterline_bits: i32,
     /// Whether products stay at degree 2 through linear maps of one feature a ciphertext.
@@ -44,7 +45,7 @@ pub fn lower(
     packing: &Packing,
     magnitudes: &[f64],
     params: &Params,
-    options: Options,
+    options: &Options,
 ) -> Result<Program, ProgramError> {
     let nodes = graph.nodes();
     let wrong = || ProgramError::Magnitudes { magnitudes: magnitudes.len(), nodes: nodes.len() };
@@ -60,7 +61,7 @@ pub fn lower(
         magnitude,
     };
     let (builder, first) = Builder::new(params.clone(), &nodes[0].name, value)?;
-    let mut lowering = Lowering { builder, options, relinearized: vec![None] };
+    let mut lowering = Lowering { builder, options: options.clone(), affine_maps: 0, relinearized: vec![None] };
     let mut values = vec![None; nodes.len()];
     values[0] = Some(first);
     for (id, node) in graph.iter().skip(1) {
@@ -96,6 +97,8 @@ struct At<'a> {
 struct Lowering {
     builder: Builder,
     options: Options,
+    /// Affine maps lowered so far.
+    affine_maps: usize,
     /// Of each value, its relinearisation if there is one.
     relinearized: Vec<Option<ValueId>>,
 }
@@ -117,7 +120,9 @@ impl Lowering {
             LinearOperator::Gemm => x,
             LinearOperator::Diagonals(_) => self.relinearize(x)?,
         };
-        let weight_scale = Scale::power_of_two(self.options.weight_bits);
+        let bits = self.options.weight_bits.get(self.affine_maps).copied();
+        let weight_scale = bits.map_or_else(|| self.constant_scale(), Scale::power_of_two);
+        self.affine_maps += 1;
         let map = Arc::clone(linear);
         let y = self.push(at, Kind::LinearMap { map, weight_scale }, &[x])?;
         self.relinearize_settle(at, y)
@@ -145,6 +150,11 @@ impl Lowering {
         let (x, y) = self.align(x, y)?;
         let sum = self.push(at, Kind::Add, &[x, y])?;
         self.settle(at, sum)
+    }
+
+    /// Scale of constants that belong to no affine map.
+    fn constant_scale(&self) -> Scale {
+        Scale::power_of_two(self.options.weight_bits.last().copied().unwrap_or(0))
     }
 
     /// c x, with c encoded at `scale`.
@@ -216,7 +226,7 @@ impl Lowering {
             let x = self.times_one(x, to.scale.div(scaled))?;
             return Ok((self.like(x, Kind::Rescale)?, y));
         }
-        let one = Scale::power_of_two(self.options.weight_bits);
+        let one = self.constant_scale();
         let ratio = to.scale.div(from.scale);
         match ratio.log2() > 0.0 {
             true => Ok((self.times_one(x, one.mul(ratio))?, self.times_one(y, one)?)),

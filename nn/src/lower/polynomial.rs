@@ -61,7 +61,7 @@ impl Lowering {
         let scale = |(_, v): &(f64, ValueId)| self.value(*v).scale;
         let larger = |a: Scale, b: Scale| if a.to_f64() < b.to_f64() { b } else { a };
         let largest = terms.iter().map(scale).fold(scale(&terms[0]), larger);
-        let target = largest.mul(Scale::power_of_two(self.options.weight_bits));
+        let target = largest.mul(self.constant_scale());
         let level = terms.iter().map(|(_, v)| self.value(*v).level).min().unwrap_or(0);
         let mut sum = None;
         for &(c, v) in terms {

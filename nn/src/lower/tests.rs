@@ -1,8 +1,6 @@
 //! Random networks: the graph in the clear against the lowered program in the clear, for layouts from one sample a ciphertext to
 //! one feature a ciphertext.
 
-use std::sync::Arc;
-
 use ckks::{ParamsSpec, RingKind};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -20,7 +18,7 @@ fn params(slots: usize, steps: usize) -> Params {
 }
 
 fn options(late_relinearization: bool) -> Options {
-    Options { input_bits: 26, weight_bits: 12, waterline_bits: 24, late_relinearization }
+    Options { input_bits: 26, weight_bits: vec![12], waterline_bits: 24, late_relinearization }
 }
 
 /// Lowers, verifies, runs, compares.
@@ -29,7 +27,7 @@ fn agrees(graph: &Graph, params: &Params, interleave: usize, options: Options) -
     let (expected, ranges) = graph.run_with_ranges(&samples).unwrap();
     let packing = Packing::new(graph, params.slots(), interleave).unwrap();
     let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
-    let program = lower(graph, &packing, &magnitudes, params, options).unwrap();
+    let program = lower(graph, &packing, &magnitudes, params, &options).unwrap();
     program.verify(&program.keys()).unwrap();
     let found = clear::run(&program, &samples).unwrap();
     assert_eq!(found.len(), expected.len());
@@ -99,7 +97,7 @@ fn kinds(program: &Program) -> Vec<&'static str> {
 fn cryptonets_takes_three_limbs_and_relinearises_outputs() {
     let graph = two_squares([30, 60, 20, 10], [30, 100, 100], 5);
     let params = params(64, 3);
-    let program = agrees(&graph, &params, 64, Options { weight_bits: 10, ..options(true) });
+    let program = agrees(&graph, &params, 64, Options { weight_bits: vec![10], ..options(true) });
     let expected = [
         "input",
         "linear map",
@@ -117,7 +115,7 @@ fn cryptonets_takes_three_limbs_and_relinearises_outputs() {
     assert!(program.keys().galois.is_empty());
     assert_eq!(program.keys().relinearization, Some(2));
 
-    let early = agrees(&graph, &params, 64, Options { weight_bits: 10, ..options(false) });
+    let early = agrees(&graph, &params, 64, Options { weight_bits: vec![10], ..options(false) });
     assert_eq!(kinds(&early)[2..5], ["square", "relinearize", "linear map"]);
 }
 

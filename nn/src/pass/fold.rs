@@ -2,36 +2,63 @@
 
 use std::sync::Arc;
 
-use super::{MergeRule, map_of, push, readings, rebuild, weights};
+use super::{MergeRule, map_of, push, rebuild, weights};
 use crate::error::Result;
-use crate::graph::{Graph, Op};
+use crate::graph::{AffineMap, Graph, Op};
 
-/// Merges each affine map into the one that reads it, where the rule allows: batch norm into a convolution, pooling into a
-/// dense layer, permutations and scalings into whatever comes next. A map that others read too is merged only if no row of
-/// it has more than one entry, so that the readers do not grow.
+/// Merges each affine map into those that read it, where the rule allows: batch norm into a convolution, pooling into a dense
+/// layer, permutations and scalings into whatever comes next, a map into the slices that are cut from it. A map that others
+/// than maps read too has to stay, so it is merged only where that costs its readers nothing.
 ///
 /// # Errors
 /// Those of [`Graph::new`], which a graph that was accepted cannot raise.
 pub fn fold_affine(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
-    let total = weights(graph);
-    let readings = readings(graph);
-    // Readings of the new graph's nodes, as far as folding asks for them.
-    let mut new_readings: Vec<usize> = Vec::with_capacity(graph.nodes().len());
+    let merge = mergeable(graph, rule)?;
     rebuild(graph, |nodes, id, mut node| {
-        if let Some(next) = map_of(&node) {
-            let before = node.inputs[0];
-            let read_once = new_readings[before.0] == 1;
-            if let Some(first) = map_of(&nodes[before.0]).filter(|map| read_once || map.matrix.is_monomial()) {
-                let limit = rule.limit(first.matrix.nnz() + next.matrix.nnz(), total);
-                if next.matrix.product_nnz(&first.matrix, limit)?.is_some() {
-                    node.op = Op::Affine(Arc::new(first.then(next)?));
-                    node.inputs = nodes[before.0].inputs.clone();
-                    // Its own input is now read by both; one of the two dies if nobody else reads the first.
-                    new_readings[node.inputs[0].0] += usize::from(!read_once);
-                }
-            }
+        // Of a chain of three, the first two are merged now and the third in the next run.
+        let first = graph.node(id).inputs.first().filter(|first| merge[first.0]);
+        if let (Some(next), Some(first)) = (map_of(&node), first)
+            && let Some(map) = map_of(graph.node(*first))
+        {
+            node.op = Op::Affine(Arc::new(map.then(next)?));
+            node.inputs = nodes[node.inputs[0].0].inputs.clone();
         }
-        new_readings.push(readings[id.0]);
         Ok(push(nodes, node))
     })
+}
+
+/// For each node whether it is a map that goes into all maps that read it.
+fn mergeable(graph: &Graph, rule: &MergeRule) -> Result<Vec<bool>> {
+    let total = weights(graph);
+    let readers = graph.readers();
+    let mut merge = vec![false; graph.nodes().len()];
+    for (id, node) in graph.iter() {
+        let Some(map) = map_of(node) else { continue };
+        // Merged into this one just now: its own map is no longer what its readers would be merged with.
+        if merge[node.inputs[0].0] {
+            continue;
+        }
+        let maps: Vec<&AffineMap> = readers[id.0].iter().filter_map(|reader| map_of(graph.node(*reader))).collect();
+        let dies = maps.len() == readers[id.0].len() && id != graph.output();
+        merge[id.0] = !maps.is_empty() && worth_it(map, &maps, dies, |factors| rule.limit(factors, total))?;
+    }
+    Ok(merge)
+}
+
+/// Whether a map should go into these readers, after which it is gone or still needed.
+fn worth_it(map: &AffineMap, readers: &[&AffineMap], dies: bool, limit: impl Fn(usize) -> usize) -> Result<bool> {
+    let own = map.matrix.nnz();
+    let theirs: usize = readers.iter().map(|reader| reader.matrix.nnz()).sum();
+    let mut left = match (dies, map.matrix.is_monomial()) {
+        (true, _) => limit(own + theirs),
+        (false, true) => theirs,
+        (false, false) => return Ok(false),
+    };
+    for reader in readers {
+        match reader.matrix.product_nnz(&map.matrix, left)? {
+            Some(nnz) => left -= nnz,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
 }

@@ -30,29 +30,38 @@ pub fn gather_polynomials(graph: &Graph) -> Result<Graph> {
         let input = graph.node(id).inputs[0];
         map_of(graph.node(input)).is_some() && readers[input.0].len() == 1
     };
-    let mut polys: Vec<Poly> = Vec::with_capacity(graph.nodes().len());
+    // All that is known of each node, from itself to the tensors farthest back.
+    let mut known: Vec<Vec<Poly>> = Vec::with_capacity(graph.nodes().len());
     rebuild(graph, |nodes, id, mut node| {
-        let own = Poly { of: NodeId(nodes.len()), coefficients: vec![0.0, 1.0] };
-        let input = |i: usize| &polys[node.inputs[i].0];
-        let poly = match &node.op {
-            Op::Activation(Activation::Polynomial(p)) => after(p, input(0)),
-            Op::Affine(map) if !folds_back(id) => uniform(map).and_then(|p| after(&p, input(0))),
+        let input = |i: usize| &known[node.inputs[i].0];
+        let polys: Vec<Poly> = match &node.op {
+            Op::Activation(Activation::Polynomial(p)) => input(0).iter().filter_map(|q| after(p, q)).collect(),
+            Op::Affine(map) if !folds_back(id) => match uniform(map) {
+                Some(p) => input(0).iter().filter_map(|q| after(&p, q)).collect(),
+                None => vec![],
+            },
             Op::Add => same(input(0), input(1), add),
             Op::Mul => same(input(0), input(1), multiply),
-            Op::Affine(_) | Op::Input | Op::Activation(_) => None,
+            Op::Affine(_) | Op::Input | Op::Activation(_) => vec![],
         };
-        if let Some(poly) = poly.as_ref().filter(|poly| degree(&poly.coefficients) >= 2) {
+        // A scaling behind a polynomial goes into the map behind it, if there is one, at no cost at all.
+        let scaling = map_of(&node).is_some() && maps_read_it(id);
+        if let Some(poly) = simplest(&polys).filter(|_| !scaling) {
             let coefficients = poly.coefficients[..=degree(&poly.coefficients)].to_vec();
-            // A scaling behind a polynomial goes into the map behind it, if there is one, at no cost at all.
-            let scaling = map_of(&node).is_some();
-            if !(scaling && maps_read_it(id)) {
-                node.op = Op::Activation(Activation::Polynomial(coefficients));
-                node.inputs = vec![poly.of];
-            }
+            node.op = Op::Activation(Activation::Polynomial(coefficients));
+            node.inputs = vec![poly.of];
         }
-        polys.push(poly.unwrap_or(own));
+        let own = Poly { of: NodeId(nodes.len()), coefficients: vec![0.0, 1.0] };
+        known.push([vec![own], polys].concat());
         Ok(push(nodes, node))
     })
+}
+
+/// Of the polynomials that a tensor is, nearest first, the nearest that is no mere scaling; or one of the same degree farther
+/// back, which has taken up a scaling on the way.
+fn simplest(polys: &[Poly]) -> Option<&Poly> {
+    let nearest = polys.iter().map(|poly| degree(&poly.coefficients)).find(|&degree| degree >= 2)?;
+    polys.iter().rev().find(|poly| degree(&poly.coefficients) == nearest)
 }
 
 /// p(q(x)), if p or q only scales and shifts: a composition of others needs fewer products as it is.
@@ -64,13 +73,11 @@ fn after(p: &[f64], q: &Poly) -> Option<Poly> {
     Some(Poly { of: q.of, coefficients })
 }
 
-/// p(x) + q(x) or p(x) q(x), of polynomials of the same x.
-fn same(p: &Poly, q: &Poly, combine: fn(&[f64], &[f64]) -> Vec<f64>) -> Option<Poly> {
-    if p.of != q.of {
-        return None;
-    }
-    let coefficients = combine(&p.coefficients, &q.coefficients);
-    (degree(&coefficients) <= MAX_DEGREE).then_some(Poly { of: p.of, coefficients })
+/// p(x) + q(x) or p(x) q(x), for each x that both are polynomials of.
+fn same(p: &[Poly], q: &[Poly], combine: fn(&[f64], &[f64]) -> Vec<f64>) -> Vec<Poly> {
+    let both = p.iter().filter_map(|p| Some((p, q.iter().find(|q| q.of == p.of)?)));
+    let combined = both.map(|(p, q)| Poly { of: p.of, coefficients: combine(&p.coefficients, &q.coefficients) });
+    combined.filter(|poly| degree(&poly.coefficients) <= MAX_DEGREE).collect()
 }
 
 /// The coefficients of a map that does the same to every feature: a x + b.

@@ -241,3 +241,38 @@ fn what_nobody_reads_is_dropped() {
     assert_eq!(prune(&graph).unwrap().nodes().len(), 2);
     assert_same(&graph, &prune(&graph).unwrap());
 }
+
+#[test]
+fn a_layer_that_is_cut_into_slices_goes_into_them() {
+    let slice = |first: usize| SparseMatrix::selection(4, [Some(first), Some(first + 1)]).unwrap();
+    let nodes = vec![
+        node(Op::Input, &[], 3),
+        node(affine(4, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 1.0, 2.0, 3.0], &[1.0; 4]), &[0], 4),
+        node(Op::Affine(Arc::new(AffineMap::linear(slice(0)))), &[1], 2),
+        node(Op::Affine(Arc::new(AffineMap::linear(slice(2)))), &[1], 2),
+        node(Op::Mul, &[2, 3], 2),
+    ];
+    let graph = Graph::new(nodes, NodeId(4)).unwrap();
+    let simple = simplify(&graph, &MergeRule { growth: 1.0, share: 0.0 }).unwrap();
+    assert_eq!(operations(&simple), ["input", "affine", "affine", "mul"]);
+    assert_same(&graph, &simple);
+}
+
+#[test]
+fn a_polynomial_of_a_polynomial_stays_one_of_the_other() {
+    // h = x² + 1, then h³ − h by products: not a polynomial of degree 6 of x.
+    let scale = |a: f64, b: f64| affine(2, 2, &[a, 0.0, 0.0, a], &[b; 2]);
+    let nodes = vec![
+        node(Op::Input, &[], 2),
+        node(Op::Activation(Activation::Polynomial(vec![1.0, 0.0, 1.0])), &[0], 2),
+        node(square(), &[1], 2),
+        node(Op::Mul, &[2, 1], 2),
+        node(scale(-1.0, 0.0), &[1], 2),
+        node(Op::Add, &[3, 4], 2),
+    ];
+    let graph = Graph::new(nodes, NodeId(5)).unwrap();
+    let simple = simplify(&graph, &MergeRule::default()).unwrap();
+    assert_eq!(operations(&simple), ["input", "polynomial", "polynomial"]);
+    assert!(matches!(&simple.nodes()[2].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, -1.0, 0.0, 1.0]));
+    assert_same(&graph, &simple);
+}

@@ -64,7 +64,7 @@ impl ServerPlan {
         params: &Params,
         options: Options,
     ) -> Result<Self, PlanError> {
-        let program = lower(graph, packing, magnitudes, params, options)?;
+        let program = lower(graph, packing, magnitudes, params, &options)?;
         let keys = program.keys();
         program.verify(&keys)?;
         let client = ClientPlan {
@@ -86,8 +86,8 @@ impl ServerPlan {
         let ClientPlan { params, options, magnitudes, .. } = client;
         let packing = Packing::new(graph, params.slots(), client.interleave())?;
         let other = |what: String| PlanError::OtherModel { what };
-        let rebuilt =
-            Self::new(graph, &packing, magnitudes, params, *options).map_err(|error| other(error.to_string()))?;
+        let rebuilt = Self::new(graph, &packing, magnitudes, params, options.clone())
+            .map_err(|error| other(error.to_string()))?;
         match rebuilt.client == *client {
             true => Ok(rebuilt),
             false => Err(other("inputs, outputs or keys differ".into())),

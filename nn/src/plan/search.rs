@@ -5,11 +5,13 @@
 //! seconds). The first chain that fits is the cheapest of its kind, since limbs are what everything costs. Packings depend on
 //! slots and interleave only, and are made once for each.
 
+use std::collections::BTreeMap;
+
 use ckks::{Params, ParamsSpec, RingKind, max_log_qp};
 
 use super::{PlanError, ServerPlan};
 use crate::exec::trace::{CostModel, Trace, trace};
-use crate::graph::Graph;
+use crate::graph::{Graph, Op};
 use crate::lower::{Options, Packing, lower};
 use crate::program::ProgramError;
 
@@ -17,10 +19,16 @@ use crate::program::ProgramError;
 const LOG_N: std::ops::RangeInclusive<u32> = 12..=15;
 /// Size of every prime.
 const PRIME_BITS: u32 = 50;
-/// Largest part of the budget of a chain: more limbs than that leave none for the special primes.
 const INPUT_BITS: [i32; 8] = [22, 24, 26, 28, 30, 34, 38, 42];
 const WEIGHT_BITS: [i32; 8] = [8, 10, 12, 14, 16, 20, 24, 28];
 const WATERLINE_BITS: [i32; 7] = [20, 22, 24, 26, 30, 34, 38];
+
+/// Precision relative to the largest result, where none is asked for.
+const RELATIVE_BITS: f64 = 9.0;
+/// More bits than these are not found by moving single scales.
+const REFINABLE_BITS: f64 = 16.0;
+/// Steps of the final adjustment of scales.
+const MAX_CLIMBS: usize = 40;
 
 /// What a plan is chosen for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,8 +39,9 @@ pub struct Goal {
     pub samples: Option<usize>,
     /// b, if it is not free.
     pub interleave: Option<usize>,
-    /// Bits of precision that the results need at least.
-    pub precision_bits: f64,
+    /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error is held to 2^−9 of the
+    /// largest result.
+    pub precision_bits: Option<f64>,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
 }
@@ -48,7 +57,7 @@ pub enum Objective {
 
 impl Default for Goal {
     fn default() -> Self {
-        Self { objective: Objective::Throughput, samples: None, interleave: None, precision_bits: 8.0, margin: 1.25 }
+        Self { objective: Objective::Throughput, samples: None, interleave: None, precision_bits: None, margin: 1.25 }
     }
 }
 
@@ -83,6 +92,8 @@ pub struct Candidate {
 /// [`PlanError::NoParameters`] with what stood in the way, [`PlanError::Interleave`].
 pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) -> Result<Vec<Alternative>, PlanError> {
     let magnitudes: Vec<f64> = magnitudes.iter().map(|m| m * goal.margin).collect();
+    let largest_result = magnitudes.get(graph.output().0).copied().unwrap_or(1.0);
+    let precision_bits = goal.precision_bits.unwrap_or(RELATIVE_BITS - largest_result.max(f64::MIN_POSITIVE).log2());
     let mut alternatives = Vec::new();
     let largest = RingKind::ConjugateInvariant.slots(1 << LOG_N.end());
     if let Some(interleave) = goal.interleave
@@ -92,8 +103,9 @@ pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) ->
     }
     for ring in [RingKind::ConjugateInvariant, RingKind::Standard] {
         for log_n in LOG_N {
+            let made = BTreeMap::new();
+            let mut search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n, precision_bits, made };
             for interleave in interleaves(ring.slots(1 << log_n), goal) {
-                let search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n };
                 let outcome = search.shortest_chain(interleave);
                 alternatives.push(Alternative { ring, log_n, interleave, outcome });
             }
@@ -105,7 +117,7 @@ pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) ->
         Some(Alternative { outcome: Ok(_), .. }) => Ok(alternatives),
         _ => Err(PlanError::NoParameters {
             log_n: *LOG_N.end(),
-            precision_bits: goal.precision_bits,
+            precision_bits,
             refusal: alternatives
                 .iter()
                 .filter(|alternative| alternative.log_n == *LOG_N.end())
@@ -138,79 +150,112 @@ struct Search<'a> {
     cost: &'a CostModel,
     ring: RingKind,
     log_n: u32,
+    precision_bits: f64,
+    /// Parameters made so far, by ciphertext and special limbs.
+    made: BTreeMap<(usize, usize), Params>,
 }
 
 impl Search<'_> {
     /// The best plan on the shortest chain that has any.
-    fn shortest_chain(&self, interleave: usize) -> Result<Candidate, PlanError> {
-        let slots = self.ring.slots(1 << self.log_n);
-        let packing = Packing::new(self.graph, slots, interleave)?;
+    ///
+    /// One special prime goes with every chain that is possible at all, and its precision is like that of more; so the others
+    /// are tried only on a chain that fits.
+    fn shortest_chain(&mut self, interleave: usize) -> Result<Candidate, PlanError> {
+        let packing = Packing::new(self.graph, self.ring.slots(1 << self.log_n), interleave)?;
         let mut refusal = None;
         for limbs in 1.. {
-            let specs = self.specs(limbs);
-            if specs.is_empty() {
+            let Some(params) = self.params(limbs, 1)? else {
                 break;
-            }
-            let mut best: Option<Candidate> = None;
-            for spec in specs {
-                let params = spec.build().map_err(ProgramError::from)?;
-                match self.best_scales(&packing, &params) {
-                    Ok(found) if best.as_ref().is_none_or(|best| found.cost < best.cost) => best = Some(found),
-                    Ok(_) => {}
-                    Err(error) => refusal = Some(error),
+            };
+            let mut best = match self.best_scales(&packing, &params) {
+                Ok(found) => found,
+                Err(error) => {
+                    refusal = Some(error);
+                    continue;
+                }
+            };
+            let mut more = vec![limbs.div_ceil(3), limbs.div_ceil(2)];
+            more.dedup();
+            more.retain(|&special| special > 1);
+            for special in more {
+                if let Some(params) = self.params(limbs, special)?
+                    && let Ok(found) = self.best_scales(&packing, &params)
+                    && found.cost < best.cost
+                {
+                    best = found;
                 }
             }
-            if let Some(best) = best {
-                return Ok(best);
-            }
+            return Ok(best);
         }
         Err(refusal.unwrap_or_else(|| self.none("no chain fits")))
     }
 
-    /// Parameters with so many ciphertext limbs, by number of special primes.
-    fn specs(&self, limbs: usize) -> Vec<ParamsSpec> {
+    /// Parameters with so many ciphertext and special limbs, made once; none above the security bound.
+    fn params(&mut self, limbs: usize, special: usize) -> Result<Option<Params>, PlanError> {
         let bound = max_log_qp(self.log_n).unwrap_or(0.0);
-        let mut special = vec![1, limbs.div_ceil(3), limbs.div_ceil(2)];
-        special.sort_unstable();
-        special.dedup();
-        special.retain(|special| ((limbs + special) as u32 * PRIME_BITS) as f64 <= bound);
-        let spec =
-            |special| ParamsSpec::new(self.ring, self.log_n, &vec![PRIME_BITS; limbs], &vec![PRIME_BITS; special]);
-        special.into_iter().map(spec).collect()
+        if ((limbs + special) as u32 * PRIME_BITS) as f64 > bound {
+            return Ok(None);
+        }
+        if let Some(params) = self.made.get(&(limbs, special)) {
+            return Ok(Some(params.clone()));
+        }
+        let spec = ParamsSpec::new(self.ring, self.log_n, &vec![PRIME_BITS; limbs], &vec![PRIME_BITS; special]);
+        let params = spec.build().map_err(ProgramError::from)?;
+        self.made.insert((limbs, special), params.clone());
+        Ok(Some(params))
     }
 
-    /// The cheapest combination of scales, the most precise among equals.
+    /// The cheapest combination of scales, the most precise among equals; then, at that cost, each scale moved by a bit as long
+    /// as precision grows.
     fn best_scales(&self, packing: &Packing, params: &Params) -> Result<Candidate, PlanError> {
-        let mut best: Option<(f64, Options, Trace)> = None;
+        let mut best: Option<Tried> = None;
         let mut refusal = None;
         for options in options() {
-            let program = match lower(self.graph, packing, self.magnitudes, params, options) {
-                Ok(program) => program,
-                Err(error) => {
-                    refusal = Some(error.into());
-                    continue;
-                }
-            };
-            let trace = trace(&program, self.cost);
-            let results = program.output().layout.features() * program.output().layout.interleave();
-            if trace.precision_bits(results) < self.goal.precision_bits {
-                let bits = trace.precision_bits(results);
-                refusal = Some(self.none(&format!("{} limbs give {bits:.1} bits", params.max_level() + 1)));
-                continue;
-            }
-            let cost = self.objective(&trace, program.input().layout.interleave());
-            let better = |(least, _, other): &(f64, Options, Trace)| {
-                cost < *least || cost == *least && trace.deviation < other.deviation
-            };
-            if best.as_ref().is_none_or(better) {
-                best = Some((cost, options, trace));
+            match self.attempt(packing, params, options) {
+                Ok(tried) if best.as_ref().is_none_or(|best| tried.is_better(best)) => best = Some(tried),
+                Ok(_) => {}
+                Err(error) => refusal = Some(error),
             }
         }
-        let Some((cost, options, trace)) = best else {
-            return Err(refusal.unwrap_or_else(|| self.none("no scales fit")));
+        let Some(best) = best else {
+            return Err(refusal.map_or_else(|| self.none("no scales fit"), PlanError::from));
         };
+        let hopeless = -best.trace.deviation.log2() + REFINABLE_BITS < self.precision_bits;
+        let best = if hopeless { best } else { self.refine(packing, params, best) };
+        if !best.precise {
+            let (limbs, bits) = (params.max_level() + 1, -best.trace.deviation.log2());
+            return Err(self.none(&format!("{limbs} limbs give {bits:.1} bits on average")));
+        }
+        let Tried { options, trace, cost, .. } = best;
         let plan = ServerPlan::new(self.graph, packing, self.magnitudes, params, options)?;
         Ok(Candidate { plan, trace, cost })
+    }
+
+    /// Hill climbing on the bits of each scale.
+    fn refine(&self, packing: &Packing, params: &Params, mut best: Tried) -> Tried {
+        let maps = self.graph.nodes().iter().filter(|node| matches!(node.op, Op::Affine(_))).count();
+        let last = best.options.weight_bits.last().copied().unwrap_or(0);
+        best.options.weight_bits.resize(maps.max(1), last);
+        for _ in 0..MAX_CLIMBS {
+            let better = neighbours(&best.options)
+                .filter_map(|options| self.attempt(packing, params, options).ok())
+                .reduce(|a, b| if b.is_better(&a) { b } else { a })
+                .filter(|tried| tried.is_better(&best));
+            match better {
+                Some(better) => best = better,
+                None => break,
+            }
+        }
+        best
+    }
+
+    fn attempt(&self, packing: &Packing, params: &Params, options: Options) -> Result<Tried, ProgramError> {
+        let program = lower(self.graph, packing, self.magnitudes, params, &options)?;
+        let trace = trace(&program, self.cost);
+        let interleave = program.input().layout.interleave();
+        let bits = trace.precision_bits(program.output().layout.features() * interleave);
+        let cost = self.objective(&trace, interleave);
+        Ok(Tried { options, cost, precise: bits >= self.precision_bits, trace })
     }
 
     fn objective(&self, trace: &Trace, interleave: usize) -> f64 {
@@ -224,8 +269,42 @@ impl Search<'_> {
     }
 
     fn none(&self, refusal: &str) -> PlanError {
-        PlanError::NoParameters { log_n: self.log_n, precision_bits: self.goal.precision_bits, refusal: refusal.into() }
+        PlanError::NoParameters { log_n: self.log_n, precision_bits: self.precision_bits, refusal: refusal.into() }
     }
+}
+
+/// Scales that fit, and what they come to.
+struct Tried {
+    options: Options,
+    trace: Trace,
+    /// Whether the results have the bits of precision asked for.
+    precise: bool,
+    cost: f64,
+}
+
+impl Tried {
+    /// Precise enough first, then cheap, then precise.
+    fn is_better(&self, other: &Self) -> bool {
+        let key = |tried: &Self| (!tried.precise, if tried.precise { tried.cost } else { 0.0 }, tried.trace.deviation);
+        key(self) < key(other)
+    }
+}
+
+/// The same options with one scale, or two against each other, a bit or two away.
+fn neighbours(options: &Options) -> impl Iterator<Item = Options> + '_ {
+    let scales = options.weight_bits.len() + 1;
+    let moved = move |moves: [(usize, i32); 2]| {
+        let mut options = options.clone();
+        for (scale, bits) in moves {
+            match scale.checked_sub(1) {
+                None => options.input_bits += bits,
+                Some(map) => options.weight_bits[map] += bits,
+            }
+        }
+        options
+    };
+    let pairs = (0..scales).flat_map(move |a| (0..scales).map(move |b| (a, b)));
+    pairs.flat_map(move |(a, b)| [(1, 0), (1, -1), (1, -2), (2, -1)].map(|(up, down)| moved([(a, up), (b, down)])))
 }
 
 /// All combinations of scales tried.
@@ -236,7 +315,7 @@ fn options() -> impl Iterator<Item = Options> {
             waterlines.flat_map(move |waterline_bits| {
                 [true, false].map(|late_relinearization| Options {
                     input_bits,
-                    weight_bits,
+                    weight_bits: vec![weight_bits],
                     waterline_bits,
                     late_relinearization,
                 })

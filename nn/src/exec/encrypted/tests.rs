@@ -8,7 +8,9 @@ use crate::graph::{Graph, NodeId, Op};
 use crate::lower::networks::*;
 use crate::lower::{Options, Packing, lower};
 
-const OPTIONS: Options = Options { input_bits: 28, weight_bits: 16, waterline_bits: 26, late_relinearization: true };
+fn options(late_relinearization: bool) -> Options {
+    Options { input_bits: 28, weight_bits: vec![16], waterline_bits: 26, late_relinearization }
+}
 
 fn program(graph: &Graph, ring: RingKind, interleave: usize, limbs: usize, options: Options) -> Program {
     let bits = vec![50; limbs];
@@ -16,7 +18,7 @@ fn program(graph: &Graph, ring: RingKind, interleave: usize, limbs: usize, optio
     let ranges = graph.run_with_ranges(&samples(50, graph.input_len())).unwrap().1;
     let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
     let packing = Packing::new(graph, params.slots(), interleave).unwrap();
-    lower(graph, &packing, &magnitudes, &params, options).unwrap()
+    lower(graph, &packing, &magnitudes, &params, &options).unwrap()
 }
 
 fn encrypt(program: &Program, secret: &SecretKey, entropy: &mut Entropy, samples: &[f64]) -> Ciphertexts {
@@ -49,7 +51,7 @@ fn agrees(program: Program) {
     let keys = generator.evaluation_keys(&secret, &program.keys()).unwrap();
     let input = encrypt(&program, &secret, &mut entropy, &samples);
     let prepared = Prepared::new(Arc::clone(&program)).unwrap();
-    let output = prepared.run(&keys, input).unwrap();
+    let output = prepared.run(&keys, input, &mut |_, _| ()).unwrap();
     let planned = program.output();
     assert!(output.iter().all(|y| (y.level(), y.scale(), y.degree()) == (planned.level, planned.scale, 1)));
     let found = decrypt(&program, &secret, &output, count);
@@ -68,7 +70,7 @@ fn both_operators_in_both_rings_at_every_interleave() {
         for interleave in [1, 2, 16, slots / 2, slots] {
             println!("{ring:?} {interleave}");
             for late_relinearization in [false, true] {
-                agrees(program(&graph, ring, interleave, 4, Options { late_relinearization, ..OPTIONS }));
+                agrees(program(&graph, ring, interleave, 4, options(late_relinearization)));
             }
         }
     }
@@ -86,7 +88,7 @@ fn residual_branches_and_polynomials() {
     ];
     let graph = Graph::new(nodes, NodeId(5)).unwrap();
     for interleave in [1, 16, 128] {
-        agrees(program(&graph, RingKind::Standard, interleave, 8, OPTIONS));
+        agrees(program(&graph, RingKind::Standard, interleave, 8, options(true)));
     }
 }
 
@@ -97,14 +99,14 @@ fn outputs_without_a_weight_are_their_bias() {
     let op = Op::Affine(Arc::new(crate::graph::AffineMap::new(matrix, bias).unwrap()));
     let graph = Graph::new(vec![node(Op::Input, &[], 5), node(op, &[0], 40)], NodeId(1)).unwrap();
     for interleave in [8, 32, 128] {
-        agrees(program(&graph, RingKind::Standard, interleave, 2, OPTIONS));
+        agrees(program(&graph, RingKind::Standard, interleave, 2, options(true)));
     }
 }
 
 #[test]
 fn inputs_and_keys_that_are_not_as_planned_are_refused_by_name() {
     let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
-    let program = Arc::new(program(&graph, RingKind::Standard, 1, 4, OPTIONS));
+    let program = Arc::new(program(&graph, RingKind::Standard, 1, 4, options(true)));
     let mut entropy = Entropy::insecure_from_seed(5);
     let mut generator = KeyGenerator::new(program.params(), &mut entropy);
     let secret = generator.secret_key();
@@ -113,11 +115,14 @@ fn inputs_and_keys_that_are_not_as_planned_are_refused_by_name() {
     let keys = generator.evaluation_keys(&secret, &request).unwrap();
     let prepared = Prepared::new(Arc::clone(&program)).unwrap();
     let input = encrypt(&program, &secret, &mut entropy, &samples(1, 20));
-    let error = prepared.run(&keys, input.clone()).unwrap_err();
+    let error = prepared.run(&keys, input.clone(), &mut |_, _| ()).unwrap_err();
     assert!(matches!(&error, ProgramError::Operation { source: ckks::Error::MissingKey { .. }, .. }), "{error}");
-    assert!(matches!(prepared.run(&keys, Vec::new()), Err(ProgramError::InputCiphertexts { found: 0, .. })));
+    assert!(matches!(
+        prepared.run(&keys, Vec::new(), &mut |_, _| ()),
+        Err(ProgramError::InputCiphertexts { found: 0, .. })
+    ));
     let evaluator = Evaluator::new(program.params());
     let mut low = input;
     evaluator.drop_level_assign(&mut low[0], 1).unwrap();
-    assert!(matches!(prepared.run(&keys, low), Err(ProgramError::InputCiphertexts { .. })));
+    assert!(matches!(prepared.run(&keys, low, &mut |_, _| ()), Err(ProgramError::InputCiphertexts { .. })));
 }

@@ -1,0 +1,224 @@
+//! Samples, labels and results as files.
+//!
+//! | file | samples | labels |
+//! |---|---|---|
+//! | IDX, plain or .gz | bytes, divided by 255 | bytes |
+//! | .npy | floats as they are | integers |
+//! | .npz | floats as they are: the only array, or `x`, `data`, `images`, `inputs` or `arr_0` | integers: the only array, or `y`, `labels`, `targets` or `arr_1` |
+//!
+//! The first dimension counts the samples. What a file is, its first bytes tell, not its name. Sizes that a header claims are
+//! held against the file before memory is asked for.
+
+mod idx;
+mod npy;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+pub use write::{check_output_name, replace_file, write_outputs};
+
+use crate::error::{Error, Result};
+
+/// A batch of samples of one shape, finite values in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    path: PathBuf,
+    shape: Vec<usize>,
+    samples: Vec<f32>,
+}
+
+impl Dataset {
+    /// Samples from memory: [n, shape...] values in row-major order. `path` is what messages call them.
+    ///
+    /// # Errors
+    /// [`Error::SampleLength`] if the values are no whole number of samples, [`Error::NoSamples`],
+    /// [`Error::DataNotFinite`].
+    pub fn new(path: impl Into<PathBuf>, shape: Vec<usize>, samples: Vec<f32>) -> Result<Self> {
+        let features: usize = shape.iter().product();
+        if features == 0 || !samples.len().is_multiple_of(features) {
+            return Err(Error::SampleLength { found: samples.len(), features });
+        }
+        let data = Dataset { path: path.into(), shape, samples };
+        if data.samples.is_empty() {
+            return Err(Error::NoSamples { path: data.path });
+        }
+        match data.samples.iter().position(|x| !x.is_finite()) {
+            None => Ok(data),
+            Some(at) => {
+                let (sample, feature, value) = (at / features, at % features, data.samples[at]);
+                Err(Error::DataNotFinite { path: data.path, sample, feature, value })
+            }
+        }
+    }
+
+    /// Reads samples from an IDX, .npy or .npz file; see the table of this module.
+    ///
+    /// # Errors
+    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`] for a file of another kind or type of numbers,
+    /// [`Error::DataTruncated`] for one that has not what its header claims, [`Error::NpzMember`], and those of
+    /// [`Dataset::new`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let contents = Contents::read(path)?;
+        let (dims, samples) = match contents {
+            Contents::Idx(bytes) => idx::bytes(path, &bytes).map(|(dims, bytes)| (dims, idx::unit_floats(bytes)))?,
+            Contents::Npy(bytes) => npy::floats(path, &bytes)?,
+            Contents::Npz(bytes) => {
+                npy::floats(path, &npy::member(path, &bytes, &["x", "data", "images", "inputs", "arr_0"])?)?
+            }
+        };
+        let Some((_, shape)) = dims.split_first().filter(|(_, shape)| !shape.is_empty()) else {
+            let problem = format!("it has the dimensions {dims:?}: samples need [n, ...], one row a sample");
+            return Err(Error::DataFormat { path: path.into(), problem });
+        };
+        if samples.is_empty() {
+            return Err(Error::NoSamples { path: path.into() });
+        }
+        Dataset::new(path, shape.to_vec(), samples)
+    }
+
+    /// The file that the samples are from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Shape of one sample.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Features of one sample.
+    pub fn features(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Number of samples.
+    pub fn n(&self) -> usize {
+        self.samples.len() / self.features()
+    }
+
+    /// All values, [n, shape...] in row-major order.
+    pub fn samples(&self) -> &[f32] {
+        &self.samples
+    }
+
+    /// All values in double precision.
+    pub fn to_f64(&self) -> Vec<f64> {
+        self.samples.iter().map(|&x| f64::from(x)).collect()
+    }
+
+    /// `n` samples, at least one: the first ones, and the set over again where it has fewer.
+    #[must_use]
+    pub fn cycled(mut self, n: usize) -> Self {
+        let length = n.max(1).saturating_mul(self.features());
+        match length <= self.samples.len() {
+            true => self.samples.truncate(length),
+            false => self.samples = self.samples.iter().copied().cycle().take(length).collect(),
+        }
+        self
+    }
+
+    /// Gives the samples the shape that a model reads. Dimensions of length 1 may come and go, and flat samples of the right
+    /// length are taken; anything else could be a transposition, which no model would notice.
+    ///
+    /// # Errors
+    /// [`Error::DataShape`] if the shapes are not the same up to that.
+    pub fn for_model(mut self, input_shape: &[usize]) -> Result<Self> {
+        let long = |shape: &[usize]| shape.iter().copied().filter(|&length| length != 1).collect::<Vec<_>>();
+        let (data, model) = (long(&self.shape), long(input_shape));
+        let flat = data.len() <= 1 || model.len() <= 1;
+        if data == model || (flat && self.features() == input_shape.iter().product::<usize>()) {
+            self.shape = input_shape.to_vec();
+            return Ok(self);
+        }
+        Err(Error::DataShape { path: self.path, found: self.shape, expected: input_shape.to_vec() })
+    }
+}
+
+/// The class of each sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    path: PathBuf,
+    labels: Vec<usize>,
+}
+
+impl Labels {
+    /// Reads labels from an IDX, .npy or .npz file; see the table of this module.
+    ///
+    /// # Errors
+    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`], [`Error::DataTruncated`], [`Error::NpzMember`] as for
+    /// samples, and [`Error::LabelNegative`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (dims, values) = match Contents::read(path)? {
+            Contents::Idx(bytes) => {
+                let (dims, bytes) = idx::bytes(path, &bytes)?;
+                (dims, bytes.iter().map(|&label| i64::from(label)).collect())
+            }
+            Contents::Npy(bytes) => npy::integers(path, &bytes)?,
+            Contents::Npz(bytes) => {
+                npy::integers(path, &npy::member(path, &bytes, &["y", "labels", "targets", "arr_1"])?)?
+            }
+        };
+        if dims.iter().skip(1).any(|&length| length != 1) || dims.is_empty() {
+            let problem = format!("it has the dimensions {dims:?}: labels need [n], one number a sample");
+            return Err(Error::DataFormat { path: path.into(), problem });
+        }
+        let label = |(sample, value): (usize, i64)| {
+            usize::try_from(value).map_err(|_| Error::LabelNegative { path: path.into(), sample, value })
+        };
+        let labels: Result<Vec<usize>> = values.into_iter().enumerate().map(label).collect();
+        Ok(Labels { path: path.into(), labels: labels? })
+    }
+
+    /// The labels of the first samples of a larger set, one for each sample and below the number of classes.
+    ///
+    /// # Errors
+    /// [`Error::LabelCount`] if there are fewer labels than samples, [`Error::LabelRange`] for a label that no output of the
+    /// model stands for.
+    pub fn first(mut self, samples: usize, classes: usize) -> Result<Vec<usize>> {
+        if self.labels.len() < samples {
+            return Err(Error::LabelCount { path: self.path, labels: self.labels.len(), samples });
+        }
+        self.labels.truncate(samples);
+        match self.labels.iter().position(|&label| label >= classes) {
+            None => Ok(self.labels),
+            Some(sample) => Err(Error::LabelRange { label: self.labels[sample], path: self.path, sample, classes }),
+        }
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+}
+
+/// A file, told by its first bytes and unpacked if it is gzipped.
+enum Contents {
+    Idx(Vec<u8>),
+    Npy(Vec<u8>),
+    Npz(Vec<u8>),
+}
+
+impl Contents {
+    fn read(path: &Path) -> Result<Self> {
+        let failed = |source| Error::ReadFile { path: path.into(), source };
+        let mut bytes = std::fs::read(path).map_err(failed)?;
+        if bytes.starts_with(&[0x1F, 0x8B]) {
+            bytes = idx::unpack(path, &bytes)?;
+        }
+        match bytes[..] {
+            [] => Err(Error::EmptyFile { path: path.into() }),
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Contents::Npy(bytes)),
+            [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Contents::Npz(bytes)),
+            [0, 0, ..] => Ok(Contents::Idx(bytes)),
+            _ => {
+                let problem = "it is none of IDX, .npy and .npz; save it with numpy.save".into();
+                Err(Error::DataFormat { path: path.into(), problem })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

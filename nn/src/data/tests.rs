@@ -1,0 +1,319 @@
+//! Files of every kind, whole and damaged.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ndarray::{Array1, Array2, ArrayD, IxDyn, ShapeBuilder};
+use ndarray_npy::WriteNpyExt;
+use tempfile::TempDir;
+use zip::write::{SimpleFileOptions, ZipWriter};
+
+use super::*;
+
+/// A folder that goes with the test.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn names(&self) -> Vec<String> {
+        std::fs::read_dir(self.0.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+}
+
+fn idx(dims: &[u32], numbers: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, dims.len() as u8];
+    dims.iter().for_each(|d| file.extend(d.to_be_bytes()));
+    file.extend(numbers);
+    file
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn npy<T: ndarray_npy::WritableElement>(array: &ArrayD<T>) -> Vec<u8> {
+    let mut file = Vec::new();
+    array.write_npy(&mut file).unwrap();
+    file
+}
+
+fn floats(dims: &[usize], first: f32) -> ArrayD<f32> {
+    ArrayD::from_shape_vec(IxDyn(dims), (0..dims.iter().product()).map(|i| first + i as f32).collect()).unwrap()
+}
+
+fn npz(members: &[(&str, Vec<u8>)], options: SimpleFileOptions) -> Vec<u8> {
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in members {
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn idx_bytes_become_numbers_from_0_to_1() {
+    let folder = Folder::new();
+    let file = idx(&[2, 1, 3], &[0, 51, 255, 102, 0, 204]);
+    for bytes in [file.clone(), gz(&file)] {
+        let data = Dataset::read(folder.file("images", &bytes)).unwrap();
+        assert_eq!((data.n(), data.shape(), data.features()), (2, &[1, 3][..], 3));
+        assert_eq!(data.samples(), [0.0, 0.2, 1.0, 0.4, 0.0, 0.8]);
+        assert_eq!(data.to_f64()[2], 1.0);
+        assert_eq!(data.clone().cycled(1).samples(), [0.0, 0.2, 1.0]);
+        let cycled = data.cycled(3);
+        assert_eq!((cycled.n(), &cycled.samples()[..3]), (3, &cycled.samples()[6..]));
+    }
+    let labels = Labels::read(folder.file("labels", &idx(&[3], &[7, 0, 9]))).unwrap();
+    assert_eq!(labels.labels(), [7, 0, 9]);
+    assert_eq!(labels.first(2, 10).unwrap(), [7, 0]);
+}
+
+#[test]
+fn npy_floats_are_taken_as_they_are() {
+    let folder = Folder::new();
+    let array = floats(&[2, 2, 3], -1.5);
+    let single = Dataset::read(folder.file("a.npy", &npy(&array))).unwrap();
+    assert_eq!((single.n(), single.shape()), (2, &[2, 3][..]));
+    assert_eq!(single.samples(), array.as_slice().unwrap());
+    let double = Dataset::read(folder.file("b.npy", &npy(&array.mapv(f64::from)))).unwrap();
+    assert_eq!(double.samples(), single.samples());
+}
+
+#[test]
+fn npy_in_column_order_is_turned() {
+    let folder = Folder::new();
+    let values: Vec<f32> = (0..6).map(|i| i as f32).collect();
+    let columns = ArrayD::from_shape_vec(IxDyn(&[2, 3]).f(), values).unwrap();
+    assert!(String::from_utf8_lossy(&npy(&columns)).contains("'fortran_order': True"));
+    let data = Dataset::read(folder.file("a.npy", &npy(&columns))).unwrap();
+    assert_eq!(data.samples(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+}
+
+#[test]
+fn npy_of_the_other_byte_order_is_read() {
+    let folder = Folder::new();
+    let mut file = npy(&floats(&[1, 2], 1.0));
+    let at = file.windows(3).position(|w| w == b"<f4").unwrap();
+    file[at] = b'>';
+    let values = file.len() - 8;
+    file[values..].chunks_mut(4).for_each(<[u8]>::reverse);
+    assert_eq!(Dataset::read(folder.file("a.npy", &file)).unwrap().samples(), [1.0, 2.0]);
+}
+
+#[test]
+fn labels_may_be_integers_of_any_size() {
+    let folder = Folder::new();
+    let wide = Array1::from(vec![3i64, 1, 2]).into_dyn();
+    for file in [
+        npy(&wide),
+        npy(&wide.mapv(|v| v as i32)),
+        npy(&wide.mapv(|v| v as i16)),
+        npy(&wide.mapv(|v| v as i8)),
+        npy(&wide.mapv(|v| v as u8)),
+        npy(&wide.mapv(|v| v as u16)),
+        npy(&wide.mapv(|v| v as u32)),
+        npy(&Array2::from_shape_vec((3, 1), vec![3i64, 1, 2]).unwrap().into_dyn()),
+    ] {
+        assert_eq!(Labels::read(folder.file("y.npy", &file)).unwrap().labels(), [3, 1, 2]);
+    }
+}
+
+#[test]
+fn npz_holds_samples_and_labels() {
+    let folder = Folder::new();
+    let labels = npy(&Array1::from(vec![1i64, 0]).into_dyn());
+    for options in
+        [SimpleFileOptions::default(), SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored)]
+    {
+        let members = [("x.npy", npy(&floats(&[2, 4], 0.0))), ("y.npy", labels.clone())];
+        let path = folder.file("both.npz", &npz(&members, options));
+        assert_eq!(Dataset::read(&path).unwrap().shape(), [4]);
+        assert_eq!(Labels::read(&path).unwrap().labels(), [1, 0]);
+    }
+    let alone = npz(&[("whatever.npy", npy(&floats(&[2, 4], 0.0)))], SimpleFileOptions::default());
+    assert_eq!(Dataset::read(folder.file("one.npz", &alone)).unwrap().n(), 2);
+}
+
+#[test]
+fn an_npz_without_a_known_name_is_refused() {
+    let folder = Folder::new();
+    let members = [("a.npy", npy(&floats(&[2, 4], 0.0))), ("b.npy", npy(&floats(&[2, 4], 0.0)))];
+    let error = Dataset::read(folder.file("two.npz", &npz(&members, SimpleFileOptions::default()))).unwrap_err();
+    assert!(matches!(&error, Error::NpzMember { found, .. } if found.len() == 2), "{error}");
+    assert!(error.to_string().contains("\"images\""), "{error}");
+}
+
+#[test]
+fn a_shape_is_fitted_to_the_model_only_where_nothing_moves() {
+    let data = |shape: &[usize]| Dataset::new("x.npy", shape.to_vec(), vec![0.5; 12]).unwrap();
+    assert_eq!(data(&[3, 4]).for_model(&[1, 3, 4]).unwrap().shape(), [1, 3, 4]);
+    assert_eq!(data(&[12]).for_model(&[1, 3, 4]).unwrap().shape(), [1, 3, 4]);
+    assert_eq!(data(&[1, 3, 4]).for_model(&[12]).unwrap().shape(), [12]);
+    for (shape, model) in [(&[3, 4][..], &[4, 3][..]), (&[3, 2, 2], &[2, 2, 3]), (&[12], &[11]), (&[2, 6], &[3, 4])] {
+        let error = data(shape).for_model(model).unwrap_err();
+        assert!(
+            matches!(&error, Error::DataShape { found, expected, .. } if found == shape && expected == model),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn files_that_are_not_there_or_empty_are_refused() {
+    let folder = Folder::new();
+    assert!(matches!(Dataset::read("/nowhere/x.npy"), Err(Error::ReadFile { .. })));
+    assert!(matches!(Dataset::read(folder.0.path()), Err(Error::ReadFile { .. })));
+    assert!(matches!(Dataset::read(folder.file("x.npy", b"")), Err(Error::EmptyFile { .. })));
+    assert!(matches!(Labels::read(folder.file("x.gz", &gz(b""))), Err(Error::EmptyFile { .. })));
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let folder = Folder::new();
+    let whole = [
+        idx(&[2, 3], &[0; 6]),
+        gz(&idx(&[2, 3], &[9; 6])),
+        npy(&floats(&[2, 3], 0.0)),
+        npz(&[("x.npy", npy(&floats(&[2, 3], 0.0)))], SimpleFileOptions::default()),
+    ];
+    for file in whole {
+        for length in 1..file.len() {
+            let error = Dataset::read(folder.file("cut", &file[..length])).unwrap_err();
+            assert!(matches!(error, Error::DataFormat { .. } | Error::DataTruncated { .. }), "{length}: {error}");
+        }
+        // The end of a gzip or zip file is found from its contents; trailing bytes are no harm there.
+        if !file.starts_with(b"PK") && !file.starts_with(&[0x1F]) {
+            let longer = [&file[..], &[0]].concat();
+            assert!(matches!(Dataset::read(folder.file("long", &longer)), Err(Error::DataTruncated { .. })));
+        }
+    }
+}
+
+#[test]
+fn headers_that_promise_too_much_cost_no_memory() {
+    let folder = Folder::new();
+    let huge = idx(&[u32::MAX, u32::MAX, u32::MAX], &[1, 2, 3]);
+    assert!(matches!(Dataset::read(folder.file("x", &huge)), Err(Error::DataTruncated { expected: usize::MAX, .. })));
+    let mut file = npy(&floats(&[2, 3], 0.0));
+    let at = file.windows(6).position(|w| w == b"(2, 3)").unwrap();
+    let claim = b"(9223372036854775807, 9), }";
+    file.splice(at..at + claim.len(), *claim);
+    assert!(matches!(
+        Dataset::read(folder.file("x.npy", &file)),
+        Err(Error::DataTruncated { expected: usize::MAX, .. })
+    ));
+    let header = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], b"{}"].concat();
+    assert!(matches!(Dataset::read(folder.file("x.npy", &header)), Err(Error::DataTruncated { .. })));
+}
+
+#[test]
+fn other_formats_and_types_are_refused() {
+    let folder = Folder::new();
+    let refuse = |name: &str, bytes: &[u8]| match Dataset::read(folder.file(name, bytes)) {
+        Err(Error::DataFormat { problem, .. }) => problem,
+        other => panic!("{other:?}"),
+    };
+    assert!(refuse("x.csv", b"1,2,3\n").contains("numpy.save"));
+    assert!(refuse("x.idx", &[0, 0, 0x0D, 1, 0, 0, 0, 0]).contains("0x0D"));
+    assert!(refuse("x.npy", &npy(&Array1::from(vec![1i64, 2]).into_dyn())).contains("i8"));
+    assert!(refuse("x.npy", &npy(&floats(&[4], 0.0))).contains("[n, ...]"));
+    assert!(refuse("x.gz", b"\x1F\x8B\x08 no gzip").contains("gzip"));
+    assert!(refuse("x.npz", b"PK\x03\x04 no zip").contains(".npz"));
+    let labels = Labels::read(folder.file("y.npy", &npy(&floats(&[4], 0.0))));
+    assert!(matches!(labels, Err(Error::DataFormat { problem, .. }) if problem.contains("integers")));
+    let labels = Labels::read(folder.file("y", &idx(&[2, 2], &[0; 4])));
+    assert!(matches!(labels, Err(Error::DataFormat { problem, .. }) if problem.contains("[n]")));
+}
+
+#[test]
+fn no_samples_are_refused() {
+    let folder = Folder::new();
+    assert!(matches!(Dataset::read(folder.file("x", &idx(&[0, 28, 28], &[]))), Err(Error::NoSamples { .. })));
+    assert!(matches!(Dataset::read(folder.file("x.npy", &npy(&floats(&[0, 4], 0.0)))), Err(Error::NoSamples { .. })));
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused() {
+    let folder = Folder::new();
+    let mut array = floats(&[3, 2], 0.0);
+    array[[1, 1]] = f32::NAN;
+    let error = Dataset::read(folder.file("x.npy", &npy(&array))).unwrap_err();
+    assert!(matches!(error, Error::DataNotFinite { sample: 1, feature: 1, .. }), "{error}");
+    let double = floats(&[3, 2], 0.0).mapv(|x| if x == 4.0 { 1e300 } else { f64::from(x) });
+    let error = Dataset::read(folder.file("x.npy", &npy(&double))).unwrap_err();
+    assert!(matches!(error, Error::DataNotFinite { sample: 2, feature: 0, .. }), "{error}");
+}
+
+#[test]
+fn labels_that_do_not_fit_are_refused() {
+    let folder = Folder::new();
+    let labels = Labels::read(folder.file("y", &idx(&[3], &[7, 0, 9]))).unwrap();
+    assert!(matches!(labels.clone().first(4, 10), Err(Error::LabelCount { labels: 3, samples: 4, .. })));
+    assert!(matches!(labels.first(3, 9), Err(Error::LabelRange { sample: 2, label: 9, classes: 9, .. })));
+    let negative = Labels::read(folder.file("y.npy", &npy(&Array1::from(vec![1i64, -1]).into_dyn())));
+    assert!(matches!(negative, Err(Error::LabelNegative { sample: 1, value: -1, .. })));
+}
+
+#[test]
+fn outputs_are_written_and_read_back() {
+    let folder = Folder::new();
+    let values = [1.0, -2.5, 1e-30, std::f64::consts::PI, 5.0, 6.0];
+    let path = folder.0.path().join("out.npy");
+    write_outputs(&path, &values, 2).unwrap();
+    let back: Array2<f64> = ndarray_npy::read_npy(&path).unwrap();
+    assert_eq!((back.shape(), back.as_slice().unwrap()), (&[3, 2][..], &values[..]));
+    let path = folder.0.path().join("out.csv");
+    write_outputs(&path, &values, 3).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let numbers: Vec<f64> = text.lines().flat_map(|line| line.split(',')).map(|n| n.parse().unwrap()).collect();
+    assert_eq!((text.lines().count(), &numbers[..]), (2, &values[..]));
+    let other = write_outputs(folder.0.path().join("out.txt"), &values, 3);
+    assert!(matches!(other, Err(Error::OutputName { .. })));
+    assert!(matches!(write_outputs(&path, &values, 4), Err(Error::SampleLength { found: 6, features: 4 })));
+}
+
+#[test]
+fn a_file_is_replaced_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let path = folder.file("out.csv", b"old");
+    let failed = replace_file(&path, |file| {
+        file.write_all(b"half")?;
+        Err(std::io::Error::other("disk on fire"))
+    });
+    assert!(matches!(&failed, Err(Error::WriteFile { source, .. }) if source.to_string() == "disk on fire"));
+    assert_eq!((std::fs::read(&path).unwrap(), folder.names()), (b"old".to_vec(), vec!["out.csv".to_owned()]));
+    replace_file(&path, |file| file.write_all(b"new")).unwrap();
+    assert_eq!((std::fs::read(&path).unwrap(), folder.names()), (b"new".to_vec(), vec!["out.csv".to_owned()]));
+    assert!(matches!(replace_file(folder.0.path(), |_| Ok(())), Err(Error::WriteFile { .. })));
+    assert!(matches!(replace_file("/nowhere/out.csv", |_| Ok(())), Err(Error::WriteFile { .. })));
+}
+
+#[cfg(unix)]
+#[test]
+fn devices_and_links_stay_what_they_are() {
+    let folder = Folder::new();
+    replace_file("/dev/null", |file| file.write_all(b"gone")).unwrap();
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    let target = folder.file("target", b"old");
+    let link = folder.0.path().join("link");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    replace_file(&link, |file| file.write_all(b"new")).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read(&target).unwrap(), b"new");
+}
