@@ -486,10 +486,10 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     let sources = a.as_chunks().0;
     for (line, table) in lines.iter_mut().zip(tables) {
         // An automorphism maps aligned blocks of eight to aligned blocks of eight (`NOTES.md`).
-        let block = table[0] / LANES as u32;
-        if table.iter().all(|&j| j / LANES as u32 == block) {
-            let lanes = _mm512_cvtepu32_epi64(load_half(table));
-            store(line, _mm512_permutexvar_epi64(lanes, load(&sources[block as usize])));
+        let (block, places) = (table[0] as usize / LANES, _mm512_cvtepu32_epi64(load_half(table)));
+        let strays = _mm512_cmpneq_epi64_mask(_mm512_srli_epi64::<3>(places), splat(block as u64));
+        if let (0, Some(source)) = (strays, sources.get(block)) {
+            store(line, _mm512_permutexvar_epi64(places, load(source)));
         } else {
             scalar::permute_into(line, a, table);
         }
@@ -497,9 +497,8 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     scalar::permute_into(rest, a, table_rest);
 }
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+#[inline(always)]
 fn load_half(line: &[u32; LANES]) -> __m256i {
-    // SAFETY: the reference covers 32 readable bytes, and the load does not need alignment.
-    unsafe { _mm256_loadu_si256(line.as_ptr().cast()) }
+    // SAFETY: the reference covers the 32 bytes of a vector, whose bits may be any, and the read does not need alignment.
+    unsafe { line.as_ptr().cast::<__m256i>().read_unaligned() }
 }
