@@ -13,7 +13,7 @@ fn digest() -> u64 {
     shapes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, (ring, log_n, dnum, special)| {
         let chain = vec![vec![50], vec![40], vec![40], vec![40]];
         let params = ParamsSpec { ring, log_n, chain, special: vec![50; special], dnum }.build().unwrap();
-        results(&params).iter().fold(hash, |hash, ciphertext| absorb(hash, ciphertext))
+        results(&params).iter().fold(hash, absorb)
     })
 }
 

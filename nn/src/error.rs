@@ -237,6 +237,39 @@ pub enum Error {
         path: PathBuf,
     },
 
+    // ---- runs ----
+    /// A model that gives infinity or NaN for a sample.
+    #[error(
+        "{}: the model in the clear gives no finite number for result {result} of sample {sample}; are the data in the range that it was trained on?",
+        path.display()
+    )]
+    NotFinite {
+        /// The samples.
+        path: PathBuf,
+        /// Number of the sample.
+        sample: usize,
+        /// Number of the result.
+        result: usize,
+    },
+    /// A thread pool that cannot be made.
+    #[error("the threads cannot be started: {problem}; use fewer")]
+    Threads {
+        /// What the system said.
+        problem: String,
+    },
+    /// An operation of the scheme.
+    #[error(transparent)]
+    Ckks(#[from] ckks::Error),
+    /// A layout.
+    #[error(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
+    /// A program.
+    #[error(transparent)]
+    Program(#[from] crate::program::ProgramError),
+    /// A plan.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+
     // ---- ONNX ----
     /// A file that is no ONNX model, or one that the reader of ONNX refuses.
     #[error("{}: {doing} failed: {message}; if the file is whole, export the model again with opset 13 and fixed shapes", path.display())]
@@ -299,7 +332,7 @@ pub enum Error {
         problem: String,
     },
     /// Nodes that cannot be computed on encrypted data, all of the model's at once.
-    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Lines(nodes))]
+    #[error("{}: {} of its nodes cannot be computed on encrypted data:{}", path.display(), nodes.len(), Advice(nodes))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -321,16 +354,23 @@ pub struct UnsupportedNode {
 
 impl fmt::Display for UnsupportedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UnsupportedNode { node, operator, advice } = self;
-        write!(f, "'{node}' ({operator}): {advice}")
+        write!(f, "'{}' ({})", self.node, self.operator)
     }
 }
 
-/// Each on a line of its own.
-struct Lines<'a, T>(&'a [T]);
+/// Each advice on a line of its own, behind all nodes that it is for.
+struct Advice<'a>(&'a [UnsupportedNode]);
 
-impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        for (i, first) in self.0.iter().enumerate() {
+            let same = |node: &&UnsupportedNode| node.advice == first.advice;
+            if self.0[..i].iter().any(|node| same(&node)) {
+                continue;
+            }
+            let nodes: Vec<String> = self.0.iter().filter(same).map(UnsupportedNode::to_string).collect();
+            write!(f, "\n  {}: {}", nodes.join(", "), first.advice)?;
+        }
+        Ok(())
     }
 }

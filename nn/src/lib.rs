@@ -1,6 +1,7 @@
 //! Neural networks on encrypted data.
 
 pub mod data;
+pub mod engine;
 mod error;
 pub mod exec;
 pub mod graph;
@@ -10,5 +11,7 @@ pub mod onnx;
 pub mod pass;
 pub mod plan;
 pub mod program;
+pub mod report;
+pub mod session;
 
 pub use error::{Error, Result, UnsupportedNode};

@@ -15,7 +15,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use write::{replace_file, write_outputs};
+pub use write::{check_output_name, replace_file, write_outputs};
 
 use crate::error::{Error, Result};
 
@@ -107,11 +107,14 @@ impl Dataset {
         self.samples.iter().map(|&x| f64::from(x)).collect()
     }
 
-    /// The first `n` samples, at least one, or all if there are fewer.
+    /// `n` samples, at least one: the first ones, and the set over again where it has fewer.
     #[must_use]
-    pub fn first(mut self, n: usize) -> Self {
-        let length = n.max(1).saturating_mul(self.features()).min(self.samples.len());
-        self.samples.truncate(length);
+    pub fn cycled(mut self, n: usize) -> Self {
+        let length = n.max(1).saturating_mul(self.features());
+        match length <= self.samples.len() {
+            true => self.samples.truncate(length),
+            false => self.samples = self.samples.iter().copied().cycle().take(length).collect(),
+        }
         self
     }
 

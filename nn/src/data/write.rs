@@ -55,6 +55,18 @@ fn write_through(
     buffer.flush()
 }
 
+/// Whether [`write_outputs`] knows the ending of a name: to be asked before a long run.
+///
+/// # Errors
+/// [`Error::OutputName`].
+pub fn check_output_name(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("npy" | "csv") => Ok(()),
+        _ => Err(Error::OutputName { path: path.into() }),
+    }
+}
+
 /// Writes results, `columns` numbers a sample, as .npy (double precision, [n, columns]) or .csv (a line a sample, no
 /// heading), as the name says.
 ///

@@ -42,6 +42,8 @@ pub struct DiagonalPlan {
     fold: Vec<usize>,
     /// The rotated inputs, each once, ascending; unrotated ones do not count.
     babies: Vec<Product>,
+    /// Slots of all rotations, each once, ascending.
+    rotations: Vec<usize>,
 }
 
 /// rot_g( Σ m ⊙ rot_j(x_i) ) for one output ciphertext.
@@ -90,7 +92,7 @@ impl DiagonalPlan {
         let products = outputs.iter().flatten().flat_map(|step| &step.products).copied();
         let babies: BTreeSet<Product> = products.filter(|product| product.rotation != 0).collect();
         let doublings = std::iter::successors(Some(output.period), |step| Some(2 * step));
-        Ok(Self {
+        let mut plan = Self {
             period: input.period.max(output.period),
             interleave: input.interleave,
             slots: input.slots,
@@ -98,7 +100,10 @@ impl DiagonalPlan {
             outputs,
             fold: doublings.take_while(|&step| step < input.period).collect(),
             babies: babies.into_iter().collect(),
-        })
+            rotations: Vec::new(),
+        };
+        plan.rotations = plan.distinct_rotations();
+        Ok(plan)
     }
 
     /// T: positions after which every diagonal repeats.
@@ -158,19 +163,9 @@ impl DiagonalPlan {
         self.outputs.iter().filter(|steps| !steps.is_empty()).count() * self.fold.len()
     }
 
-    /// The rotations that need a key, in slots.
-    pub fn rotations(&self) -> BTreeSet<usize> {
-        let baby = self.babies.iter().map(|product| product.rotation as i64);
-        let giant = self.giant_steps().map(|step| step.rotation);
-        let fold = match self.fold_rotations() {
-            0 => &[],
-            _ => self.fold.as_slice(),
-        };
-        baby.chain(giant)
-            .chain(fold.iter().map(|&step| step as i64))
-            .map(|positions| self.slots_of(positions))
-            .filter(|&slots| slots != 0)
-            .collect()
+    /// The rotations that need a key, in slots, ascending.
+    pub fn rotations(&self) -> &[usize] {
+        &self.rotations
     }
 
     /// The slots of the diagonal m of output `o`, giant step `giant` and `product`, over a whole ciphertext.
@@ -192,6 +187,15 @@ impl DiagonalPlan {
             period.extend(std::iter::repeat_n(value, self.interleave));
         }
         period.repeat(self.slots / period.len())
+    }
+
+    fn distinct_rotations(&self) -> Vec<usize> {
+        let babies = self.babies.iter().map(|product| product.rotation as i64);
+        let giants = self.giant_steps().map(|step| step.rotation);
+        let folds = self.fold.iter().take(self.fold_rotations()).map(|&step| step as i64);
+        let slots = babies.chain(giants).chain(folds).map(|positions| self.slots_of(positions));
+        let distinct: BTreeSet<usize> = slots.filter(|&slots| slots != 0).collect();
+        distinct.into_iter().collect()
     }
 
     fn giant_steps(&self) -> impl Iterator<Item = &GiantStep> {

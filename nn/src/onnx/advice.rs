@@ -1,27 +1,40 @@
 //! What to do about an operator that cannot be computed on encrypted data.
 
+use super::node::Call;
+
+const DECRYPTED: &str = "leave it out if it is the last node: the key holder can apply it after decryption";
 const OTHER: &str = "it is not linear in the data and no known activation: use linear layers with x*x, a polynomial, \
                      relu, sigmoid, tanh, silu or gelu between them";
 
-/// By the operator's name, tract's or ONNX's.
-pub(super) fn advice(operator: &str) -> &'static str {
+/// For a node that was looked at; by the operator's name in ONNX.
+pub(super) fn advice(operator: &str, call: &Call) -> String {
+    if call.is_f32() {
+        return by_name(operator).to_owned();
+    }
+    match operator {
+        "ArgMax" | "ArgMin" => DECRYPTED.to_owned(),
+        _ => format!(
+            "it makes numbers of type {:?}: data must stay in single precision, so convert to float32",
+            call.kind()
+        ),
+    }
+}
+
+/// By the operator's name, ONNX's or tract's.
+pub(super) fn by_name(operator: &str) -> &'static str {
     match operator {
         "MaxPool" | "GlobalMaxPool" => "use average pooling instead, and train again",
-        "Softmax" | "LogSoftmax" => {
-            "leave it out if it is the last node: it keeps the order of the logits, and the key holder can apply it after \
-             decryption"
+        "Softmax" | "LogSoftmax" | "Softmin" | "ArgMax" | "ArgMin" | "TopK" | "Hardmax" => DECRYPTED,
+        "Div" | "Reciprocal" => "the divisor comes from the data: divide by constants only",
+        "MatMul" | "Gemm" | "Einsum" | "EinSum" => "both factors come from the data: one of them must be constant",
+        "Conv" | "ConvTranspose" => "its weights come from the data, or are quantised: they must be constant floats",
+        "Cast" | "QuantizeLinear" | "DequantizeLinear" => "data must stay in single precision: export the float model",
+        "LayerNormalization" | "InstanceNormalization" | "GroupNormalization" | "LpNormalization" => {
+            "it divides by what it finds in the sample: use batch normalisation, which is constant once trained"
         }
-        name if name.contains("ArgM") || name == "Topk" || name == "TopK" => {
-            "leave it out if it is the last node: the key holder can apply it after decryption"
-        }
-        "Div" | "Recip" => "the divisor comes from the data: divide by constants only",
-        "EinSum" | "MatMul" | "Gemm" => "both factors come from the data: one of them must be constant",
-        "Conv" | "Deconv" => "its weights come from the data, or are quantised: they must be constant floats",
-        "Max" | "Min" | "Clip" | "LeakyRelu" | "HardSwish" | "Elu" | "PRelu" => {
-            "use relu (the maximum with 0), silu or a polynomial instead, and train again"
-        }
-        "Cast" => "data must stay in single precision",
-        name if name.starts_with("Unimplemented") => "the importer does not know this operator at all",
+        "LSTM" | "GRU" | "RNN" | "Scan" | "Loop" => "recurrence is not supported: use a feed-forward network",
+        "Max" | "Min" | "Clip" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "HardSwish" | "HardSigmoid" | "Softplus"
+        | "Softsign" | "Mish" => "use relu (the maximum with 0), silu or a polynomial instead, and train again",
         _ => OTHER,
     }
 }

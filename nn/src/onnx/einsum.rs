@@ -38,6 +38,7 @@ pub(super) fn einsum(call: &Call) -> Result<Option<Linear>> {
         }
     }
     let axes = axes(call, &op.axes, data);
+    call.check_weights(axes.iter().fold(1, |product: usize, axis| product.saturating_mul(axis.length)))?;
     let mut rows = vec![Vec::new(); call.len()];
     walk(&axes, 0, 0, &mut vec![0; constants.len()], &mut |output, input, places| {
         let weight: f64 = constants.iter().zip(places).map(|(values, &place)| values[place]).product();

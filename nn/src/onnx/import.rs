@@ -10,13 +10,14 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use super::linear::{self, Linear};
 use super::node::{self, Call, Operand};
 use super::pointwise::{self, Pointwise};
+use super::proto::Checked;
 use super::{Source, advice, elementwise};
 use crate::error::{Error, Result, UnsupportedNode};
 use crate::graph::{AffineMap, Graph, Node, NodeId, Op, SparseMatrix};
 
 /// The graph of a model whose batch dimension is 1.
-pub(super) fn import(file: &Source, model: &TypedModel) -> Result<Graph> {
-    let mut importer = Importer::default();
+pub(super) fn import(file: &Source, proto: &Checked, model: &TypedModel) -> Result<Graph> {
+    let mut importer = Importer { proto, nodes: vec![], values: HashMap::new(), weights: 0, unsupported: vec![] };
     let order = node::order(model).map_err(|error| Error::Onnx {
         path: file.path.clone(),
         doing: "sorting its nodes",
@@ -51,14 +52,16 @@ struct Data {
     shape: Vec<usize>,
 }
 
-#[derive(Default)]
-struct Importer {
+struct Importer<'a> {
+    proto: &'a Checked,
     nodes: Vec<Node>,
     values: HashMap<OutletId, Value>,
+    /// Of all matrices so far.
+    weights: usize,
     unsupported: Vec<UnsupportedNode>,
 }
 
-impl Importer {
+impl Importer<'_> {
     fn node(&mut self, node: &TypedNode) -> Result<()> {
         if node.op_is::<TypedSource>() {
             let shape = Call::new(node, 0, vec![])?.shape;
@@ -148,7 +151,7 @@ impl Importer {
             let sources = elementwise::broadcast(&operand.shape, &call.shape);
             let features = operand.shape.iter().product();
             let matrix = SparseMatrix::selection(features, sources.into_iter().map(Some))?;
-            inputs.push(self.affine(call, operand.node, AffineMap::linear(matrix)));
+            inputs.push(self.affine(call, operand.node, AffineMap::linear(matrix))?);
         }
         Ok(self.push(call.name(), Op::Mul, inputs, &call.shape))
     }
@@ -175,7 +178,7 @@ impl Importer {
                 Some(bias) => AffineMap::new(matrix, bias)?,
                 None => AffineMap::linear(matrix),
             };
-            let term = self.affine(call, node, map);
+            let term = self.affine(call, node, map)?;
             sum = Some(match sum {
                 Some(sum) => self.push(call.name(), Op::Add, vec![sum, term], &call.shape),
                 None => term,
@@ -185,18 +188,24 @@ impl Importer {
     }
 
     /// An affine map of a node, which is the node itself if the map changes nothing.
-    fn affine(&mut self, call: &Call, input: NodeId, map: AffineMap) -> NodeId {
-        match map.is_identity() {
-            true => input,
-            false => self.push(call.name(), Op::Affine(Arc::new(map)), vec![input], &call.shape),
+    fn affine(&mut self, call: &Call, input: NodeId, map: AffineMap) -> Result<NodeId> {
+        if map.is_identity() {
+            return Ok(input);
         }
+        self.weights += map.matrix.nnz();
+        call.check_weights(self.weights)?;
+        Ok(self.push(call.name(), Op::Affine(Arc::new(map)), vec![input], &call.shape))
     }
 
     /// Notes a node that cannot be translated, and stands an input in its place so that the rest is looked at too.
     fn unsupported(&mut self, call: &Call) -> NodeId {
-        let operator = call.operator();
-        let advice = advice::advice(&operator).to_owned();
-        self.unsupported.push(UnsupportedNode { node: call.name().to_owned(), operator, advice });
+        // tract may make several nodes of one; the user knows the one.
+        let (node, operator) =
+            self.proto.origin(call.name()).unwrap_or_else(|| (call.name().to_owned(), call.operator()));
+        let advice = advice::advice(&operator, call).to_owned();
+        if self.unsupported.iter().all(|known| known.node != node) {
+            self.unsupported.push(UnsupportedNode { node, operator, advice });
+        }
         self.push(call.name(), Op::Input, vec![], &call.shape)
     }
 

@@ -8,12 +8,13 @@
 //!   -> else: listed as unsupported, all at once
 //! ```
 //!
-//! A new operator that is linear in the data needs its name in the table of [`linear`]; one that is not needs a line in
-//! [`pointwise`] and a variant of [`Activation`](crate::graph::Activation).
+//! A new operator that is linear in the data needs its name in the table of `linear.rs`; one that is not needs a line in
+//! `pointwise.rs` and a variant of [`Activation`](crate::graph::Activation).
 
 mod advice;
 mod einsum;
 mod elementwise;
+mod guard;
 mod import;
 mod linear;
 mod node;
@@ -23,7 +24,6 @@ mod probe;
 mod proto;
 mod window;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 pub use original::Original;
@@ -66,7 +66,7 @@ impl OnnxModel {
         }
         let proto = proto::Checked::new(&file, bytes)?;
         let single = proto.typed(&file, 1)?;
-        let graph = file.guard("translating its nodes", || import::import(&file, &single))??;
+        let graph = file.guard("translating its nodes", || import::import(&file, &proto, &single))??;
         let original = Original::new(&file, &proto, single)?;
         Ok(OnnxModel { graph, original })
     }
@@ -81,11 +81,7 @@ struct Source {
 impl Source {
     /// Runs tract code on foreign input: its panics end here.
     fn guard<T>(&self, doing: &'static str, work: impl FnOnce() -> T) -> Result<T> {
-        catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let message = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Error::OnnxPanic { path: self.path.clone(), doing, message: message.to_owned() }
-        })
+        guard::guard(work).map_err(|message| Error::OnnxPanic { path: self.path.clone(), doing, message })
     }
 
     /// As [`Source::guard`], for work that can also fail in an orderly way.

@@ -3,7 +3,15 @@
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{TypedModel, TypedNode, TypedOp};
 
+use super::guard::guard;
 use crate::error::{Error, Result};
+
+/// The most features that a tensor may have: far beyond what can be encrypted, and few enough to tell that a damaged file is
+/// one before memory is asked for.
+pub(super) const MAX_FEATURES: usize = 1 << 24;
+
+/// The most weights that the matrices of a graph may have together, 4 GiB of them.
+pub(super) const MAX_WEIGHTS: usize = 1 << 28;
 
 /// What a node reads.
 #[derive(Debug, Clone)]
@@ -50,7 +58,7 @@ impl<'a> Call<'a> {
 
     /// Whether the output is single precision, as all data must be.
     pub fn is_f32(&self) -> bool {
-        self.node.outputs[self.slot].fact.datum_type == f32::datum_type()
+        self.kind() == f32::datum_type()
     }
 
     /// The operands computed from the sample, each with its place among the inputs and its shape.
@@ -90,10 +98,26 @@ impl<'a> Call<'a> {
                 }
             })
             .collect();
-        let outputs = self.node.op.eval_out_of_plan(inputs.map_err(failed)?).map_err(failed)?;
+        let inputs = inputs.map_err(failed)?;
+        let outputs = guard(|| self.node.op.eval_out_of_plan(inputs)).map_err(|panic| self.failed(panic))?;
+        let outputs = outputs.map_err(failed)?;
         let outputs = outputs.ok_or_else(|| self.failed("it keeps state from one sample to the next".into()))?;
         let output = outputs.get(self.slot).ok_or_else(|| self.failed("it has no such output".into()))?;
         floats(output).map_err(failed)
+    }
+
+    /// The type of the output.
+    pub fn kind(&self) -> DatumType {
+        self.node.outputs[self.slot].fact.datum_type
+    }
+
+    /// Refuses a matrix of more weights than can be.
+    pub fn check_weights(&self, weights: usize) -> Result<()> {
+        if weights <= MAX_WEIGHTS {
+            return Ok(());
+        }
+        let problem = "the model has more than 2^28 weights by here, counting each use of a kernel; use smaller inputs";
+        Err(self.failed(problem.into()))
     }
 
     /// The error of this node.
@@ -106,7 +130,8 @@ impl<'a> Call<'a> {
 pub(super) fn fold(node: &TypedNode, inputs: Vec<Arc<Tensor>>) -> Result<Vec<Arc<Tensor>>> {
     let failed = |problem| Error::OnnxNode { node: node.name.clone(), operator: node.op.name().into_owned(), problem };
     let inputs = inputs.into_iter().map(|tensor| tensor.into_tvalue()).collect();
-    let outputs = node.op.eval_out_of_plan(inputs).map_err(|error| failed(format!("{error:#}")))?;
+    let outputs = guard(|| node.op.eval_out_of_plan(inputs)).map_err(failed)?;
+    let outputs = outputs.map_err(|error| failed(format!("{error:#}")))?;
     let outputs = outputs.ok_or_else(|| failed("it cannot be computed ahead".into()))?;
     Ok(outputs.into_iter().map(|value| value.into_arc_tensor()).collect())
 }
@@ -124,11 +149,21 @@ pub(super) fn doubles(tensor: &Tensor) -> TractResult<Vec<f64>> {
 /// The shape of an output, all of whose dimensions must be known.
 fn concrete_shape(node: &TypedNode, slot: usize) -> Result<Vec<usize>> {
     let shape = &node.outputs[slot].fact.shape;
-    shape.as_concrete().map(<[usize]>::to_vec).ok_or_else(|| Error::OnnxNode {
-        node: node.name.clone(),
-        operator: node.op.name().into_owned(),
-        problem: format!("its output has the unknown shape {shape:?}; export the model with fixed shapes"),
-    })
+    let failed =
+        |problem| Err(Error::OnnxNode { node: node.name.clone(), operator: node.op.name().into_owned(), problem });
+    let Some(known) = shape.as_concrete() else {
+        return failed(format!("its output has the unknown shape {shape:?}; export the model with fixed shapes"));
+    };
+    match features(known) {
+        Some(_) => Ok(known.to_vec()),
+        None => failed(format!("its output has shape {known:?}, more than the 2^24 features that a tensor may have")),
+    }
+}
+
+/// The number of features of a shape, if it can be.
+pub(super) fn features(shape: &[usize]) -> Option<usize> {
+    let product = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+    product.filter(|&features| features <= MAX_FEATURES)
 }
 
 /// Nodes in the order in which they can be computed.

@@ -6,15 +6,12 @@
 use rayon::prelude::*;
 
 use super::linear::Linear;
-use super::node::Call;
+use super::node::{Call, MAX_FEATURES};
 use crate::error::Result;
 use crate::graph::SparseMatrix;
 
 /// Above this number of matrix entries, probing by unit vectors would take minutes.
 const MAX_PROBED: usize = 1 << 33;
-
-/// Integers are exact in single precision up to here.
-const MAX_PLACED: usize = 1 << 24;
 
 /// How far single precision may be from double precision, relative to the sum of the absolute values of a row's terms.
 const TOLERANCE: f64 = 1e-5;
@@ -23,8 +20,9 @@ const TOLERANCE: f64 = 1e-5;
 pub(super) fn places(call: &Call) -> Result<Linear> {
     let lengths: Vec<usize> = call.data().map(|(_, shape)| shape.iter().product()).collect();
     let total: usize = lengths.iter().sum();
-    if total > MAX_PLACED {
-        return Err(call.failed(format!("its {total} features are more than the {MAX_PLACED} that can be told apart")));
+    // Integers are exact in single precision up to there.
+    if total > MAX_FEATURES {
+        return Err(call.failed(format!("it reads {total} features, more than the 2^24 that can be told apart")));
     }
     let bias = call.run(&zeros(&lengths))?;
     let mut next = 0;

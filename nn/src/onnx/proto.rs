@@ -1,14 +1,17 @@
 //! The file's own description of the model, checked before tract builds it: one input whose first dimension is the batch,
 //! one output, single precision, operators that exist.
 
+use std::collections::HashSet;
+
 use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::bail;
 
-use super::{Source, advice};
+use super::{Source, advice, node};
 use crate::error::{Error, Result, UnsupportedNode};
 
 /// A description that passed, with the shape of one sample.
@@ -22,7 +25,8 @@ impl Checked {
     pub fn new(file: &Source, bytes: &[u8]) -> Result<Self> {
         // Shapes that the file claims for intermediate values may carry another batch; all are inferred anew.
         let onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
-        let proto = file.tract("reading it", || onnx.proto_model_for_read(&mut &bytes[..]))?;
+        let mut proto = file.tract("reading it", || onnx.proto_model_for_read(&mut &bytes[..]))?;
+        proto.graph.iter_mut().for_each(name_apart);
         let graph = proto.graph.as_ref().ok_or_else(|| Error::Onnx {
             path: file.path.clone(),
             doing: "reading it",
@@ -38,15 +42,43 @@ impl Checked {
         &self.sample
     }
 
+    /// The node of the file that a node of tract's model stems from: its name and operator.
+    pub fn origin(&self, name: &str) -> Option<(String, String)> {
+        let nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
+        // tract adds to the names of the nodes that it splits.
+        let stems = |origin: &str| {
+            name.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+        };
+        let origin = nodes.filter(|node| stems(&node.name)).max_by_key(|node| node.name.len())?;
+        Some((origin.name.clone(), origin.op_type.clone()))
+    }
+
     /// The model for batches of that many samples: shapes known, constants folded.
     pub fn typed(&self, file: &Source, batch: usize) -> Result<TypedModel> {
         let shape: TVec<usize> = std::iter::once(batch).chain(self.sample.iter().copied()).collect();
         let directory = file.path.parent().and_then(|directory| directory.to_str());
         file.tract("inferring the shapes of its nodes", || {
             let parsed = self.onnx.parse(&self.proto, directory)?;
+            if !parsed.unresolved_inputs.is_empty() {
+                bail!("no node makes {:?}, which others read", parsed.unresolved_inputs);
+            }
             let model = parsed.model.with_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), shape))?;
             model.with_output_fact(0, InferenceFact::default())?.into_typed()?.into_decluttered()
         })
+    }
+}
+
+/// Gives each node a name of its own: exporters leave names out, and tract takes no name twice.
+fn name_apart(graph: &mut GraphProto) {
+    let mut taken = HashSet::new();
+    for (number, node) in graph.node.iter_mut().enumerate() {
+        if node.name.is_empty() {
+            node.name = node.output.first().cloned().unwrap_or_default();
+        }
+        if !taken.insert(node.name.clone()) {
+            node.name = format!("{}#{number}", node.name);
+            taken.insert(node.name.clone());
+        }
     }
 }
 
@@ -60,11 +92,9 @@ fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()>
     }
     let bad = graph.node.iter().filter(|node| !known(&node.op_type) || REFUSED.contains(&node.op_type.as_str()));
     let nodes = bad.map(|node| {
-        let name =
-            if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
         let unknown = "the importer does not know this operator: export with plain ONNX operators (opset 13)";
-        let advice = if known(&node.op_type) { advice::advice(&node.op_type) } else { unknown };
-        UnsupportedNode { node: name, operator: node.op_type.clone(), advice: advice.to_owned() }
+        let advice = if known(&node.op_type) { advice::by_name(&node.op_type) } else { unknown };
+        UnsupportedNode { node: node.name.clone(), operator: node.op_type.clone(), advice: advice.to_owned() }
     });
     Err(Error::Unsupported { path: file.path.clone(), nodes: nodes.collect() })
 }
@@ -122,5 +152,9 @@ fn sample_shape(file: &Source, input: &ValueInfoProto) -> Result<Vec<usize>> {
         _ => None,
     };
     let sample: Option<Vec<usize>> = dims[1..].iter().map(length).collect();
-    sample.ok_or_else(|| refused("every dimension behind the batch must be a fixed number"))
+    let sample = sample.ok_or_else(|| refused("every dimension behind the batch must be a fixed number"))?;
+    match node::features(&sample) {
+        Some(_) => Ok(sample),
+        None => Err(refused("a sample may have at most 2^24 features")),
+    }
 }

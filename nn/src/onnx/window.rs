@@ -32,6 +32,8 @@ pub(super) fn conv(call: &Call) -> Result<Option<Linear>> {
         None => vec![0.0],
     };
     let taps: usize = op.pool_spec.kernel_shape.iter().product();
+    let weights = call.len().saturating_mul(taps).saturating_mul(op.input_channels() / op.group);
+    call.check_weights(weights)?;
     let (inputs, outputs) = (op.input_channels() / op.group, op.output_channels() / op.group);
     let row = |place: &Place| {
         let first_input = place.channel / outputs * inputs;
@@ -61,6 +63,7 @@ pub(super) fn sum_pool(call: &Call) -> Result<Option<Linear>> {
         return Ok(None);
     };
     let geometry = Geometry::new(&op.pool_spec, shape).map_err(|error| call.failed(format!("{error:#}")))?;
+    call.check_weights(call.len().saturating_mul(op.pool_spec.kernel_shape.iter().product()))?;
     let row = |place: Place| {
         let window = geometry.taps(&place);
         let covered = if op.count_include_pad { geometry.covered(&place, &op.pool_spec) } else { window.len() };

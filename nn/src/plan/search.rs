@@ -5,6 +5,8 @@
 //! seconds). The first chain that fits is the cheapest of its kind, since limbs are what everything costs. Packings depend on
 //! slots and interleave only, and are made once for each.
 
+use std::collections::BTreeMap;
+
 use ckks::{Params, ParamsSpec, RingKind, max_log_qp};
 
 use super::{PlanError, ServerPlan};
@@ -23,6 +25,8 @@ const WATERLINE_BITS: [i32; 7] = [20, 22, 24, 26, 30, 34, 38];
 
 /// Precision relative to the largest result, where none is asked for.
 const RELATIVE_BITS: f64 = 9.0;
+/// More bits than these are not found by moving single scales.
+const REFINABLE_BITS: f64 = 16.0;
 /// Steps of the final adjustment of scales.
 const MAX_CLIMBS: usize = 40;
 
@@ -99,8 +103,9 @@ pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) ->
     }
     for ring in [RingKind::ConjugateInvariant, RingKind::Standard] {
         for log_n in LOG_N {
+            let made = BTreeMap::new();
+            let mut search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n, precision_bits, made };
             for interleave in interleaves(ring.slots(1 << log_n), goal) {
-                let search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n, precision_bits };
                 let outcome = search.shortest_chain(interleave);
                 alternatives.push(Alternative { ring, log_n, interleave, outcome });
             }
@@ -146,45 +151,58 @@ struct Search<'a> {
     ring: RingKind,
     log_n: u32,
     precision_bits: f64,
+    /// Parameters made so far, by ciphertext and special limbs.
+    made: BTreeMap<(usize, usize), Params>,
 }
 
 impl Search<'_> {
     /// The best plan on the shortest chain that has any.
-    fn shortest_chain(&self, interleave: usize) -> Result<Candidate, PlanError> {
-        let slots = self.ring.slots(1 << self.log_n);
-        let packing = Packing::new(self.graph, slots, interleave)?;
+    ///
+    /// One special prime goes with every chain that is possible at all, and its precision is like that of more; so the others
+    /// are tried only on a chain that fits.
+    fn shortest_chain(&mut self, interleave: usize) -> Result<Candidate, PlanError> {
+        let packing = Packing::new(self.graph, self.ring.slots(1 << self.log_n), interleave)?;
         let mut refusal = None;
         for limbs in 1.. {
-            let specs = self.specs(limbs);
-            if specs.is_empty() {
+            let Some(params) = self.params(limbs, 1)? else {
                 break;
-            }
-            let mut best: Option<Candidate> = None;
-            for spec in specs {
-                let params = spec.build().map_err(ProgramError::from)?;
-                match self.best_scales(&packing, &params) {
-                    Ok(found) if best.as_ref().is_none_or(|best| found.cost < best.cost) => best = Some(found),
-                    Ok(_) => {}
-                    Err(error) => refusal = Some(error),
+            };
+            let mut best = match self.best_scales(&packing, &params) {
+                Ok(found) => found,
+                Err(error) => {
+                    refusal = Some(error);
+                    continue;
+                }
+            };
+            let mut more = vec![limbs.div_ceil(3), limbs.div_ceil(2)];
+            more.dedup();
+            more.retain(|&special| special > 1);
+            for special in more {
+                if let Some(params) = self.params(limbs, special)?
+                    && let Ok(found) = self.best_scales(&packing, &params)
+                    && found.cost < best.cost
+                {
+                    best = found;
                 }
             }
-            if let Some(best) = best {
-                return Ok(best);
-            }
+            return Ok(best);
         }
         Err(refusal.unwrap_or_else(|| self.none("no chain fits")))
     }
 
-    /// Parameters with so many ciphertext limbs, by number of special primes.
-    fn specs(&self, limbs: usize) -> Vec<ParamsSpec> {
+    /// Parameters with so many ciphertext and special limbs, made once; none above the security bound.
+    fn params(&mut self, limbs: usize, special: usize) -> Result<Option<Params>, PlanError> {
         let bound = max_log_qp(self.log_n).unwrap_or(0.0);
-        let mut special = vec![1, limbs.div_ceil(3), limbs.div_ceil(2)];
-        special.sort_unstable();
-        special.dedup();
-        special.retain(|special| ((limbs + special) as u32 * PRIME_BITS) as f64 <= bound);
-        let spec =
-            |special| ParamsSpec::new(self.ring, self.log_n, &vec![PRIME_BITS; limbs], &vec![PRIME_BITS; special]);
-        special.into_iter().map(spec).collect()
+        if ((limbs + special) as u32 * PRIME_BITS) as f64 > bound {
+            return Ok(None);
+        }
+        if let Some(params) = self.made.get(&(limbs, special)) {
+            return Ok(Some(params.clone()));
+        }
+        let spec = ParamsSpec::new(self.ring, self.log_n, &vec![PRIME_BITS; limbs], &vec![PRIME_BITS; special]);
+        let params = spec.build().map_err(ProgramError::from)?;
+        self.made.insert((limbs, special), params.clone());
+        Ok(Some(params))
     }
 
     /// The cheapest combination of scales, the most precise among equals; then, at that cost, each scale moved by a bit as long
@@ -202,7 +220,8 @@ impl Search<'_> {
         let Some(best) = best else {
             return Err(refusal.map_or_else(|| self.none("no scales fit"), PlanError::from));
         };
-        let best = self.refine(packing, params, best);
+        let hopeless = -best.trace.deviation.log2() + REFINABLE_BITS < self.precision_bits;
+        let best = if hopeless { best } else { self.refine(packing, params, best) };
         if !best.precise {
             let (limbs, bits) = (params.max_level() + 1, -best.trace.deviation.log2());
             return Err(self.none(&format!("{limbs} limbs give {bits:.1} bits on average")));

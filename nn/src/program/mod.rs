@@ -3,7 +3,7 @@
 //! Each [`Operation`] makes one [`Value`]: a tensor laid out by a [`Layout`], all of its ciphertexts at one level, scale and
 //! degree. Operations are coarse: what a [`LinearMap`] expands to belongs to the interpreters in `exec`. Scales are planned
 //! exactly: the scale of a sum's operands must be equal, and nothing is repaired in silence (Kim-Papadimitriou-Polyakov
-//! 2020/1118). [`infer`](Kind) states the rule of each operation once; the [`Builder`] applies it and [`Program::verify`] proves it again.
+//! 2020/1118). `infer` states the rule of each operation once: the [`Builder`] applies it and [`Program::verify`] proves it again.
 //!
 //! A value whose degree is 2 is a product that is not relinearised yet: everything but products and rotations works on it.
 //!
@@ -12,6 +12,7 @@
 mod error;
 mod infer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -263,23 +264,35 @@ impl Program {
 
     /// The keys that it needs, each with the highest level at which it does.
     pub fn keys(&self) -> KeyRequest {
-        let mut keys = KeyRequest::default();
+        let request = KeyRequest { relinearization: self.relinearizations(), ..KeyRequest::default() };
+        let add = |request: KeyRequest, (&rotation, &level): (&usize, &usize)| {
+            request.rotation(&self.params, rotation as i64, level)
+        };
+        self.rotations().iter().fold(request, add)
+    }
+
+    /// The highest level at which it relinearises, if it does.
+    pub fn relinearizations(&self) -> Option<usize> {
+        let relinearizes =
+            |operation: &&Operation| matches!(operation.kind, Kind::Relinearize | Kind::RelinearizeRescale);
+        let level = |operation: &Operation| self.value(operation.inputs[0]).level;
+        self.operations.iter().filter(relinearizes).map(level).max()
+    }
+
+    /// All slots by which it rotates, each with the highest level at which it does.
+    pub fn rotations(&self) -> BTreeMap<usize, usize> {
+        let mut rotations = BTreeMap::new();
         for operation in &self.operations {
-            let reads = operation.inputs.first().map(|id| self.value(*id).level);
-            let level = reads.unwrap_or_default();
-            match &operation.kind {
-                Kind::Relinearize | Kind::RelinearizeRescale => keys = keys.relinearization(level),
-                Kind::LinearMap { map, .. } => {
-                    if let LinearOperator::Diagonals(plan) = &map.operator {
-                        for rotation in plan.rotations() {
-                            keys = keys.rotation(&self.params, rotation as i64, level);
-                        }
-                    }
+            if let Kind::LinearMap { map, .. } = &operation.kind
+                && let LinearOperator::Diagonals(plan) = map.operator()
+            {
+                for &rotation in plan.rotations() {
+                    let level = rotations.entry(rotation).or_default();
+                    *level = operation.value.level.max(*level);
                 }
-                _ => {}
             }
         }
-        keys
+        rotations
     }
 }
 

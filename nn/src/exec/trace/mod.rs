@@ -28,7 +28,7 @@ pub struct Trace {
     pub counts: Counts,
     /// Core-seconds.
     pub seconds: f64,
-    /// Largest number of bytes of tensors alive at once.
+    /// Largest number of bytes of ciphertexts alive at once.
     pub tensor_bytes: u64,
     /// Bytes of encoded weights, prepared once.
     pub weight_bytes: u64,
@@ -140,15 +140,30 @@ fn packed_bytes(params: &Params, value: &Value, polynomials: u64) -> u64 {
     value.layout.ciphertexts() as u64 * polynomials * (bits * params.ring().n() as u64).div_ceil(8)
 }
 
-/// The largest sum of tensors alive: those still to be read, and the one being made.
+/// The largest sum of tensors alive: those still to be read, the one being made, and what making it keeps besides.
 fn peak_bytes(program: &Program) -> u64 {
     let last_uses = program.last_uses();
-    let operations = program.operations();
-    let alive = |now: usize| {
+    let (params, operations) = (program.params(), program.operations());
+    let alive = |now: usize| -> u64 {
         let still = (0..=now).filter(|&made| made == now || last_uses[made] >= now);
-        still.map(|made| bytes(program.params(), &operations[made].value)).sum()
+        let tensors: u64 = still.map(|made| bytes(params, &operations[made].value)).sum();
+        tensors + rotated_bytes(params, &operations[now])
     };
     (0..operations.len()).map(alive).max().unwrap_or(0)
+}
+
+/// Bytes of the rotated inputs that a product by diagonals keeps.
+fn rotated_bytes(params: &Params, operation: &Operation) -> u64 {
+    match &operation.kind {
+        Kind::LinearMap { map, .. } => match map.operator() {
+            LinearOperator::Gemm => 0,
+            LinearOperator::Diagonals(plan) => {
+                let rotated = plan.baby_rotations() + map.input().ciphertexts();
+                rotated as u64 * 2 * limbs(params, operation.value.level) * 8 * params.ring().n() as u64
+            }
+        },
+        _ => 0,
+    }
 }
 
 /// Bytes of the encoded weights of an operation.
@@ -167,12 +182,12 @@ fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
 fn key_bytes(program: &Program) -> u64 {
     let params = program.params();
     let special = params.ring().p().len();
-    let keys = program.keys();
     let key = |level: usize| {
         let limbs = limbs(params, level) as usize;
         8 * (2 * params.digits(limbs) * (limbs + special) * params.ring().n()) as u64
     };
-    keys.relinearization.iter().chain(keys.galois.values()).map(|&level| key(level)).sum()
+    let rotations = program.rotations();
+    rotations.values().copied().chain(program.relinearizations()).map(key).sum()
 }
 
 #[cfg(test)]

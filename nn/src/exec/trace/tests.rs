@@ -1,1 +1,80 @@
+//! Traces of programs whose counts can be had by hand.
 
+use ckks::{ParamsSpec, RingKind};
+
+use super::*;
+use crate::lower::networks::two_squares;
+use crate::lower::{Options, Packing, lower};
+
+/// The trace of 6 → 8 → 4 → 2 at three limbs, one special prime and so three digits, N = 2^6.
+fn traced(interleave: usize, late_relinearization: bool) -> (Program, Trace) {
+    let graph = two_squares([6, 8, 4, 2], [100; 3], 1);
+    let params = ParamsSpec::new(RingKind::Standard, 6, &[50; 3], &[50]).build_insecure().unwrap();
+    let packing = Packing::new(&graph, params.slots(), interleave).unwrap();
+    let options = Options { input_bits: 26, weight_bits: vec![10], waterline_bits: 24, late_relinearization };
+    let program = lower(&graph, &packing, &[1.0; 6], &params, &options).unwrap();
+    let trace = trace(&program, &CostModel::default());
+    (program, trace)
+}
+
+#[test]
+fn counts_of_one_feature_a_ciphertext() {
+    let (n, l3, l2) = (64, 3, 2);
+    let (program, late) = traced(32, true);
+    let nnz: Vec<u64> = program
+        .operations()
+        .iter()
+        .filter_map(|operation| match &operation.kind {
+            Kind::LinearMap { map, .. } => Some(map.map().matrix.nnz() as u64),
+            _ => None,
+        })
+        .collect();
+    let expected = Counts {
+        ct_ct_mul: 8 + 4,
+        ct_pt_mul: 0,
+        scalar_mac: n * (2 * l3 * nnz[0] + 3 * l3 * nnz[1] + 3 * l2 * nnz[2]),
+        rotations: 0,
+        relinearizations: 4 + 2,
+        rescales: 4 + 2,
+        // (d + 2)(l + k) for each relinearisation, rescale included.
+        limb_ntts: 4 * (3 + 2) * (3 + 1) + 2 * (2 + 2) * (2 + 1),
+    };
+    assert_eq!(late.counts, expected);
+    let (_, early) = traced(32, false);
+    assert_eq!(early.counts.relinearizations, 8 + 4);
+    assert_eq!(early.counts.scalar_mac, n * 2 * (l3 * (nnz[0] + nnz[1]) + l2 * nnz[2]));
+    assert_eq!(late.key_bytes, 8 * 2 * 3 * 4 * n);
+    assert_eq!((late.input_bytes, late.output_bytes), (6 * 3 * 50 * n / 8, 2 * 2 * 50 * n / 8));
+    // Eight products of degree 2 and the eight ciphertexts that they are made of.
+    assert_eq!(late.tensor_bytes, 8 * (2 + 3) * l3 * 8 * n);
+}
+
+#[test]
+fn counts_of_diagonals_are_those_of_their_plans() {
+    let (program, trace) = traced(1, true);
+    let mut expected = Counts::default();
+    for operation in program.operations() {
+        if let Kind::LinearMap { map, .. } = &operation.kind
+            && let LinearOperator::Diagonals(plan) = map.operator()
+        {
+            expected.ct_pt_mul += plan.products() as u64;
+            expected.rotations += (plan.baby_rotations() + plan.giant_rotations() + plan.fold_rotations()) as u64;
+        }
+    }
+    assert_eq!((trace.counts.ct_pt_mul, trace.counts.rotations), (expected.ct_pt_mul, expected.rotations));
+    assert_eq!((trace.counts.scalar_mac, trace.counts.ct_ct_mul, trace.counts.relinearizations), (0, 2, 2));
+    let keys = program.rotations().len() as u64;
+    assert!(trace.key_bytes > keys * 8 * 2 * 2 * 3 * 64 && trace.key_bytes <= (keys + 1) * 8 * 2 * 3 * 4 * 64);
+    assert!(trace.tensor_bytes > 5 * 3 * 8 * 64);
+}
+
+#[test]
+fn totals_are_sums_and_costs_grow_with_primitives() {
+    let (program, trace) = traced(16, true);
+    let seconds: f64 = trace.operations.iter().map(|operation| operation.seconds).sum();
+    assert_eq!(trace.seconds, seconds);
+    assert_eq!(trace.operations.len(), program.operations().len());
+    let slow = CostModel { butterfly: 1e-6, mac: 1e-6, residue: 1e-6 };
+    assert!(super::trace(&program, &slow).seconds > 100.0 * trace.seconds);
+    assert!(trace.precision_bits(2) > trace.precision_bits(2000));
+}

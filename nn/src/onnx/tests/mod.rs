@@ -117,3 +117,11 @@ fn a_model_that_holds_its_batch_size_runs_sample_by_sample() {
     );
     assert!(!import(model).original.runs_in_batches());
 }
+
+#[test]
+fn the_original_takes_whole_samples_only() {
+    let original = OnnxModel::from_bytes("test.onnx", &cryptonets().finish()).unwrap().original;
+    assert_eq!((original.input_len(), original.output_len()), (196, 10));
+    assert!(matches!(original.run(&[0.0; 197]), Err(Error::SampleLength { found: 197, features: 196 })));
+    assert_eq!(original.run(&[]).unwrap(), []);
+}

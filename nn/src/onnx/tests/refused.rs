@@ -1,5 +1,7 @@
 //! Files and models that are refused, each with the error that says why.
 
+use std::process::Command;
+
 use super::builder::Dim;
 use super::*;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -150,4 +152,76 @@ fn a_node_that_is_not_what_its_matrix_says() {
     assert!(
         matches!(error, Error::OnnxNode { operator, problem, .. } if operator == "Abs" && problem.contains("not linear"))
     );
+}
+
+#[test]
+fn a_refused_node_is_the_one_of_the_file() {
+    // tract makes three nodes of it.
+    let model = Builder::new(&[4]).node("Elu", &["x"], &["y"], &[]);
+    let Error::Unsupported { nodes, .. } = refuse(model) else { panic!("unsupported") };
+    let found: Vec<_> = nodes.iter().map(|node| (node.node.as_str(), node.operator.as_str())).collect();
+    assert_eq!(found, [("y", "Elu")]);
+}
+
+#[test]
+fn data_of_another_precision_inside() {
+    let half = || ("to", Attr::Int(DataType::Float16 as i64));
+    let model = Builder::new(&[4]).node("Cast", &["x"], &["h"], &[half()]).node("Neg", &["h"], &["n"], &[]);
+    let model = model.node("Cast", &["n"], &["y"], &[("to", Attr::Int(DataType::Float as i64))]);
+    let Error::Unsupported { nodes, .. } = refuse(model) else { panic!("unsupported") };
+    assert_eq!(nodes.len(), 3);
+    assert!(nodes[1].advice.contains("F16"), "{}", nodes[1].advice);
+}
+
+#[test]
+fn a_circle() {
+    let model = Builder::new(&[4]).node("Add", &["x", "b"], &["a"], &[]).node("Relu", &["a"], &["b"], &[]);
+    assert!(
+        matches!(refuse(model.node("Relu", &["b"], &["y"], &[])), Error::Onnx { message, .. } if message.contains("Loop"))
+    );
+}
+
+#[test]
+fn a_tensor_that_nobody_makes() {
+    let model = Builder::new(&[4]).node("Add", &["x", "nowhere"], &["y"], &[]);
+    assert!(matches!(refuse(model), Error::Onnx { message, .. } if message.contains("nowhere")));
+}
+
+#[test]
+fn sizes_beyond_all_memory() {
+    let input = Builder::new(&[1 << 40, 1 << 40]).node("Relu", &["x"], &["y"], &[]);
+    assert!(matches!(refuse(input), Error::OnnxShape { problem, .. } if problem.contains("2^24")));
+    let stretched = Builder::new(&[1, 4]).ints("shape", &[1, 1 << 23, 4]).node("Expand", &["x", "shape"], &["y"], &[]);
+    let error = refuse(stretched);
+    assert!(matches!(&error, Error::OnnxNode { problem, .. } if problem.contains("2^24")), "{error}");
+    let constant =
+        Builder::new(&[4]).ints("shape", &[1 << 30, 1 << 30]).node("ConstantOfShape", &["shape"], &["c"], &[]);
+    let constant =
+        constant.node("ReduceSum", &["c"], &["s"], &[("keepdims", Attr::Int(0))]).node("Add", &["x", "s"], &["y"], &[]);
+    assert!(matches!(refuse(constant), Error::OnnxPanic { .. } | Error::Onnx { .. }));
+    let (kernel, pads) = ([255, 255], [127, 127, 127, 127]);
+    let conv = Builder::new(&[1, 256, 256]).weight("w", &[1, 1, 255, 255], &[1.0; 255 * 255]);
+    let conv =
+        conv.node("Conv", &["x", "w"], &["y"], &[("kernel_shape", Attr::Ints(&kernel)), ("pads", Attr::Ints(&pads))]);
+    assert!(matches!(refuse(conv), Error::OnnxNode { problem, .. } if problem.contains("2^28")));
+}
+
+#[test]
+fn names_that_two_nodes_have_are_told_apart() {
+    let mut model = Builder::new(&[4]).node("Relu", &["x"], &["a"], &[]).node("Relu", &["a"], &["y"], &[]);
+    model.graph.node.iter_mut().for_each(|node| node.name = "act".into());
+    assert_eq!(operations(&import(model)), ["input", "relu", "relu"]);
+}
+
+#[test]
+fn a_panic_that_is_caught_is_not_printed() {
+    if std::env::var_os("SLOTWISE_TEST_PANIC").is_some() {
+        guard::guard(|| panic!("caught in silence")).unwrap_err();
+        panic!("printed");
+    }
+    let name = "onnx::tests::refused::a_panic_that_is_caught_is_not_printed";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.args([name, "--exact", "--nocapture"]).env("SLOTWISE_TEST_PANIC", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("printed") && !text.contains("silence"), "{text}");
 }

@@ -7,6 +7,11 @@
 //! flight at any time: two leaves, or 16/R columns of a pass. The skeletons below are inlined always, so that their loops unroll and
 //! the vectors stay in registers; the arithmetic is a closure of a function with the target features.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "sets of vectors advance together, and only plain loops unroll into registers"
+)]
+
 use std::arch::x86_64::*;
 
 use super::super::super::modulus::{Modulus, ShoupFactor};
@@ -255,8 +260,10 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn recentre<const R: usize, const C: usize>(&self, v: &mut [[Vector; R]; C]) {
         if FREE > 1 {
-            for x in v.iter_mut().flat_map(|v| &mut v[..R / 2]) {
-                *x = self.p.reduce_lazy(_mm512_add_epi64(*x, self.centre), *x);
+            for c in 0..C {
+                for r in 0..R / 2 {
+                    v[c][r] = self.p.reduce_lazy(_mm512_add_epi64(v[c][r], self.centre), v[c][r]);
+                }
             }
         }
     }

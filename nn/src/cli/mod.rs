@@ -1,0 +1,29 @@
+//! The command line: flags as typed (`args`), then as meant ([`run`]).
+
+mod args;
+mod progress;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Exit code of every error, as of clap's own.
+const FAILURE: u8 = 2;
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        None => run::main_job(),
+        Some(Command::Run(args)) => run::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slotwise: {error:#}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}

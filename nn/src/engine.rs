@@ -1,0 +1,212 @@
+//! From a model and data to encrypted results and a report: both parties in one process, and the comparison with the clear.
+//!
+//! An [`Engine`] owns its threads. Samples are cut into chunks of as many as a ciphertext holds; each chunk is encrypted, evaluated and
+//! decrypted before the next, so that memory does not grow with the batch. Results are the same for every number of threads.
+
+use std::time::{Duration, Instant};
+
+use ckks::{Ciphertext, Entropy, SeededCiphertext};
+use rayon::ThreadPool;
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::exec::clear;
+use crate::exec::trace::{CostModel, Trace};
+use crate::graph::Graph;
+use crate::onnx::OnnxModel;
+use crate::pass::{MergeRule, simplify};
+use crate::plan::{Goal, ServerPlan, plan};
+use crate::program::Operation;
+use crate::report::{
+    Accuracy, Batch, Bytes, Machine, OperationTime, Ops, ParamsReport, Report, Results, Throughput, Times,
+    peak_memory_bytes,
+};
+use crate::session::{Client, PublicKeys, Server};
+
+/// What a long run tells whoever waits for it.
+pub trait Progress: Sync {
+    /// A stage of so many steps begins; the one before has ended.
+    fn begin(&self, stage: &'static str, steps: usize);
+    /// A step is done.
+    fn step(&self);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _: &'static str, _: usize) {}
+    fn step(&self) {}
+}
+
+/// A model, data and a goal.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The model.
+    pub model: &'a OnnxModel,
+    /// The samples to score.
+    pub data: &'a Dataset,
+    /// The class of each sample, if known.
+    pub labels: Option<&'a [usize]>,
+    /// Samples from which magnitudes are taken; the data themselves if there are none.
+    pub calibration: Option<&'a Dataset>,
+    /// What the plan is chosen for.
+    pub goal: Goal,
+}
+
+/// Threads to compute on.
+pub struct Engine {
+    pool: ThreadPool,
+}
+
+impl Engine {
+    /// An engine of `threads` threads; as many as there are processors if `None`.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] if the system does not give them.
+    pub fn new(threads: Option<usize>) -> Result<Self> {
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+        let pool = builder.build().map_err(|error| Error::Threads { problem: error.to_string() })?;
+        Ok(Self { pool })
+    }
+
+    /// Runs `job`: its results, [n, results] in row-major order, and the report.
+    ///
+    /// # Errors
+    /// Those of every stage; [`Error::NotFinite`] if the model itself gives no number for a sample.
+    pub fn run(&self, job: &Job<'_>, progress: &dyn Progress) -> Result<(Vec<f64>, Report)> {
+        self.pool.install(|| Run::new(job, progress)?.finish(self.pool.current_num_threads()))
+    }
+
+    /// The plan that [`Self::run`] would run by, cheapest of all, with what it is predicted to take.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn plan(&self, job: &Job<'_>) -> Result<(ServerPlan, Trace)> {
+        self.pool.install(|| choose(&simplify(&job.model.graph, &MergeRule::default())?, job))
+    }
+}
+
+/// The plan for a simplified graph.
+fn choose(graph: &Graph, job: &Job<'_>) -> Result<(ServerPlan, Trace)> {
+    let calibration = job.calibration.unwrap_or(job.data);
+    let (results, ranges) = graph.run_with_ranges(&calibration.to_f64())?;
+    let columns = graph.output_len();
+    if let Some(at) = results.iter().position(|result| !result.is_finite()) {
+        return Err(Error::NotFinite { path: calibration.path().into(), sample: at / columns, result: at % columns });
+    }
+    let magnitudes: Vec<f64> = ranges.iter().map(|range| range.max_abs()).collect();
+    let mut alternatives = plan(graph, &magnitudes, &job.goal, &CostModel::default())?;
+    let best = alternatives.swap_remove(0).outcome?;
+    Ok((best.plan, best.trace))
+}
+
+/// A run under way.
+struct Run<'a> {
+    job: &'a Job<'a>,
+    progress: &'a dyn Progress,
+    started: Instant,
+    graph: Graph,
+    plan: ServerPlan,
+    trace: Trace,
+    times: Times,
+    operations: Vec<OperationTime>,
+    bytes: Bytes,
+}
+
+impl<'a> Run<'a> {
+    fn new(job: &'a Job<'a>, progress: &'a dyn Progress) -> Result<Self> {
+        progress.begin("plan", 1);
+        let started = Instant::now();
+        let mut times = Times::default();
+        let graph = simplify(&job.model.graph, &MergeRule::default())?;
+        let (plan, trace) = timed(&mut times.plan, || choose(&graph, job))?;
+        Ok(Self { job, progress, started, graph, plan, trace, times, operations: Vec::new(), bytes: Bytes::default() })
+    }
+
+    fn finish(mut self, threads: usize) -> Result<(Vec<f64>, Report)> {
+        let encrypted = self.encrypted()?;
+        let accuracy = self.compare(&encrypted)?;
+        let client = self.plan.client();
+        let (samples, interleave) = (self.job.data.n(), client.interleave());
+        self.times.total = self.started.elapsed().as_secs_f64();
+        let report = Report {
+            params: ParamsReport::new(&client.params),
+            batch: Batch { samples, per_ciphertext: interleave, interleave },
+            time_s: self.times,
+            operations_s: self.operations,
+            throughput: Throughput { infer_samples_per_s: samples as f64 / self.times.infer },
+            bytes: self.bytes,
+            ops: Ops::new(self.trace.counts, samples.div_ceil(interleave) as u64),
+            peak_memory_bytes: peak_memory_bytes(),
+            accuracy,
+            machine: Machine::detect(threads, client.params.ring().backend().name()),
+        };
+        Ok((encrypted, report))
+    }
+
+    /// Keys, and every chunk through both parties.
+    fn encrypted(&mut self) -> Result<Vec<f64>> {
+        self.progress.begin("keys", 1);
+        let owner = timed(&mut self.times.keygen, || Client::generate(self.plan.client(), Entropy::from_os()?))?;
+        let (mut client, PublicKeys { encryption, evaluation }) = owner;
+        self.bytes.public_key = encryption.packed_bytes();
+        self.bytes.evaluation_keys = evaluation.packed_bytes();
+        self.progress.begin("weights", 1);
+        let server = timed(&mut self.times.prepare, || Server::new(&self.plan, evaluation))?;
+
+        let data = self.job.data.to_f64();
+        let (features, interleave) = (self.job.data.features(), self.plan.client().interleave());
+        let mut results = Vec::with_capacity(self.job.data.n() * self.graph.output_len());
+        self.progress.begin("encrypted inference", data.len().div_ceil(features * interleave));
+        self.operations = operation_times(&self.plan);
+        for chunk in data.chunks(features * interleave) {
+            let mut times = self.operations.iter_mut();
+            let mut done = |_: &Operation, time: Duration| {
+                if let Some(sum) = times.next() {
+                    sum.seconds += time.as_secs_f64();
+                }
+            };
+            let input = timed(&mut self.times.encrypt, || client.encrypt(chunk))?;
+            self.bytes.encrypted_input += input.iter().map(SeededCiphertext::packed_bytes).sum::<usize>();
+            let output = timed(&mut self.times.infer, || server.infer(&input, &mut done))?;
+            self.bytes.encrypted_output += output.iter().map(Ciphertext::packed_bytes).sum::<usize>();
+            results.extend(timed(&mut self.times.decrypt, || client.decrypt(&output, chunk.len() / features))?);
+            self.progress.step();
+        }
+        Ok(results)
+    }
+
+    /// The same samples through the model as trained, the HE-friendly model, and the program in the clear.
+    fn compare(&self, encrypted: &[f64]) -> Result<Accuracy> {
+        self.progress.begin("comparison with the clear", 3);
+        let original = self.job.model.original.run(self.job.data.samples())?;
+        let original: Vec<f64> = original.into_iter().map(f64::from).collect();
+        self.progress.step();
+        let data = self.job.data.to_f64();
+        let he_model_clear = self.graph.run(&data)?;
+        self.progress.step();
+        let chunk = self.job.data.features() * self.plan.client().interleave();
+        let program = data.chunks(chunk).map(|chunk| clear::run(self.plan.program(), chunk));
+        let program_clear = program.collect::<std::result::Result<Vec<_>, _>>()?.concat();
+        self.progress.step();
+        let results =
+            Results { original: &original, he_model_clear: &he_model_clear, program_clear: &program_clear, encrypted };
+        Ok(Accuracy::new(results, self.graph.output_len(), self.job.labels))
+    }
+}
+
+/// All operations of a plan's program but its input, at no time yet.
+fn operation_times(plan: &ServerPlan) -> Vec<OperationTime> {
+    let operations = plan.program().operations().iter().skip(1);
+    operations.map(|operation| OperationTime { operation: operation.to_string(), seconds: 0.0 }).collect()
+}
+
+/// Adds the wall time of `work` to `seconds`.
+fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let result = work();
+    *seconds += start.elapsed().as_secs_f64();
+    result
+}
