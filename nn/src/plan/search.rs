@@ -19,6 +19,7 @@ use crate::program::ProgramError;
 const LOG_N: std::ops::RangeInclusive<u32> = 12..=15;
 /// Size of every prime.
 const PRIME_BITS: u32 = 50;
+/// Scales tried together, in bits; from the best of them each is then moved on its own.
 const INPUT_BITS: [i32; 8] = [22, 24, 26, 28, 30, 34, 38, 42];
 const WEIGHT_BITS: [i32; 8] = [8, 10, 12, 14, 16, 20, 24, 28];
 const WATERLINE_BITS: [i32; 7] = [20, 22, 24, 26, 30, 34, 38];
@@ -134,10 +135,11 @@ fn interleaves(slots: usize, goal: &Goal) -> Vec<usize> {
     }
     let batch = goal.samples.map_or(slots, |samples| samples.next_power_of_two().min(slots));
     let mut interleaves = match goal.objective {
-        Objective::Throughput => vec![slots, batch, 256, 1],
+        Objective::Throughput => vec![1, 256, batch, slots],
         Objective::Latency => vec![1],
     };
     interleaves.retain(|&interleave| interleave <= slots);
+    interleaves.sort_unstable();
     interleaves.dedup();
     interleaves
 }

@@ -7,7 +7,6 @@
 mod gemm;
 mod ntt;
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -59,16 +58,6 @@ fn store(line: &mut Line, x: Vector) {
     unsafe { line.as_mut_ptr().cast::<Vector>().write_unaligned(x) }
 }
 
-/// The same value, which the compiler takes for a new one: it would zero registers from 16 up anew with an instruction that waits for
-/// their old value, where a copy of a register is free.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn opaque(mut x: Vector) -> Vector {
-    // SAFETY: no instruction, no memory; the value passes through unchanged.
-    unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
-    x
-}
-
 /// The same word in every lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
@@ -114,7 +103,6 @@ struct Prime {
     /// floor(2^52 / q).
     reciprocal: Vector,
     mask: Vector,
-    zero: Vector,
 }
 
 impl Prime {
@@ -127,7 +115,6 @@ impl Prime {
             minus_q: splat((1 << 52) - q.value()),
             reciprocal: splat(q.reciprocal()),
             mask: splat(MASK),
-            zero: opaque(_mm512_setzero_si512()),
         }
     }
 
@@ -135,7 +122,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul_lazy(&self, start: Vector, x: Vector, w: Factor) -> Vector {
-        let quotient = _mm512_madd52hi_epu64(self.zero, x, w.quotient);
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, w.quotient);
         let low = _mm512_madd52lo_epu64(start, x, w.value);
         _mm512_madd52lo_epu64(low, quotient, self.minus_q)
     }
@@ -144,7 +131,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn reduce_lazy(&self, start: Vector, x: Vector) -> Vector {
-        let quotient = _mm512_madd52hi_epu64(self.zero, x, self.reciprocal);
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.reciprocal);
         _mm512_madd52lo_epu64(start, quotient, self.minus_q)
     }
 
@@ -166,7 +153,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul(&self, x: Vector, w: Factor) -> Vector {
-        self.finish(self.mul_lazy(self.zero, x, w))
+        self.finish(self.mul_lazy(_mm512_setzero_si512(), x, w))
     }
 
     /// a + b mod q, reduced.
@@ -499,10 +486,10 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     let sources = a.as_chunks().0;
     for (line, table) in lines.iter_mut().zip(tables) {
         // An automorphism maps aligned blocks of eight to aligned blocks of eight (`NOTES.md`).
-        let block = table[0] / LANES as u32;
-        if table.iter().all(|&j| j / LANES as u32 == block) {
-            let lanes = _mm512_cvtepu32_epi64(load_half(table));
-            store(line, _mm512_permutexvar_epi64(lanes, load(&sources[block as usize])));
+        let (block, places) = (table[0] as usize / LANES, _mm512_cvtepu32_epi64(load_half(table)));
+        let strays = _mm512_cmpneq_epi64_mask(_mm512_srli_epi64::<3>(places), splat(block as u64));
+        if let (0, Some(source)) = (strays, sources.get(block)) {
+            store(line, _mm512_permutexvar_epi64(places, load(source)));
         } else {
             scalar::permute_into(line, a, table);
         }
@@ -510,9 +497,8 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     scalar::permute_into(rest, a, table_rest);
 }
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+#[inline(always)]
 fn load_half(line: &[u32; LANES]) -> __m256i {
-    // SAFETY: the reference covers 32 readable bytes, and the load does not need alignment.
-    unsafe { _mm256_loadu_si256(line.as_ptr().cast()) }
+    // SAFETY: the reference covers the 32 bytes of a vector, whose bits may be any, and the read does not need alignment.
+    unsafe { line.as_ptr().cast::<__m256i>().read_unaligned() }
 }
