@@ -30,9 +30,9 @@ const CKKS: Layers = Layers {
 
 const NN: Layers = Layers {
     rows: &[
-        ("cli", &["session", "report", "measure"]),
-        ("session", &["plan", "exec::encrypted", "exec::clear", "measure", "report", "onnx", "pass", "data"]),
-        ("report", &["plan"]),
+        ("engine", &["session", "report", "measure", "onnx", "pass", "data", "exec::clear"]),
+        ("session", &["plan", "exec::encrypted"]),
+        ("report", &["exec::trace"]),
         ("measure", &["exec::trace"]),
         ("plan", &["lower", "exec::trace"]),
         ("exec::encrypted", &["exec"]),
@@ -49,7 +49,8 @@ const NN: Layers = Layers {
         ("data", &["error"]),
         ("error", &[]),
     ],
-    items: &[],
+    // The error of the crate wraps those of the stages.
+    items: &[("error", "layout::LayoutError"), ("error", "plan::PlanError"), ("error", "program::ProgramError")],
 };
 
 /// What every module of `nn` may take from `ckks`: descriptions, no ciphertext, no key, nothing that works on them.
@@ -57,6 +58,7 @@ const DESCRIPTIONS: &[&str] = &[
     "Error",
     "Estimate",
     "KeyRequest",
+    "Modulus",
     "PRESETS",
     "Params",
     "ParamsSpec",
@@ -67,8 +69,11 @@ const DESCRIPTIONS: &[&str] = &[
     "max_log_qp",
 ];
 
-/// The modules of `nn` that may take more.
-const OF_CIPHERTEXTS: &[&str] = &["exec::encrypted", "session", "measure", "cli"];
+/// The modules of `nn` that may take more. The engine passes what the two sessions exchange from one to the other.
+const OF_CIPHERTEXTS: &[&str] = &["exec::encrypted", "session", "measure", "engine"];
+
+/// What only the data owner may hold; `measure` times it.
+const SECRETS: &[&str] = &["SecretKey", "Decryptor", "KeyGenerator", "Encryptor"];
 
 /// The modules of `nn` that may know how ONNX is read.
 const OF_ONNX: &[&str] = &["onnx"];
@@ -337,6 +342,28 @@ fn nn_imports_along_its_stages() {
     assert_eq!(NN.violations(&sources), Vec::<String>::new());
     assert_eq!(NN.intrusions(&sources, "ckks", OF_CIPHERTEXTS, DESCRIPTIONS), Vec::<String>::new());
     assert_eq!(NN.intrusions(&sources, "tract_onnx", OF_ONNX, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn only_the_client_holds_what_is_secret() {
+    let sources = Sources::of_crate(&root_of("nn"), &read);
+    let holders = sources.imports.iter().filter_map(|import| match &import.to {
+        Target::Other(to) if to[0] == "ckks" && SECRETS.contains(&to[to.len() - 1].as_str()) => Some(&import.from),
+        _ => None,
+    });
+    let holders: BTreeSet<String> = holders.map(|module| module.join("::")).collect();
+    assert!(holders.contains("session::client"), "the sources were not read");
+    let strangers: Vec<_> =
+        holders.iter().filter(|name| *name != "session::client" && !name.starts_with("measure")).collect();
+    assert_eq!(strangers, Vec::<&String>::new());
+}
+
+#[test]
+fn the_binary_is_thin() {
+    let sources = Sources::of_crate(&root_of("nn").with_file_name("main.rs"), &read);
+    for name in ["ckks", "tract_onnx", "rayon"] {
+        assert_eq!(NN.intrusions(&sources, name, &[], &[]), Vec::<String>::new());
+    }
 }
 
 /// A crate that is not there: its files by path.
