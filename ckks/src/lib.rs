@@ -16,6 +16,6 @@ pub use ring::{Basis, Coeff, Entropy, Form, Ntt, Poly, Ring, Seed};
 pub use rustfft::num_complex::Complex64;
 pub use scheme::{
     Ciphertext, Decryptor, Encoder, Encryptor, Estimate, EvaluationKeys, Evaluator, Hoisted, KeyGenerator, KeyRequest,
-    PRESETS, Params, ParamsSpec, Plaintext, Preset, PublicKey, Scale, SecretKey, SeededCiphertext, SwitchingKey,
-    max_log_qp,
+    MeasuredError, PRESETS, Params, ParamsSpec, Plaintext, Preset, PublicKey, Scale, SecretKey, SeededCiphertext,
+    SwitchingKey, max_log_qp,
 };

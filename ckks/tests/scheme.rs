@@ -55,15 +55,10 @@ impl Setting {
         encryptor.encrypt(&plaintext).unwrap().with_estimate(estimate)
     }
 
-    fn decrypt(&self, ciphertext: &Ciphertext) -> Vec<f64> {
-        self.encoder.decode(&Decryptor::new(&self.secret).decrypt(ciphertext).unwrap()).unwrap()
-    }
-
     /// Asserts that the decryption is `expected` with an error near the ciphertext's estimate, neither above nor below.
     fn assert_decrypts(&self, what: &str, ciphertext: &Ciphertext, expected: &[f64]) {
-        let errors: Vec<f64> = self.decrypt(ciphertext).iter().zip(expected).map(|(a, b)| a - b).collect();
-        let deviation = (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt();
-        let largest = errors.iter().fold(0.0f64, |max, e| max.max(e.abs()));
+        let measured = Decryptor::new(&self.secret).measure_error(ciphertext, &self.encoder, expected);
+        let MeasuredError { deviation, largest } = measured.unwrap();
         let estimate = ciphertext.estimate().unwrap();
         let context =
             format!("{what}, {:?}: {deviation:e} (largest {largest:e}), estimated {estimate:?}", self.params.spec());

@@ -201,3 +201,100 @@ impl Poly<Ntt> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::{BigInt, Sign};
+
+    use super::*;
+    use crate::arith::{Backend, RingKind, ntt_primes};
+    use crate::ring::{Coeff, Seed};
+
+    const LOG_N: u32 = 4;
+
+    fn rings() -> impl Iterator<Item = Ring> {
+        [RingKind::Standard, RingKind::ConjugateInvariant].into_iter().map(|kind| {
+            let order = (kind.root_factor() as u64) << LOG_N;
+            let mut primes = ntt_primes(50, 3, order, &[]).unwrap();
+            primes.extend(ntt_primes(30, 2, order, &[]).unwrap());
+            primes.extend(ntt_primes(49, 2, order, &[]).unwrap());
+            Ring::new(kind, LOG_N, &primes[..5], &primes[5..], Backend::detect().unwrap())
+        })
+    }
+
+    /// A uniform polynomial and its coefficients in (−D/2, D/2] over all limbs.
+    fn uniform(ring: &Ring, basis: Basis) -> (Poly<Ntt>, Vec<BigInt>) {
+        let poly = Seed([9; 32]).expand(ring, basis, basis.limbs() as u64);
+        let coefficients = integers(&poly.clone().inverse(), 0..basis.limbs());
+        (poly, coefficients)
+    }
+
+    /// The centred integers behind the residues of some limbs (the textbook CRT).
+    fn integers(poly: &Poly<Coeff>, limbs: std::ops::Range<usize>) -> Vec<BigInt> {
+        let prime = |i: usize| BigInt::from(poly.ring().modulus(poly.basis(), i).value());
+        let product: BigInt = limbs.clone().map(prime).product();
+        (0..poly.ring().n())
+            .map(|j| {
+                let term = |i: usize| {
+                    let hat = &product / prime(i);
+                    &hat * hat.modpow(&(prime(i) - 2), &prime(i)) * poly.limb(i)[j]
+                };
+                let sum = limbs.clone().map(term).sum::<BigInt>() % &product;
+                if &sum * 2 > product { sum - &product } else { sum }
+            })
+            .collect()
+    }
+
+    fn residue(x: &BigInt, q: &Modulus) -> u64 {
+        let q = BigInt::from(q.value());
+        let (sign, digits) = (((x % &q) + &q) % &q).to_u64_digits();
+        assert_ne!(sign, Sign::Minus);
+        digits.first().copied().unwrap_or(0)
+    }
+
+    #[test]
+    fn division_rounds_to_the_nearest_integer() {
+        for ring in rings() {
+            for (basis, keep) in [((5, 2), 5), ((5, 2), 3), ((5, 0), 4), ((4, 0), 1), ((2, 2), 1)] {
+                let basis = Basis { q: basis.0, p: basis.1 };
+                let (poly, coefficients) = uniform(&ring, basis);
+                let divisor: BigInt = (keep..basis.limbs()).map(|i| ring.modulus(basis, i).value()).product();
+                let quotient = poly.divide_round(keep).inverse();
+                for (j, x) in coefficients.iter().enumerate() {
+                    // floor((2x + D) / 2D); D is odd, so there are no ties.
+                    let doubled: BigInt = x * 2 + &divisor;
+                    let twice: BigInt = &divisor * 2;
+                    let remainder: BigInt = ((&doubled % &twice) + &twice) % &twice;
+                    let rounded = (doubled - remainder) / twice;
+                    for i in 0..keep {
+                        let q = ring.modulus(basis, i);
+                        assert_eq!(quotient.limb(i)[j], residue(&rounded, q), "{basis:?} to {keep}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn digits_are_centred_representatives_in_every_limb() {
+        for ring in rings() {
+            for (limbs, digit_limbs) in [(5, 2), (5, 5), (4, 1), (3, 2)] {
+                let (poly, _) = uniform(&ring, Basis { q: limbs, p: 0 });
+                let digits = Digits::new(&poly, digit_limbs);
+                let coefficients = poly.inverse();
+                let stride = ring.stride();
+                for digit in 0..digits.count {
+                    let range = digit * digit_limbs..limbs.min((digit + 1) * digit_limbs);
+                    let expected = integers(&coefficients, range);
+                    for i in 0..digits.basis.limbs() {
+                        let table = ring.table(digits.basis, i);
+                        let mut limb = digits.data[(digit * digits.basis.limbs() + i) * stride..][..ring.n()].to_vec();
+                        table.inverse(&mut limb);
+                        let residues: Vec<u64> = expected.iter().map(|x| residue(x, table.modulus())).collect();
+                        assert_eq!(limb, residues, "{limbs} limbs, digit {digit}, limb {i}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::ring::{Basis, Entropy, Poly, Seed, fill_ternary};
 
 use super::ciphertext::{Ciphertext, SeededCiphertext};
+use super::encoder::Encoder;
 use super::keygen::error;
 use super::keys::{PublicKey, SecretKey};
 use super::noise::Estimate;
@@ -68,10 +69,7 @@ impl Encryptor<'_, SecretKey> {
         self.next_object += 1;
         let a = self.seed.expand(params.ring(), basis, object);
         let mut c0 = error(params, basis, &mut self.entropy);
-        let backend = params.ring().backend();
-        let mut product = a;
-        product.each_limb(|i, q, limb| backend.mul_assign(q, limb, self.key.s.limb(i)));
-        c0.sub_assign(&product);
+        c0.sub_assign(&self.key.times(a).0);
         c0.add_assign(&plaintext.poly);
         Ok(SeededCiphertext {
             params: params.clone(),
@@ -125,6 +123,30 @@ impl<'a> Decryptor<'a> {
         }
         Ok(Plaintext { params: self.key.params.clone(), poly, scale: ciphertext.scale })
     }
+
+    /// The error of a ciphertext whose first slots should hold `expected`: what [`Ciphertext::estimate`] predicts.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; [`Error::TooManyValues`] for more values than slots.
+    pub fn measure_error(&self, ciphertext: &Ciphertext, encoder: &Encoder, expected: &[f64]) -> Result<MeasuredError> {
+        let found = encoder.decode(&self.decrypt(ciphertext)?)?;
+        if expected.len() > found.len() {
+            return Err(Error::TooManyValues { values: expected.len(), slots: found.len() });
+        }
+        let errors = found.iter().zip(expected).map(|(a, b)| a - b);
+        let (squares, largest) =
+            errors.fold((0.0, 0.0f64), |(squares, largest), e| (squares + e * e, largest.max(e.abs())));
+        Ok(MeasuredError { deviation: (squares / expected.len().max(1) as f64).sqrt(), largest })
+    }
+}
+
+/// The error of slots, in units of the message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeasuredError {
+    /// Root of the mean square.
+    pub deviation: f64,
+    /// Largest absolute value.
+    pub largest: f64,
 }
 
 impl Encryptor<'_, SecretKey> {

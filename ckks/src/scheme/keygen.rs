@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::ring::{Basis, Coeff, Entropy, Ntt, Poly, Seed, fill_gaussian, fill_ternary, rotation_element};
 
-use super::keys::{EvaluationKeys, PublicKey, SecretKey, SwitchingKey, conjugation_element};
+use super::keys::{EvaluationKeys, PublicKey, SecretKey, SecretPoly, SwitchingKey, conjugation_element};
 use super::params::Params;
 
 /// Which evaluation keys a computation needs, each with the highest level at which it does: keys for lower levels are smaller.
@@ -76,12 +76,8 @@ impl<'a> KeyGenerator<'a> {
         let basis = Basis { q: ring.full_basis().q, p: 0 };
         let seed = self.entropy.seed();
         let a = seed.expand(ring, basis, 0);
-        let mut s = secret.s.clone();
-        s.truncate(basis.q);
         let mut b = error(&self.params, basis, self.entropy);
-        s.mul_assign(&a);
-        b.sub_assign(&s);
-        s.zeroize();
+        b.sub_assign(&secret.times(a.clone()).0);
         PublicKey { params: self.params.clone(), b, a }
     }
 
@@ -130,7 +126,7 @@ impl<'a> KeyGenerator<'a> {
         let mut b = vec![0; basis.limbs() * digits * stride];
         let mut a = vec![0; basis.limbs() * digits * stride];
         for digit in 0..digits {
-            let error = error(&self.params, basis, self.entropy);
+            let error = SecretPoly(error(&self.params, basis, self.entropy));
             let range = self.params.digit(digit, basis.q);
             let rows = b.par_chunks_mut(digits * stride).zip(a.par_chunks_mut(digits * stride)).enumerate();
             rows.for_each(|(j, (b, a))| {
@@ -139,7 +135,7 @@ impl<'a> KeyGenerator<'a> {
                 let source = ring.table_index(basis, j);
                 seed.expand_limb(object << 32 | (digit << 16 | j) as u64, q, a);
                 let special = q.shoup(ring.p().fold(1, |product, p| q.mul(product, q.reduce(p.value()))));
-                let (error, from, to) = (error.limb(j), from.limb(source), to.limb(source));
+                let (error, from, to) = (error.0.limb(j), from.limb(source), to.limb(source));
                 for i in 0..n {
                     b[i] = q.sub(error[i], q.mul(a[i], to[i]));
                     if range.contains(&j) {
@@ -149,15 +145,6 @@ impl<'a> KeyGenerator<'a> {
             });
         }
         Ok(SwitchingKey { params: self.params.clone(), basis, digits, b, a })
-    }
-}
-
-/// A polynomial that is zeroised on drop.
-struct SecretPoly(Poly<Ntt>);
-
-impl Drop for SecretPoly {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 

@@ -23,9 +23,27 @@ impl SecretKey {
     }
 }
 
+impl SecretKey {
+    /// s · a, for ciphertext limbs.
+    pub(super) fn times(&self, mut a: Poly<Ntt>) -> SecretPoly {
+        let backend = a.ring().backend();
+        a.each_limb(|i, q, limb| backend.mul_assign(q, limb, self.s.limb(i)));
+        SecretPoly(a)
+    }
+}
+
 impl Drop for SecretKey {
     fn drop(&mut self) {
         self.s.zeroize();
+    }
+}
+
+/// A polynomial that is zeroised on drop.
+pub(super) struct SecretPoly(pub(super) Poly<Ntt>);
+
+impl Drop for SecretPoly {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -18,7 +18,7 @@ mod scale;
 
 pub use ciphertext::{Ciphertext, SeededCiphertext};
 pub use encoder::Encoder;
-pub use encrypt::{Decryptor, Encryptor};
+pub use encrypt::{Decryptor, Encryptor, MeasuredError};
 pub use evaluator::{Evaluator, Hoisted};
 pub use keygen::{KeyGenerator, KeyRequest};
 pub use keys::{EvaluationKeys, PublicKey, SecretKey, SwitchingKey};
