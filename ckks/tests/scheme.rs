@@ -1,6 +1,8 @@
 //! Every operation of the scheme in both rings: the value, level, scale and degree it leaves, and its error on both sides
 //! (too small an error means that nothing was encrypted).
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use ckks::*;
 
 /// Parameters, keys and random vectors of one ring.

@@ -32,6 +32,9 @@ pub struct ScalarMatrix {
     groups: Vec<Group>,
 }
 
+/// The entries of a row: columns and values.
+type Row<'a> = &'a [(u32, f64)];
+
 /// Rows with the same inputs.
 struct Group {
     outputs: Vec<usize>,
@@ -55,7 +58,7 @@ impl ScalarMatrix {
         level: usize,
     ) -> Result<Self> {
         let limbs = params.limbs(level)?;
-        let mut by_inputs: BTreeMap<Vec<u32>, Vec<(usize, &[(u32, f64)])>> = BTreeMap::new();
+        let mut by_inputs: BTreeMap<Vec<u32>, Vec<(usize, Row<'_>)>> = BTreeMap::new();
         let mut count = 0;
         for (r, row) in rows.into_iter().enumerate() {
             let inputs: Vec<u32> = row.iter().map(|&(c, _)| c).collect();

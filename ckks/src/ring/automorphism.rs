@@ -16,7 +16,7 @@ impl Permutation {
         let c = kind.root_factor();
         let mask = (c << log_n) - 1;
         let source = |i: usize| {
-            let exponent = (1 + c * bit_reverse(i, log_n)) * galois_element as usize & mask;
+            let exponent = ((1 + c * bit_reverse(i, log_n)) * galois_element as usize) & mask;
             bit_reverse((exponent - 1) / c, log_n) as u32
         };
         Self { sources: (0..1 << log_n).map(source).collect() }

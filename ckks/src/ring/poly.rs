@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::arith::{Modulus, ShoupFactor};
+use crate::arith::Modulus;
 
 use super::context::{Basis, Ring};
 use super::pool::Buffer;
@@ -64,12 +64,6 @@ impl<F: Form> Poly<F> {
         &self.data[i * self.ring.stride()..][..self.ring.n()]
     }
 
-    /// The N words of limb `i`, which must stay reduced.
-    pub(crate) fn limb_mut(&mut self, i: usize) -> &mut [u64] {
-        let (start, n) = (i * self.ring.stride(), self.ring.n());
-        &mut self.data[start..][..n]
-    }
-
     /// All limbs, a stride apart.
     pub(crate) fn data(&self) -> &[u64] {
         &self.data
@@ -113,16 +107,6 @@ impl<F: Form> Poly<F> {
     pub(crate) fn mul_constant_assign(&mut self, constant: impl Fn(&Modulus) -> u64 + Sync) {
         let backend = self.ring.backend();
         self.each_limb(|_, q, limb| backend.mul_scalar_assign(q, limb, q.shoup(constant(q))));
-    }
-
-    /// self ← self + other · w, with one residue of the constant for each limb.
-    pub(crate) fn add_mul_constant_assign(&mut self, other: &Self, constant: impl Fn(&Modulus) -> u64 + Sync) {
-        self.assert_same_basis(&other.ring, other.basis);
-        let backend = self.ring.backend();
-        self.each_limb(|i, q, limb| {
-            let w: ShoupFactor = q.shoup(constant(q));
-            backend.mul_scalar_add_assign(q, limb, other.limb(i), w);
-        });
     }
 
     /// Forgets all but the first `q` limbs of ciphertext primes.

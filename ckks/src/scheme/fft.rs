@@ -28,7 +28,7 @@ impl Embedding {
         let m = kind.slots(1 << log_n);
         let mut planner = FftPlanner::new();
         let twist = (0..m).map(|n| Complex64::cis(2.0 * PI * n as f64 / (4 * m) as f64)).collect();
-        let powers = std::iter::successors(Some(1usize), |e| Some(e * 5 & (4 * m - 1)));
+        let powers = std::iter::successors(Some(1usize), |e| Some((e * 5) & (4 * m - 1)));
         let order = powers.take(m).map(|e| (e / 4) as u32).collect();
         Self { kind, forward: planner.plan_fft_forward(m), inverse: planner.plan_fft_inverse(m), twist, order }
     }

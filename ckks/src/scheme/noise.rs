@@ -54,6 +54,7 @@ impl Geometry {
     }
 }
 
+#[expect(clippy::should_implement_trait, reason = "planned quantities, not numbers: no operators")]
 impl Estimate {
     fn new(message: f64, variance: f64, bound: f64, scale: Scale) -> Self {
         Self { message, deviation: variance.sqrt() / scale.to_f64(), bound: bound / scale.to_f64() }

@@ -17,6 +17,7 @@ pub struct Scale {
 /// Two scales that differ by less than this, relatively, are equal.
 const TOLERANCE: f64 = 1.0 / (1u128 << 80) as f64;
 
+#[expect(clippy::should_implement_trait, reason = "planned quantities, not numbers: no operators")]
 impl Scale {
     /// 2^`bits`.
     pub fn power_of_two(bits: i32) -> Self {

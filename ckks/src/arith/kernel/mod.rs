@@ -36,12 +36,6 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Row `r`, `len` words long.
-    #[inline]
-    pub(crate) fn row(&self, r: usize, len: usize) -> &'a [u64] {
-        &self.data[r * self.stride..][..len]
-    }
-
     /// The same rows without their first `words`.
     #[inline]
     fn from(&self, words: usize) -> Self {
