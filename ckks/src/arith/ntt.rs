@@ -49,10 +49,10 @@ pub struct NttTable {
     log_n: u32,
     backend: Backend,
     forward: Twiddles,
-    /// Their inverses, the first one divided by N.
+    /// Their inverses, the first one times `scale`.
     inverse: Twiddles,
-    /// 1/N.
-    inv_n: ShoupFactor,
+    /// 1/N, or 1/2N where there is a fold to undo.
+    scale: ShoupFactor,
     fold: Option<Fold>,
 }
 
@@ -61,10 +61,8 @@ pub struct NttTable {
 pub(crate) struct Fold {
     /// i = ψ^N, a square root of −1.
     pub(crate) i: ShoupFactor,
-    /// 1/2 modulo q.
-    pub(crate) half: ShoupFactor,
-    /// i/2 modulo q.
-    pub(crate) half_i: ShoupFactor,
+    /// −i.
+    pub(crate) minus_i: ShoupFactor,
 }
 
 impl NttTable {
@@ -72,25 +70,21 @@ impl NttTable {
     ///
     /// The root is the smallest power of a fixed search, so equal parameters give equal tables everywhere.
     pub fn new(modulus: Modulus, log_n: u32, kind: RingKind, backend: Backend) -> Self {
+        assert!(log_n > 0);
         let n = 1usize << log_n;
         let c = kind.root_factor() as u64;
-        let order = c << log_n;
-        let psi = primitive_root(&modulus, order);
-        let inv_psi = modulus.inv(psi);
+        let psi = primitive_root(&modulus, c << log_n);
         let fold = (kind == RingKind::ConjugateInvariant).then(|| {
             let i = modulus.pow(psi, n as u64);
-            let half = modulus.value().div_ceil(2);
-            Fold { i: modulus.shoup(i), half: modulus.shoup(half), half_i: modulus.shoup(modulus.mul(half, i)) }
+            Fold { i: modulus.shoup(i), minus_i: modulus.shoup(modulus.neg(i)) }
         });
-        let inv_n = modulus.shoup(modulus.inv(n as u64 % modulus.value()));
-        let forward = Twiddles::new(&modulus, &tree(&modulus, psi, c, n), backend);
-        let mut inverse = tree(&modulus, inv_psi, c, n);
-        // The last step scales by 1/N, so its factor does too.
-        if let Some(last) = inverse.get_mut(1) {
-            *last = modulus.mul(*last, inv_n.value);
-        }
-        let inverse = Twiddles::new(&modulus, &inverse, backend);
-        Self { modulus, log_n, backend, forward, inverse, inv_n, fold }
+        let doublings = if fold.is_some() { 2 * n } else { n };
+        let scale = modulus.shoup(modulus.inv(doublings as u64 % modulus.value()));
+        let forward = tree(&modulus, psi, c, n);
+        let mut inverse = tree(&modulus, modulus.inv(psi), c, n);
+        inverse[1] = modulus.mul_shoup(inverse[1], scale);
+        let [forward, inverse] = [forward, inverse].map(|tree| Twiddles::new(&modulus, &tree, backend));
+        Self { modulus, log_n, backend, forward, inverse, scale, fold }
     }
 
     /// The prime of these tables.
@@ -114,19 +108,13 @@ impl NttTable {
     /// Coefficients to evaluations, in place; reduced in, reduced out.
     pub fn forward(&self, limb: &mut [u64]) {
         assert_eq!(limb.len(), self.n());
-        if let Some(fold) = &self.fold {
-            self.backend.fold(&self.modulus, limb, fold);
-        }
-        self.backend.ntt_forward(&self.modulus, limb, &self.forward);
+        self.backend.ntt_forward(&self.modulus, limb, &self.forward, self.fold.as_ref());
     }
 
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
         assert_eq!(limb.len(), self.n());
-        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, self.inv_n);
-        if let Some(fold) = &self.fold {
-            self.backend.unfold(&self.modulus, limb, fold);
-        }
+        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, self.scale, self.fold.as_ref());
     }
 }
 

@@ -29,22 +29,30 @@ impl Seed {
     /// A candidate is the low `q.bits()` bits of seven bytes, little-endian; candidates of q or more are skipped.
     pub(crate) fn expand_limb(&self, stream: u64, q: &Modulus, limb: &mut [u64]) {
         const CANDIDATE: usize = 7;
+        const BLOCK: usize = 512;
         let mut rng = ChaCha20Rng::from_seed(self.0);
         rng.set_stream(stream);
         let mask = (1u64 << q.bits()) - 1;
-        let mut bytes = [0; 512 * CANDIDATE];
+        // One byte more, so that every candidate can be read as eight.
+        let mut bytes = [0; BLOCK * CANDIDATE + 1];
+        let mut candidates = [0; BLOCK];
         let mut filled = 0;
         while filled < limb.len() {
-            rng.fill_bytes(&mut bytes);
-            for candidate in bytes.chunks_exact(CANDIDATE) {
+            rng.fill_bytes(&mut bytes[..BLOCK * CANDIDATE]);
+            for (i, candidate) in candidates.iter_mut().enumerate() {
                 let mut word = [0; 8];
-                word[..CANDIDATE].copy_from_slice(candidate);
-                let value = u64::from_le_bytes(word) & mask;
-                limb[filled] = value;
-                filled += usize::from(value < q.value());
-                if filled == limb.len() {
-                    break;
-                }
+                word.copy_from_slice(&bytes[i * CANDIDATE..][..8]);
+                *candidate = u64::from_le_bytes(word) & mask;
+            }
+            let rest = &mut limb[filled..];
+            // Primes lie just below a power of two: as good as always, nothing is skipped.
+            if candidates.iter().all(|&candidate| candidate < q.value()) {
+                let count = rest.len().min(BLOCK);
+                rest[..count].copy_from_slice(&candidates[..count]);
+                filled += count;
+            } else {
+                let accepted = candidates.iter().filter(|&&candidate| candidate < q.value());
+                filled += rest.iter_mut().zip(accepted).map(|(word, &candidate)| *word = candidate).count();
             }
         }
     }

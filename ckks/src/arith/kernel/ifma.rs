@@ -4,14 +4,13 @@
 //! 64-bit accumulator: `madd52lo` the low 52 bits, `madd52hi` the high ones. Bits from 52 up are ignored in operands, so a sum
 //! that is right modulo 2^52 can be multiplied as it is; only comparisons need clean words.
 
+mod fold;
 mod gemm;
 mod ntt;
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 use super::super::modulus::{Modulus, ShoupFactor};
-use super::super::ntt::Fold;
 use super::{Rows, scalar};
 
 pub(super) use gemm::gemm_into;
@@ -434,50 +433,6 @@ fn convert_lines<const V: usize>(
     for i in 0..V {
         store(&mut out[i], accumulated.finish(p, hi[i], lo[i]));
     }
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(super) fn fold(q: &Modulus, a: &mut [u64], fold: &Fold) {
-    let (p, i) = (Prime::new(q), Factor::splat(fold.i));
-    let (low, high, rest) = mirror(a);
-    for (low, high) in low.iter_mut().zip(high.iter_mut().rev()) {
-        let (x, y) = (load(low), reverse(load(high)));
-        store(low, p.sub(x, p.mul(y, i)));
-        store(high, reverse(p.sub(y, p.mul(x, i))));
-    }
-    scalar::fold(q, &mut a[rest], fold);
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(super) fn unfold(q: &Modulus, a: &mut [u64], fold: &Fold) {
-    let (p, half, half_i) = (Prime::new(q), Factor::splat(fold.half), Factor::splat(fold.half_i));
-    let (low, high, rest) = mirror(a);
-    for (low, high) in low.iter_mut().zip(high.iter_mut().rev()) {
-        let (x, y) = (load(low), reverse(load(high)));
-        // Two products in [0, 2q).
-        let scaled_x = p.mul_lazy(_mm512_setzero_si512(), x, half);
-        let scaled_y = p.mul_lazy(_mm512_setzero_si512(), y, half);
-        store(low, p.finish_four(p.mul_lazy(scaled_x, y, half_i)));
-        store(high, reverse(p.finish_four(p.mul_lazy(scaled_y, x, half_i))));
-    }
-    scalar::unfold(q, &mut a[rest], fold);
-}
-
-/// Whole vectors of a_1, a_2, … and of …, a_(N−2), a_(N−1), which pair off from the outside in, and the range between: once more
-/// a slice whose entries 1, 2, … pair off with its last ones.
-fn mirror(a: &mut [u64]) -> (&mut [Line], &mut [Line], Range<usize>) {
-    let n = a.len();
-    let words = (n / 2).saturating_sub(1) / LANES * LANES;
-    let (low, high) = a.split_at_mut(n / 2);
-    let start = high.len() - words;
-    (low[n.min(2) / 2..][..words].as_chunks_mut().0, high[start..].as_chunks_mut().0, words..n - words)
-}
-
-/// The lanes in reverse order.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn reverse(x: Vector) -> Vector {
-    _mm512_permutexvar_epi64(_mm512_set_epi64(0, 1, 2, 3, 4, 5, 6, 7), x)
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]

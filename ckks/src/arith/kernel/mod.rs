@@ -264,40 +264,38 @@ impl Backend {
         }
     }
 
-    /// Forward butterflies (see [`super::NttTable`]).
-    pub(crate) fn ntt_forward(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles) {
+    /// The fold of the conjugate-invariant ring, if it is one, and the forward butterflies (see [`super::NttTable`]).
+    pub(crate) fn ntt_forward(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles, fold: Option<&Fold>) {
         assert_eq!(a.len(), twiddles.n());
         match (self, twiddles) {
-            (_, Twiddles::Tree(tree)) => scalar::ntt_forward(q, a, tree),
+            (_, Twiddles::Tree(tree)) => scalar::ntt_forward(q, a, tree, fold),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
-            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_forward(q, a, passes) },
+            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_forward(q, a, passes, fold) },
             (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
         }
     }
 
-    /// Inverse butterflies; the factor 1/N = `inv_n` is in the first factor already, and is applied where there is none.
-    pub(crate) fn ntt_inverse(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles, inv_n: ShoupFactor) {
+    /// The inverse of [`Self::ntt_forward`]. `scale` undoes the doubling of each layer, and of the unfolding if there is one; the factor
+    /// of the last layer holds it already, and it is applied here where there is no factor.
+    pub(crate) fn ntt_inverse(
+        self,
+        q: &Modulus,
+        a: &mut [u64],
+        twiddles: &Twiddles,
+        scale: ShoupFactor,
+        fold: Option<&Fold>,
+    ) {
         assert_eq!(a.len(), twiddles.n());
         match (self, twiddles) {
-            (_, Twiddles::Tree(tree)) => scalar::ntt_inverse(q, a, tree, inv_n),
+            (_, Twiddles::Tree(tree)) => scalar::ntt_inverse(q, a, tree, scale, fold),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
-            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_inverse(q, a, passes, inv_n) },
+            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_inverse(q, a, passes, scale, fold) },
             (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
         }
-    }
-
-    /// a_j ← a_j − i a_(N−j) for j > 0: into the tree of the conjugate-invariant ring.
-    pub(crate) fn fold(self, q: &Modulus, a: &mut [u64], fold: &Fold) {
-        dispatch!(self, fold(q, a, fold))
-    }
-
-    /// a_j ← (a_j + i a_(N−j)) / 2 for j > 0: the inverse of [`Self::fold`].
-    pub(crate) fn unfold(self, q: &Modulus, a: &mut [u64], fold: &Fold) {
-        dispatch!(self, unfold(q, a, fold))
     }
 
     /// out_i ← a_(table_i): an automorphism in the NTT domain.

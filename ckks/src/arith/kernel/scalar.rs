@@ -99,7 +99,10 @@ pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], weights: &[u64], terms: &[
     }
 }
 
-pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor]) {
+pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], fold: Option<&Fold>) {
+    if let Some(fold) = fold {
+        fold_in(q, a, fold);
+    }
     // Lazy values: [0, 4q) between layers (Harvey, arXiv 1205.2926, algorithm 2).
     let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = 1;
@@ -121,7 +124,7 @@ pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor]) {
     }
 }
 
-pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], inv_n: ShoupFactor) {
+pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], scale: ShoupFactor, fold: Option<&Fold>) {
     // Lazy values: [0, 2q) between layers (the same source, algorithm 3).
     let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = n / 2;
@@ -134,29 +137,35 @@ pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], inv_
                 if m > 1 {
                     (*x, *y) = (sum.min(sum.wrapping_sub(two_q)), q.mul_shoup_lazy(difference, w));
                 } else {
-                    (*x, *y) = (q.mul_shoup(sum, inv_n), q.mul_shoup(difference, w));
+                    (*x, *y) = (q.mul_shoup(sum, scale), q.mul_shoup(difference, w));
                 }
             }
         }
         m /= 2;
     }
-}
-
-pub(super) fn fold(q: &Modulus, a: &mut [u64], fold: &Fold) {
-    let n = a.len();
-    for j in 1..=n / 2 {
-        let (x, y) = (a[j], a[n - j]);
-        a[j] = q.sub(x, q.mul_shoup(y, fold.i));
-        a[n - j] = q.sub(y, q.mul_shoup(x, fold.i));
+    if let Some(fold) = fold {
+        unfold(q, a, fold);
     }
 }
 
-pub(super) fn unfold(q: &Modulus, a: &mut [u64], fold: &Fold) {
+/// a_j ← a_j − i a_(N−j) for j > 0: into the tree of the conjugate-invariant ring.
+fn fold_in(q: &Modulus, a: &mut [u64], fold: &Fold) {
     let n = a.len();
     for j in 1..=n / 2 {
         let (x, y) = (a[j], a[n - j]);
-        a[j] = q.add(q.mul_shoup(x, fold.half), q.mul_shoup(y, fold.half_i));
-        a[n - j] = q.add(q.mul_shoup(y, fold.half), q.mul_shoup(x, fold.half_i));
+        a[j] = q.add(x, q.mul_shoup(y, fold.minus_i));
+        a[n - j] = q.add(y, q.mul_shoup(x, fold.minus_i));
+    }
+}
+
+/// a_j ← a_j + i a_(N−j) for j > 0, and a_0 ← 2 a_0: twice the inverse.
+fn unfold(q: &Modulus, a: &mut [u64], fold: &Fold) {
+    let n = a.len();
+    a[0] = q.add(a[0], a[0]);
+    for j in 1..=n / 2 {
+        let (x, y) = (a[j], a[n - j]);
+        a[j] = q.add(x, q.mul_shoup(y, fold.i));
+        a[n - j] = q.add(y, q.mul_shoup(x, fold.i));
     }
 }
 
