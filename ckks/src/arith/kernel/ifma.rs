@@ -4,8 +4,9 @@
 //! 64-bit accumulator: `madd52lo` the low 52 bits, `madd52hi` the high ones. Bits from 52 up are ignored in operands, so a sum
 //! that is right modulo 2^52 can be multiplied as it is; only comparisons need clean words.
 
-mod fold;
+mod forward;
 mod gemm;
+mod inverse;
 mod ntt;
 
 use std::arch::x86_64::*;
@@ -13,8 +14,9 @@ use std::arch::x86_64::*;
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::{Rows, scalar};
 
+pub(super) use forward::ntt_forward;
 pub(super) use gemm::gemm_into;
-pub(super) use ntt::{ntt_forward, ntt_inverse};
+pub(super) use inverse::ntt_inverse;
 
 /// Proof that this CPU has AVX-512 F, DQ and IFMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector loads and stores; everything else is checked by target features")]
 pub(crate) mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod layers;
 mod scalar;
 #[cfg(test)]
 mod tests;
