@@ -3,7 +3,7 @@
 //! An [`Engine`] owns its threads. Samples are cut into chunks of as many as a ciphertext holds; each chunk is encrypted, evaluated and
 //! decrypted before the next, so that memory does not grow with the batch. Results are the same for every number of threads.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ckks::{Ciphertext, Entropy, SeededCiphertext};
 use rayon::ThreadPool;
@@ -16,8 +16,10 @@ use crate::graph::Graph;
 use crate::onnx::OnnxModel;
 use crate::pass::{MergeRule, simplify};
 use crate::plan::{Goal, ServerPlan, plan};
+use crate::program::Operation;
 use crate::report::{
-    Accuracy, Batch, Bytes, Machine, Ops, ParamsReport, Report, Results, Throughput, Times, peak_memory_bytes,
+    Accuracy, Batch, Bytes, Machine, OperationTime, Ops, ParamsReport, Report, Results, Throughput, Times,
+    peak_memory_bytes,
 };
 use crate::session::{Client, PublicKeys, Server};
 
@@ -109,6 +111,7 @@ struct Run<'a> {
     plan: ServerPlan,
     trace: Trace,
     times: Times,
+    operations: Vec<OperationTime>,
     bytes: Bytes,
 }
 
@@ -119,7 +122,7 @@ impl<'a> Run<'a> {
         let mut times = Times::default();
         let graph = simplify(&job.model.graph, &MergeRule::default())?;
         let (plan, trace) = timed(&mut times.plan, || choose(&graph, job))?;
-        Ok(Self { job, progress, started, graph, plan, trace, times, bytes: Bytes::default() })
+        Ok(Self { job, progress, started, graph, plan, trace, times, operations: Vec::new(), bytes: Bytes::default() })
     }
 
     fn finish(mut self, threads: usize) -> Result<(Vec<f64>, Report)> {
@@ -132,6 +135,7 @@ impl<'a> Run<'a> {
             params: ParamsReport::new(&client.params),
             batch: Batch { samples, per_ciphertext: interleave, interleave },
             time_s: self.times,
+            operations_s: self.operations,
             throughput: Throughput { infer_samples_per_s: samples as f64 / self.times.infer },
             bytes: self.bytes,
             ops: Ops::new(self.trace.counts, samples.div_ceil(interleave) as u64),
@@ -156,10 +160,17 @@ impl<'a> Run<'a> {
         let (features, interleave) = (self.job.data.features(), self.plan.client().interleave());
         let mut results = Vec::with_capacity(self.job.data.n() * self.graph.output_len());
         self.progress.begin("encrypted inference", data.len().div_ceil(features * interleave));
+        self.operations = operation_times(&self.plan);
         for chunk in data.chunks(features * interleave) {
+            let mut times = self.operations.iter_mut();
+            let mut done = |_: &Operation, time: Duration| {
+                if let Some(sum) = times.next() {
+                    sum.seconds += time.as_secs_f64();
+                }
+            };
             let input = timed(&mut self.times.encrypt, || client.encrypt(chunk))?;
             self.bytes.encrypted_input += input.iter().map(SeededCiphertext::packed_bytes).sum::<usize>();
-            let output = timed(&mut self.times.infer, || server.infer(&input))?;
+            let output = timed(&mut self.times.infer, || server.infer(&input, &mut done))?;
             self.bytes.encrypted_output += output.iter().map(Ciphertext::packed_bytes).sum::<usize>();
             results.extend(timed(&mut self.times.decrypt, || client.decrypt(&output, chunk.len() / features))?);
             self.progress.step();
@@ -184,6 +195,12 @@ impl<'a> Run<'a> {
             Results { original: &original, he_model_clear: &he_model_clear, program_clear: &program_clear, encrypted };
         Ok(Accuracy::new(results, self.graph.output_len(), self.job.labels))
     }
+}
+
+/// All operations of a plan's program but its input, at no time yet.
+fn operation_times(plan: &ServerPlan) -> Vec<OperationTime> {
+    let operations = plan.program().operations().iter().skip(1);
+    operations.map(|operation| OperationTime { operation: operation.to_string(), seconds: 0.0 }).collect()
 }
 
 /// Adds the wall time of `work` to `seconds`.

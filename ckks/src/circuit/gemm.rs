@@ -3,22 +3,24 @@
 //!
 //! Residue by residue, the outputs are the product of the matrix of constants with a matrix whose row k is a limb of x_k. Rows of
 //! the matrix of constants that read the same inputs, as the maps of a convolution do, form a dense group, so that sparse layers
-//! cost what their entries cost. Coefficients are cut into panels which are packed once for a group and stay in cache.
+//! cost what their entries cost. Coefficients are cut into blocks; one block of all inputs is packed once and read from cache by every
+//! group.
 
 use std::collections::BTreeMap;
 
+use aligned_vec::AVec;
 use rayon::prelude::*;
 
-use crate::arith::Rows;
+use crate::arith::{Backend, GEMM_COLUMNS, Modulus, Panels, tiled};
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Poly};
+use crate::ring::Poly;
 use crate::scheme::{Ciphertext, Params, Scale};
 
-/// Coefficients of a panel: with a thousand inputs it fills half of a 1 MiB cache.
-const PANEL: usize = 64;
+/// Coefficients that a task packs and multiplies at a time: with a thousand inputs they fill half of a 1 MiB cache.
+const BLOCK: usize = 4 * GEMM_COLUMNS;
 
-/// Panels of one task: few enough for balance, enough to pay for the task.
-const PANELS_PER_TASK: usize = 8;
+/// Coefficients of a task: few enough for balance, enough to pay for it.
+const TASK: usize = 4 * BLOCK;
 
 /// A matrix of constants at one scale and level, grouped by the inputs that its rows read, as residues.
 pub struct ScalarMatrix {
@@ -33,8 +35,8 @@ pub struct ScalarMatrix {
 /// Rows with the same inputs.
 struct Group {
     outputs: Vec<usize>,
-    inputs: Vec<usize>,
-    /// For each limb, outputs by inputs.
+    inputs: Vec<u32>,
+    /// For each limb, outputs by inputs, tiled.
     weights: Vec<Vec<u64>>,
 }
 
@@ -53,11 +55,11 @@ impl ScalarMatrix {
         level: usize,
     ) -> Result<Self> {
         let limbs = params.limbs(level)?;
-        let mut by_inputs: BTreeMap<Vec<usize>, Vec<(usize, &[(u32, f64)])>> = BTreeMap::new();
+        let mut by_inputs: BTreeMap<Vec<u32>, Vec<(usize, &[(u32, f64)])>> = BTreeMap::new();
         let mut count = 0;
         for (r, row) in rows.into_iter().enumerate() {
-            let inputs: Vec<usize> = row.iter().map(|&(c, _)| c as usize).collect();
-            if let Some(&c) = inputs.iter().find(|&&c| c >= cols) {
+            let inputs: Vec<u32> = row.iter().map(|&(c, _)| c).collect();
+            if let Some(&c) = inputs.iter().find(|&&c| c as usize >= cols) {
                 let reason = format!("row {r} reads column {c} of a matrix of {cols} columns");
                 return Err(Error::ShapeMismatch { operation: "linear combination", reason });
             }
@@ -68,7 +70,10 @@ impl ScalarMatrix {
         for (inputs, rows) in by_inputs {
             let values = rows.iter().flat_map(|(_, row)| row.iter().map(|&(_, value)| value));
             let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
-            let residues = |q: &crate::arith::Modulus| integers.iter().map(|&w| q.from_i128(w)).collect();
+            let residues = |q: &Modulus| {
+                let matrix: Vec<u64> = integers.iter().map(|&w| q.from_i128(w)).collect();
+                tiled(&matrix, inputs.len().max(1))
+            };
             let weights = params.ring().q().take(limbs).map(residues).collect();
             groups.push(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights });
         }
@@ -105,7 +110,7 @@ impl ScalarMatrix {
         let mut outputs: Vec<Ciphertext> = (0..self.rows).map(|_| zero()).collect();
 
         // tasks[(part, limb, chunk)] owns that piece of every output.
-        let chunk = (PANEL * PANELS_PER_TASK).min(n);
+        let chunk = TASK.min(n);
         let chunks = n / chunk;
         let mut tasks: Vec<Vec<&mut [u64]>> = Vec::new();
         tasks.resize_with(first.parts.len() * basis.q * chunks, || Vec::with_capacity(self.rows));
@@ -118,44 +123,18 @@ impl ScalarMatrix {
                 }
             }
         }
-        tasks.into_par_iter().enumerate().for_each_init(Vec::new, |scratch, (task, mut pieces)| {
+        tasks.into_par_iter().enumerate().for_each_init(Scratch::new, |scratch, (task, mut pieces)| {
             let (part, limb, start) = (task / chunks / basis.q, task / chunks % basis.q, task % chunks * chunk);
-            let source = |k: usize, at: usize, len: usize| &inputs[k].parts[part].limb(limb)[start + at..][..len];
-            for group in &self.groups {
-                self.multiply(group, limb, basis, source, &mut pieces, scratch);
+            for at in (0..chunk).step_by(BLOCK) {
+                let block = start + at..start + chunk.min(at + BLOCK);
+                scratch.pack(block.len(), inputs.iter().map(|input| &input.parts[part].limb(limb)[block.clone()]));
+                for group in &self.groups {
+                    let modulus = ring.modulus(basis, limb);
+                    scratch.multiply(ring.backend(), modulus, group, limb, (at, block.len()), &mut pieces);
+                }
             }
         });
         Ok(outputs)
-    }
-
-    /// One group on one piece of one limb, panel by panel.
-    fn multiply<'a>(
-        &self,
-        group: &Group,
-        limb: usize,
-        basis: Basis,
-        source: impl Fn(usize, usize, usize) -> &'a [u64],
-        pieces: &mut [&mut [u64]],
-        scratch: &mut Vec<u64>,
-    ) {
-        if group.inputs.is_empty() {
-            return group.outputs.iter().for_each(|&o| pieces[o].fill(0));
-        }
-        let len = pieces[group.outputs[0]].len();
-        let width = PANEL.min(len);
-        scratch.resize((group.inputs.len() + group.outputs.len()) * width, 0);
-        let (x, y) = scratch.split_at_mut(group.inputs.len() * width);
-        for at in (0..len).step_by(width) {
-            for (row, &k) in x.chunks_exact_mut(width).zip(&group.inputs) {
-                row.copy_from_slice(source(k, at, width));
-            }
-            let ring = self.params.ring();
-            let rows = Rows { data: x, stride: width, count: group.inputs.len() };
-            ring.backend().gemm_into(ring.modulus(basis, limb), y, width, width, &group.weights[limb], rows);
-            for (row, &o) in y.chunks_exact(width).zip(&group.outputs) {
-                pieces[o][at..at + width].copy_from_slice(row);
-            }
-        }
     }
 
     fn check<'a>(&self, inputs: &'a [Ciphertext]) -> Result<&'a Ciphertext> {
@@ -183,5 +162,53 @@ impl ScalarMatrix {
             }
         }
         Ok(first)
+    }
+}
+
+/// Buffers of a thread.
+struct Scratch {
+    /// Blocks of all inputs, in panels.
+    packed: AVec<u64>,
+    rows: usize,
+    /// Blocks of the outputs of a group.
+    products: AVec<u64>,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        Self { packed: aligned_vec::avec![], rows: 0, products: aligned_vec::avec![] }
+    }
+
+    /// Packs one block of every input into panels; those of tiny rings are filled up with what was there before.
+    fn pack<'a>(&mut self, len: usize, blocks: impl ExactSizeIterator<Item = &'a [u64]>) {
+        self.rows = blocks.len();
+        self.packed.resize(self.rows * len.next_multiple_of(GEMM_COLUMNS), 0);
+        for (row, block) in blocks.enumerate() {
+            for (panel, words) in block.chunks(GEMM_COLUMNS).enumerate() {
+                self.packed[(panel * self.rows + row) * GEMM_COLUMNS..][..words.len()].copy_from_slice(words);
+            }
+        }
+    }
+
+    /// The outputs of a group in the packed block, which is the `len` coefficients from `at` of each output's piece.
+    fn multiply(
+        &mut self,
+        backend: Backend,
+        modulus: &Modulus,
+        group: &Group,
+        limb: usize,
+        (at, len): (usize, usize),
+        pieces: &mut [&mut [u64]],
+    ) {
+        if group.inputs.is_empty() {
+            return group.outputs.iter().for_each(|&o| pieces[o][at..at + len].fill(0));
+        }
+        let width = len.next_multiple_of(GEMM_COLUMNS);
+        self.products.resize(group.outputs.len() * width, 0);
+        let panels = Panels { data: &self.packed, rows: self.rows };
+        backend.gemm_into(modulus, &mut self.products, &group.weights[limb], &group.inputs, panels);
+        for (product, &o) in self.products.chunks_exact(width).zip(&group.outputs) {
+            pieces[o][at..at + len].copy_from_slice(&product[..len]);
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! Random networks: the graph in the clear against the lowered program in the clear, for layouts from one sample a ciphertext to
 //! one feature a ciphertext.
 
-use std::sync::Arc;
-
 use ckks::{ParamsSpec, RingKind};
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -3,7 +3,7 @@
 //! Each [`Operation`] makes one [`Value`]: a tensor laid out by a [`Layout`], all of its ciphertexts at one level, scale and
 //! degree. Operations are coarse: what a [`LinearMap`] expands to belongs to the interpreters in `exec`. Scales are planned
 //! exactly: the scale of a sum's operands must be equal, and nothing is repaired in silence (Kim-Papadimitriou-Polyakov
-//! 2020/1118). [`infer`](Kind) states the rule of each operation once; the [`Builder`] applies it and [`Program::verify`] proves it again.
+//! 2020/1118). `infer` states the rule of each operation once: the [`Builder`] applies it and [`Program::verify`] proves it again.
 //!
 //! A value whose degree is 2 is a product that is not relinearised yet: everything but products and rotations works on it.
 //!

@@ -22,6 +22,8 @@ pub struct Report {
     pub batch: Batch,
     /// Wall time of each stage.
     pub time_s: Times,
+    /// Server time by operation of the program, in its order, summed over chunks; what is missing is the expansion of seeds.
+    pub operations_s: Vec<OperationTime>,
     /// What the server achieved.
     pub throughput: Throughput,
     /// Bytes on the wire, residues packed.
@@ -113,6 +115,15 @@ pub struct Times {
     pub decrypt: f64,
     /// All stages, and the runs in the clear.
     pub total: f64,
+}
+
+/// Server time of one operation of the program.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OperationTime {
+    /// Its kind and the name of the node that it stems from.
+    pub operation: String,
+    /// Seconds of wall time.
+    pub seconds: f64,
 }
 
 /// Speed of the server.

@@ -10,7 +10,7 @@ use super::Report;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY);
+        table.load_style(UTF8_HORIZONTAL_ONLY);
         for (heading, lines) in
             [self.parameters(), self.packing(), self.seconds(), self.traffic(), self.operations(), self.quality()]
         {

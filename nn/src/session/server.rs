@@ -1,11 +1,14 @@
 //! The model owner: encrypted inference.
 
+use std::time::Duration;
+
 use ckks::{Ciphertext, EvaluationKeys, SeededCiphertext};
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::exec::encrypted::Prepared;
 use crate::plan::ServerPlan;
+use crate::program::Operation;
 
 /// A model ready to run on encrypted samples. It holds the weights and a data owner's evaluation keys, and can hold no secret key.
 pub struct Server {
@@ -23,11 +26,16 @@ impl Server {
     }
 
     /// Runs the program on one chunk, the expansion of seeds included, on the threads of the current rayon pool.
+    /// `done` is told of each operation when it ends, with the time it took.
     ///
     /// # Errors
     /// [`Error::Program`](crate::Error::Program) for ciphertexts that are not as planned, and for a missing key.
-    pub fn infer(&self, input: &[SeededCiphertext]) -> Result<Vec<Ciphertext>> {
+    pub fn infer(
+        &self,
+        input: &[SeededCiphertext],
+        done: &mut dyn FnMut(&Operation, Duration),
+    ) -> Result<Vec<Ciphertext>> {
         let expanded = input.par_iter().map(SeededCiphertext::expand).collect();
-        Ok(self.prepared.run(&self.keys, expanded)?)
+        Ok(self.prepared.run(&self.keys, expanded, done)?)
     }
 }

@@ -7,7 +7,6 @@
 mod gemm;
 mod ntt;
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -59,16 +58,6 @@ fn store(line: &mut Line, x: Vector) {
     unsafe { line.as_mut_ptr().cast::<Vector>().write_unaligned(x) }
 }
 
-/// The same value, which the compiler takes for a new one: it would zero registers from 16 up anew with an instruction that waits for
-/// their old value, where a copy of a register is free.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn opaque(mut x: Vector) -> Vector {
-    // SAFETY: no instruction, no memory; the value passes through unchanged.
-    unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
-    x
-}
-
 /// The same word in every lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
@@ -114,7 +103,6 @@ struct Prime {
     /// floor(2^52 / q).
     reciprocal: Vector,
     mask: Vector,
-    zero: Vector,
 }
 
 impl Prime {
@@ -127,7 +115,6 @@ impl Prime {
             minus_q: splat((1 << 52) - q.value()),
             reciprocal: splat(q.reciprocal()),
             mask: splat(MASK),
-            zero: opaque(_mm512_setzero_si512()),
         }
     }
 
@@ -135,7 +122,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul_lazy(&self, start: Vector, x: Vector, w: Factor) -> Vector {
-        let quotient = _mm512_madd52hi_epu64(self.zero, x, w.quotient);
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, w.quotient);
         let low = _mm512_madd52lo_epu64(start, x, w.value);
         _mm512_madd52lo_epu64(low, quotient, self.minus_q)
     }
@@ -144,7 +131,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn reduce_lazy(&self, start: Vector, x: Vector) -> Vector {
-        let quotient = _mm512_madd52hi_epu64(self.zero, x, self.reciprocal);
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.reciprocal);
         _mm512_madd52lo_epu64(start, quotient, self.minus_q)
     }
 
@@ -166,7 +153,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn mul(&self, x: Vector, w: Factor) -> Vector {
-        self.finish(self.mul_lazy(self.zero, x, w))
+        self.finish(self.mul_lazy(_mm512_setzero_si512(), x, w))
     }
 
     /// a + b mod q, reduced.

@@ -85,6 +85,38 @@ macro_rules! dispatch {
     };
 }
 
+/// Outputs of a tile of [`Backend::gemm_into`].
+pub(crate) const GEMM_OUTPUTS: usize = 6;
+
+/// Columns of a panel of [`Backend::gemm_into`].
+pub(crate) const GEMM_COLUMNS: usize = 16;
+
+/// Rows of residues cut into panels of [`GEMM_COLUMNS`] columns: row r of panel p starts at (p · rows + r) · `GEMM_COLUMNS`.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    pub(crate) data: &'a [u64],
+    pub(crate) rows: usize,
+}
+
+impl<'a> Panels<'a> {
+    /// Number of panels.
+    fn count(&self) -> usize {
+        self.data.len() / (self.rows * GEMM_COLUMNS)
+    }
+
+    /// The rows of each panel, as vectors of eight words.
+    fn iter(&self) -> impl Iterator<Item = &'a [[[u64; 8]; GEMM_COLUMNS / 8]]> {
+        self.data.as_chunks().0.as_chunks().0.chunks_exact(self.rows)
+    }
+}
+
+/// A matrix of constants, `terms` a row, in the order in which [`Backend::gemm_into`] reads it: tile by tile of [`GEMM_OUTPUTS`] rows,
+/// term by term, row by row.
+pub(crate) fn tiled(matrix: &[u64], terms: usize) -> Vec<u64> {
+    let tiles = matrix.chunks(GEMM_OUTPUTS * terms);
+    tiles.flat_map(|tile| (0..terms).flat_map(move |t| tile.iter().skip(t).step_by(terms).copied())).collect()
+}
+
 impl Backend {
     /// The fastest backend of this machine, or the one that `SLOTWISE_BACKEND` names. Decided once a process.
     ///
@@ -219,22 +251,14 @@ impl Backend {
         dispatch!(self, convert_into(q, out, x, weights, v, d))
     }
 
-    /// out_(o,i) ← Σ_k w_(o,k) x_(k,i) mod q for i < `len`: `weights` has a row of `x.count` reduced constants for each row of `out`,
-    /// and these start `out_stride` apart. Any number of terms but none. Terms whose weights are zero in four consecutive rows cost
-    /// nothing, so rows of similar pattern should be neighbours.
-    pub(crate) fn gemm_into(
-        self,
-        q: &Modulus,
-        out: &mut [u64],
-        out_stride: usize,
-        len: usize,
-        weights: &[u64],
-        x: Rows<'_>,
-    ) {
-        assert!(len <= out_stride && x.count > 0 && weights.len().is_multiple_of(x.count));
-        x.check(len);
-        Rows { data: out, stride: out_stride, count: weights.len() / x.count }.check(len);
-        dispatch!(self, gemm_into(q, out, out_stride, len, weights, x))
+    /// out_(o,i) ← Σ_t w_(o,t) x_(terms_t,i) mod q, over any number of terms: a product of constants, in the order of [`tiled`], with
+    /// rows in panels. `out` has a row of all columns of `x` for each output.
+    pub(crate) fn gemm_into(self, q: &Modulus, out: &mut [u64], weights: &[u64], terms: &[u32], x: Panels<'_>) {
+        let width = x.count() * GEMM_COLUMNS;
+        assert!(!terms.is_empty() && width > 0 && out.len() / width == weights.len() / terms.len());
+        assert!(out.len().is_multiple_of(width) && weights.len().is_multiple_of(terms.len()));
+        assert!(terms.iter().all(|&term| (term as usize) < x.rows));
+        dispatch!(self, gemm_into(q, out, weights, terms, x))
     }
 
     /// Words of a vector and the widest radix of a pass between vectors, where there are vectors.

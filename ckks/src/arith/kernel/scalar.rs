@@ -2,7 +2,7 @@
 
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::super::ntt::Fold;
-use super::Rows;
+use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Panels, Rows};
 
 pub(super) fn add_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
     for (a, &b) in a.iter_mut().zip(b) {
@@ -81,12 +81,20 @@ pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &
     }
 }
 
-pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], out_stride: usize, len: usize, weights: &[u64], x: Rows<'_>) {
-    for (out, weights) in out.chunks_mut(out_stride).zip(weights.chunks(x.count)) {
-        for (i, out) in out[..len].iter_mut().enumerate() {
-            let sum: u128 =
-                weights.iter().enumerate().map(|(k, &w)| u128::from(w) * u128::from(x.data[k * x.stride + i])).sum();
-            *out = q.reduce_u128(sum);
+pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], weights: &[u64], terms: &[u32], x: Panels<'_>) {
+    let width = x.count() * GEMM_COLUMNS;
+    let tiles = out.chunks_mut(GEMM_OUTPUTS * width).zip(weights.chunks(GEMM_OUTPUTS * terms.len()));
+    for (out, weights) in tiles {
+        let outputs = out.len() / width;
+        for (o, out) in out.chunks_mut(width).enumerate() {
+            for (i, out) in out.iter_mut().enumerate() {
+                let start = i / GEMM_COLUMNS * GEMM_COLUMNS * x.rows + i % GEMM_COLUMNS;
+                let product = |(t, &row): (usize, &u32)| {
+                    let word = x.data[start + row as usize * GEMM_COLUMNS];
+                    u128::from(weights[t * outputs + o]) * u128::from(word)
+                };
+                *out = q.reduce_u128(terms.iter().enumerate().map(product).sum());
+            }
         }
     }
 }

@@ -187,17 +187,15 @@ fn the_longest_sums_do_not_overflow() {
 fn matrix_products_agree() {
     for q in moduli() {
         let value = q.value();
-        for (len, k, outputs) in
-            [(1, 1, 1), (7, 3, 2), (24, 5, 4), (25, 9, 5), (40, 17, 7), (200, 30, 13), (100, 1_500, 6), (9, 9_000, 5)]
+        for (panels, rows, terms, outputs) in
+            [(1, 1, 1, 1), (2, 5, 3, 2), (3, 9, 9, 6), (1, 30, 17, 13), (1, 9_000, 8_999, 5)]
         {
-            let (stride, out_stride) = (len + 3, len + 1);
-            for (s, x) in samples(stride * k, value, 9).iter().enumerate() {
-                let mut weights = samples(outputs * k, value, 10)[s].clone();
-                // Rows of zeros, and scattered ones.
-                weights.iter_mut().enumerate().for_each(|(i, w)| *w *= u64::from(s == 2 || (i / k != 1 && i % 7 != 3)));
-                agree(&format!("gemm q={value} len={len} k={k} outputs={outputs} sample {s}"), |backend| {
-                    let mut out = vec![1; outputs * out_stride];
-                    backend.gemm_into(&q, &mut out, out_stride, len, &weights, rows(x, stride, k));
+            for (s, x) in samples(panels * rows * GEMM_COLUMNS, value, 9).iter().enumerate() {
+                let weights = &samples(outputs * terms, value, 10)[s];
+                let terms: Vec<u32> = (0..terms as u32).map(|t| (t * 7 + 1) % rows as u32).collect();
+                agree(&format!("gemm q={value} {panels} {rows} {} {outputs} sample {s}", terms.len()), |backend| {
+                    let mut out = vec![1; outputs * panels * GEMM_COLUMNS];
+                    backend.gemm_into(&q, &mut out, weights, &terms, Panels { data: x, rows });
                     out
                 });
             }
@@ -309,9 +307,24 @@ fn the_specification_agrees_with_big_integers() {
         check("convert", &|out| scalar::convert_into(&q, out, rows(&wide, len, 4), &x[..4], &y[..len], w), &|i| {
             word(big(sum(&|r| big(wide[r * len + i]) * x[r])) + big(value) * value - big(y[i]) * w.value)
         });
-        check("gemm", &|out| scalar::gemm_into(&q, out, len, len, &x[..4], rows(y, len, 4)), &|i| {
-            sum(&|r| big(x[r]) * y[r * len + i])
-        });
+    }
+}
+
+/// The scalar matrix product against big integers.
+#[test]
+fn matrix_products_are_products_of_integers() {
+    let q = prime_below(1 << 50);
+    let (rows, outputs) = (7, 8);
+    let x = &samples(2 * rows * GEMM_COLUMNS, q.value(), 20)[0];
+    let matrix = &samples(outputs * 4, q.value(), 21)[0];
+    let terms = [6, 0, 3, 5];
+    let mut out = vec![0; outputs * 2 * GEMM_COLUMNS];
+    scalar::gemm_into(&q, &mut out, &tiled(matrix, terms.len()), &terms, Panels { data: x, rows });
+    for (at, &word) in out.iter().enumerate() {
+        let (o, panel, column) = (at / (2 * GEMM_COLUMNS), at / GEMM_COLUMNS % 2, at % GEMM_COLUMNS);
+        let word_of = |row: u32| x[(panel * rows + row as usize) * GEMM_COLUMNS + column];
+        let sum: BigUint = terms.iter().zip(&matrix[o * 4..]).map(|(&row, &w)| BigUint::from(w) * word_of(row)).sum();
+        assert_eq!(BigUint::from(word), sum % q.value());
     }
 }
 
@@ -360,7 +373,8 @@ fn a_wrong_length_is_a_panic() {
         panics(&|| backend.mul_into(&q, &mut [0; 8], &[0; 8], &[0; 7]));
         panics(&|| backend.dot_into(&q, &mut [0; 8], rows(&[0; 15], 8, 2), rows(&[0; 16], 8, 2)));
         panics(&|| backend.convert_into(&q, &mut [0; 8], rows(&[0; 16], 8, 2), &[0; 3], &[0; 8], q.shoup(1)));
-        panics(&|| backend.gemm_into(&q, &mut [0; 8], 8, 8, &[0; 4], rows(&[0; 31], 8, 4)));
+        panics(&|| backend.gemm_into(&q, &mut [0; 16], &[0; 2], &[0, 2], Panels { data: &[0; 32], rows: 2 }));
+        panics(&|| backend.gemm_into(&q, &mut [0; 15], &[0; 2], &[0, 1], Panels { data: &[0; 32], rows: 2 }));
         panics(&|| backend.permute_into(&mut [0; 8], &[0; 8], &[8; 8]));
         panics(&|| table.forward(&mut [0; 16]));
     }

@@ -149,17 +149,23 @@ fn layer<const HALF: usize, const R: usize, const C: usize>(
 #[inline(always)]
 fn columns<const R: usize, const C: usize>(block: &mut [Line], zero: Vector, step: impl Fn(&mut [[Vector; R]; C])) {
     let length = block.len() / R;
-    for column in (0..length).step_by(C) {
+    let mut rest = block.chunks_exact_mut(length);
+    let rows: [&mut [[Line; C]]; R] = [(); R].map(|()| rest.next().unwrap_or_default().as_chunks_mut().0);
+    let runs = rows[0].len();
+    for row in &rows {
+        assert_eq!(row.len(), runs);
+    }
+    for i in 0..runs {
         let mut v = [[zero; R]; C];
         for r in 0..R {
             for c in 0..C {
-                v[c][r] = load(&block[r * length + column + c]);
+                v[c][r] = load(&rows[r][i][c]);
             }
         }
         step(&mut v);
         for r in 0..R {
             for c in 0..C {
-                store(&mut block[r * length + column + c], v[c][r]);
+                store(&mut rows[r][i][c], v[c][r]);
             }
         }
     }
@@ -168,8 +174,8 @@ fn columns<const R: usize, const C: usize>(block: &mut [Line], zero: Vector, ste
 /// The forward transform for primes that let values drift for FREE layers: 1, 3, or 6.
 struct Forward<'a, const FREE: usize> {
     p: Prime,
-    /// −q.
-    start: Vector,
+    /// Added to a quotient, it centres the product: [−q, q) for [0, 2q).
+    one: Vector,
     /// FREE q.
     centre: Vector,
     twiddles: &'a Passes,
@@ -180,7 +186,7 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn new(q: &Modulus, twiddles: &'a Passes) -> Self {
         let centre = splat(FREE as u64 * q.value());
-        Self { p: Prime::new(q), start: splat(q.value().wrapping_neg()), centre, twiddles }
+        Self { p: Prime::new(q), one: splat(1), centre, twiddles }
     }
 
     /// `lines` are the nodes from `first` on of the first of the `passes` left; their values have drifted for `drift` layers.
@@ -275,12 +281,13 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
         if FREE == 1 {
             let high = _mm512_test_epi64_mask(x, splat(1 << 51));
             let x = _mm512_mask_sub_epi64(x, high, x, self.p.two_q);
-            let product = self.p.mul_lazy(self.p.zero, y, w);
+            let product = self.p.mul_lazy(_mm512_setzero_si512(), y, w);
             (_mm512_add_epi64(x, product), _mm512_sub_epi64(_mm512_add_epi64(x, self.p.two_q), product))
         } else {
-            // In [−q, q).
-            let product = self.p.mul_lazy(self.start, y, w);
-            (_mm512_add_epi64(x, product), _mm512_sub_epi64(x, product))
+            let quotient = _mm512_madd52hi_epu64(self.one, y, w.quotient);
+            let low = _mm512_madd52lo_epu64(x, y, w.value);
+            let plus = _mm512_madd52lo_epu64(low, quotient, self.p.minus_q);
+            (plus, _mm512_sub_epi64(_mm512_add_epi64(x, x), plus))
         }
     }
 }
@@ -388,7 +395,7 @@ impl<'a, const RUN: u32> Inverse<'a, RUN> {
         let sums = sums % RUN;
         let sum = _mm512_add_epi64(x, y);
         let difference = _mm512_add_epi64(_mm512_sub_epi64(x, y), self.offsets[sums as usize]);
-        let product = self.p.mul_lazy(self.p.zero, difference, w);
+        let product = self.p.mul_lazy(_mm512_setzero_si512(), difference, w);
         if RUN == 1 {
             let sum = if dirty { _mm512_and_si512(sum, self.p.mask) } else { sum };
             (reduce_once(sum, self.p.two_q), product)
