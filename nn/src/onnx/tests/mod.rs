@@ -123,5 +123,5 @@ fn the_original_takes_whole_samples_only() {
     let original = OnnxModel::from_bytes("test.onnx", &cryptonets().finish()).unwrap().original;
     assert_eq!((original.input_len(), original.output_len()), (196, 10));
     assert!(matches!(original.run(&[0.0; 197]), Err(Error::SampleLength { found: 197, features: 196 })));
-    assert_eq!(original.run(&[]).unwrap(), [0.0_f32; 0]);
+    assert!(original.run(&[]).unwrap().is_empty());
 }
