@@ -27,7 +27,7 @@ fn results(params: &Params) -> Vec<Ciphertext> {
     let mut entropy = Entropy::insecure_from_seed(7);
     let mut generator = KeyGenerator::new(params, &mut entropy);
     let (secret, top) = (generator.secret_key(), params.max_level());
-    let public = generator.public_key(&secret);
+    let public = generator.public_key(&secret).unwrap();
     let request = KeyRequest::default().relinearization(top);
     let request = [1, 2, 4].iter().fold(request, |request, &k| request.rotation(params, k, top));
     let keys = generator.evaluation_keys(&secret, &request).unwrap();

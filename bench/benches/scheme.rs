@@ -23,7 +23,7 @@ fn main() -> Result<()> {
 /// Encoding and encryption, there and back.
 fn messages(criterion: &mut Criterion, setting: &mut Setting) -> Result<()> {
     let (params, scale, level) = (setting.params.clone(), setting.scale, setting.params.max_level());
-    let public = KeyGenerator::new(&params, &mut setting.entropy).public_key(&setting.secret);
+    let public = KeyGenerator::new(&params, &mut setting.entropy).public_key(&setting.secret)?;
     let mut by_public = Encryptor::new(&public, setting.entropy.fork());
     let mut by_secret = Encryptor::new(&setting.secret, setting.entropy.fork());
     let Setting { encoder, y, y_plain, y_encrypted, secret, .. } = &*setting;

@@ -72,7 +72,7 @@ fn encrypt(params: &Params) -> ckks::Result<()> {
     let mut entropy = Entropy::from_os()?;
     let mut generator = KeyGenerator::new(params, &mut entropy);
     let secret = generator.secret_key();
-    let public = generator.public_key(&secret);
+    let public = generator.public_key(&secret)?;
 
     let encoder = Encoder::new(params);
     let values: Vec<f64> = (0..params.slots()).map(|i| (i as f64 / 500.0).cos()).collect();

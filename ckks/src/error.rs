@@ -145,6 +145,14 @@ pub enum Error {
         /// The level at which it is needed.
         level: usize,
     },
+    /// A number that names no automorphism of the ring.
+    #[error("{element} is no Galois element of the ring: it must be a unit modulo {order} that the ring keeps")]
+    InvalidGaloisElement {
+        /// The number.
+        element: u64,
+        /// Order of the roots of unity.
+        order: u64,
+    },
     /// A linear map whose shape does not fit its operands.
     #[error("{operation}: {reason}")]
     ShapeMismatch {
@@ -154,7 +162,7 @@ pub enum Error {
         reason: String,
     },
     /// `SLOTWISE_BACKEND` or a caller names kernels that do not exist.
-    #[error("there is no backend {name:?}; use one of ifma, avx2, scalar, or leave SLOTWISE_BACKEND unset")]
+    #[error("there is no backend {name:?}; use one of ifma, scalar, or leave SLOTWISE_BACKEND unset")]
     UnknownBackend {
         /// The name as given.
         name: String,

@@ -88,7 +88,7 @@ fn encryption_under_either_key_decrypts_at_every_level() {
         let values = setting.vector(2);
         let ciphertext = setting.encrypt(&values);
         setting.assert_decrypts("secret key", &ciphertext, &values);
-        let public = KeyGenerator::new(&setting.params, &mut setting.entropy).public_key(&setting.secret);
+        let public = KeyGenerator::new(&setting.params, &mut setting.entropy).public_key(&setting.secret).unwrap();
         let mut encryptor = Encryptor::new(&public, setting.entropy.fork());
         for level in 0..=2 {
             let plaintext = setting.encoder.encode(&values, Scale::power_of_two(SCALE), level).unwrap();
@@ -121,7 +121,8 @@ fn sums_and_constants() {
         ev.add_plain_assign(&mut sum, &plain).unwrap();
         ev.add_plain_assign(&mut sum, &plain).unwrap();
         ev.sub_plain_assign(&mut sum, &plain).unwrap();
-        setting.assert_decrypts("add a plaintext", &sum, &zip(|x, y| x + y));
+        let estimate = ca.estimate().unwrap();
+        setting.assert_decrypts("add a plaintext", &sum.with_estimate(estimate), &zip(|x, y| x + y));
 
         let mut affine = ca.clone();
         ev.mul_constant_assign(&mut affine, -0.75, Scale::power_of_two(30)).unwrap();
@@ -249,6 +250,10 @@ fn mismatches_are_errors_that_name_both_sides() {
     );
     assert!(matches!(ev.add_constant_assign(&mut a.clone(), 1e40), Err(Error::EncodeOverflow { .. })));
     assert!(matches!(setting.encoder.encode(&[f64::NAN], a.scale(), 2), Err(Error::EncodeOverflow { .. })));
+    let infinite = vec![1e308; setting.params.slots()];
+    assert!(matches!(setting.encoder.encode(&infinite, a.scale(), 2), Err(Error::EncodeOverflow { .. })));
+    let vanishing = Scale::power_of_two(-2000);
+    assert!(matches!(setting.encoder.encode(&[1.0], vanishing, 2), Err(Error::EncodeOverflow { .. })));
     assert!(matches!(setting.encoder.encode(&[1e30], a.scale(), 0), Err(Error::EncodeOverflow { .. })));
     assert!(matches!(
         setting.encoder.encode(&[1.0], a.scale(), 3),
@@ -260,6 +265,18 @@ fn mismatches_are_errors_that_name_both_sides() {
         Error::TooManyValues { values: slots + 1, slots }
     );
     assert_eq!(Decryptor::new(&other.secret).decrypt(&a).unwrap_err(), Error::ParamsMismatch { operation: "decrypt" });
+    for element in [0, 2, 1 << 32] {
+        let mut request = KeyRequest::default();
+        request.galois.insert(element, 0);
+        let mut generator = KeyGenerator::new(&setting.params, &mut setting.entropy);
+        let refused = generator.evaluation_keys(&setting.secret, &request).unwrap_err();
+        assert!(matches!(refused, Error::InvalidGaloisElement { .. }), "{refused}");
+        let foreign = generator.public_key(&other.secret).unwrap_err();
+        assert_eq!(foreign, Error::ParamsMismatch { operation: "generate keys" });
+    }
+    assert_eq!(other.evaluator.rescale(a.clone()).unwrap_err(), Error::ParamsMismatch { operation: "rescale" });
+    let conjugated = setting.evaluator.conjugate(&a, &other.keys).unwrap_err();
+    assert_eq!(conjugated, Error::ParamsMismatch { operation: "conjugate" });
     assert_eq!(other.evaluator.mul(&a, &a).unwrap_err(), Error::ParamsMismatch { operation: "multiply" });
 }
 

@@ -135,7 +135,7 @@ fn tree(modulus: &Modulus, root: u64, c: u64, n: usize) -> Vec<u64> {
 /// A primitive root of unity of the given order (a power of two dividing q − 1): the first non-residue's power.
 fn primitive_root(modulus: &Modulus, order: u64) -> u64 {
     let q = modulus.value();
-    debug_assert!((q - 1).is_multiple_of(order) && order.is_power_of_two());
+    assert!((q - 1).is_multiple_of(order) && order.is_power_of_two());
     let minus_one = q - 1;
     let candidates = (2..q).map(|g| modulus.pow(g, (q - 1) / order));
     candidates.into_iter().find(|&root| modulus.pow(root, order / 2) == minus_one).unwrap_or(minus_one)

@@ -45,7 +45,10 @@ pub fn ntt_primes(bits: u32, count: usize, order: u64, taken: &[Modulus]) -> Res
         return Err(missing);
     }
     let (low, high) = (1u64 << (bits - 1), (1u64 << bits) - 1);
-    let mut found = Vec::with_capacity(count);
+    if count as u64 > (high - low) / order + 1 {
+        return Err(missing);
+    }
+    let mut found = Vec::new();
     // The largest c <= high with c = 1 mod order.
     let mut candidate = (high - 1) / order * order + 1;
     while found.len() < count && candidate > low {

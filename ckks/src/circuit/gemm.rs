@@ -104,13 +104,13 @@ impl ScalarMatrix {
         let first = self.check(inputs)?;
         let ring = self.params.ring();
         let (basis, stride, n) = (first.parts[0].basis(), ring.stride(), ring.n());
-        let zero = || Ciphertext {
+        let unwritten = || Ciphertext {
             params: self.params.clone(),
             parts: first.parts.iter().map(|_| Poly::uninit(ring, basis)).collect(),
             scale: first.scale.mul(self.scale),
             estimate: None,
         };
-        let mut outputs: Vec<Ciphertext> = (0..self.rows).map(|_| zero()).collect();
+        let mut outputs: Vec<Ciphertext> = (0..self.rows).map(|_| unwritten()).collect();
 
         // tasks[(part, limb, chunk)] owns that piece of every output.
         let chunk = TASK.min(n);

@@ -27,5 +27,5 @@ impl Permutation {
 pub(crate) fn rotation_element(kind: RingKind, log_n: u32, k: i64) -> u64 {
     let slots = kind.slots(1 << log_n) as i64;
     let mask = ((kind.root_factor() as u64) << log_n) - 1;
-    (0..k.rem_euclid(slots)).fold(1, |power: u64, _| power.wrapping_mul(5) & mask)
+    5u64.wrapping_pow(k.rem_euclid(slots) as u32) & mask
 }

@@ -69,8 +69,9 @@ impl Encoder {
 
     /// Rounds scaled coefficients and reduces them modulo every prime.
     fn to_residues(&self, mut coefficients: Vec<f64>, basis: Basis, scale: Scale, level: usize) -> Result<Poly<Coeff>> {
-        // A NaN must not vanish in the maximum.
-        let largest = coefficients.iter().fold(0.0, |max: f64, x| if x.abs() <= max { max } else { x.abs() });
+        // A NaN would vanish in a maximum.
+        let finite = scale.is_valid() && coefficients.iter().all(|x| x.is_finite());
+        let largest = if finite { coefficients.iter().fold(0.0, |max: f64, x| max.max(x.abs())) } else { f64::NAN };
         if !largest.is_finite() || largest.log2() >= self.params.log_q(level) - 1.0 {
             return Err(Error::EncodeOverflow { largest, log_q: self.params.log_q(level), scale });
         }

@@ -85,6 +85,8 @@ impl Evaluator {
     pub fn add_plain_assign(&self, a: &mut Ciphertext, m: &Plaintext) -> Result<()> {
         self.check_sum("add a plaintext", a, &m.params, m.level(), m.scale)?;
         a.parts[0].add_assign(&m.poly);
+        // As in a product: the size of a plaintext is not recorded.
+        a.estimate = None;
         Ok(())
     }
 
@@ -95,6 +97,8 @@ impl Evaluator {
     pub fn sub_plain_assign(&self, a: &mut Ciphertext, m: &Plaintext) -> Result<()> {
         self.check_sum("subtract a plaintext", a, &m.params, m.level(), m.scale)?;
         a.parts[0].sub_assign(&m.poly);
+        // As in a product: the size of a plaintext is not recorded.
+        a.estimate = None;
         Ok(())
     }
 
@@ -103,11 +107,12 @@ impl Evaluator {
     /// # Errors
     /// [`Error::EncodeOverflow`] when |c| Δ does not fit the modulus.
     pub fn add_constant_assign(&self, a: &mut Ciphertext, c: f64) -> Result<()> {
+        self.check("add a constant", a, &a.params, a.level())?;
         let integer = a.scale.integer(c, self.params.log_q(a.level()))?;
         a.parts[0].add_constant_assign(|q| q.from_i128(integer));
-        if let Some(estimate) = &mut a.estimate {
-            estimate.message += c.abs();
-        }
+        let error = (integer as f64 / a.scale.to_f64() - c).abs();
+        let constant = Estimate { message: c.abs(), deviation: error, bound: error };
+        a.estimate = a.estimate.map(|estimate| estimate.add(constant));
         Ok(())
     }
 
@@ -116,6 +121,7 @@ impl Evaluator {
     /// # Errors
     /// [`Error::EncodeOverflow`] when |c| · `scale` does not fit the modulus.
     pub fn mul_constant_assign(&self, a: &mut Ciphertext, c: f64, scale: Scale) -> Result<()> {
+        self.check("multiply by a constant", a, &a.params, a.level())?;
         let integer = scale.integer(c, self.params.log_q(a.level()))?;
         a.parts.iter_mut().for_each(|part| part.mul_constant_assign(|q| q.from_i128(integer)));
         a.scale = a.scale.mul(scale);
@@ -227,12 +233,14 @@ impl Evaluator {
     /// # Errors
     /// [`Error::LevelExhausted`] at level 0.
     pub fn rescale(&self, mut a: Ciphertext) -> Result<Ciphertext> {
+        self.check("rescale", &a, &a.params, a.level())?;
         let level = a.level();
         let below = level.checked_sub(1).ok_or(Error::LevelExhausted { operation: "rescale", level, wanted: 0 })?;
         let keep = self.params.limbs(below)?;
         a.scale = self.params.rescaled(a.scale, level);
         a.parts = a.parts.into_iter().map(|part| part.divide_round(keep)).collect();
-        a.estimate = a.estimate.map(|estimate| estimate.rescale(&self.params, a.scale));
+        // The estimate knows the rounding of two parts.
+        a.estimate = a.estimate.filter(|_| a.degree() == 1).map(|e| e.rescale(&self.params, a.scale));
         Ok(a)
     }
 
@@ -241,6 +249,7 @@ impl Evaluator {
     /// # Errors
     /// [`Error::LevelExhausted`] when `level` is above the ciphertext's.
     pub fn drop_level_assign(&self, a: &mut Ciphertext, level: usize) -> Result<()> {
+        self.check("drop level", a, &a.params, a.level())?;
         if level > a.level() {
             return Err(Error::LevelExhausted { operation: "drop level", level: a.level(), wanted: level });
         }
@@ -254,7 +263,10 @@ impl Evaluator {
     /// # Errors
     /// [`Error::WrongDegree`] unless the degree is 1; [`Error::MissingKey`], which names the rotation.
     pub fn rotate(&self, a: &Ciphertext, k: i64, keys: &EvaluationKeys) -> Result<Ciphertext> {
-        self.rotate_hoisted(&self.hoist(a)?, k, keys)
+        match k.rem_euclid(self.params.slots() as i64) {
+            0 => Ok(a.clone()),
+            k => self.rotate_hoisted(&self.hoist(a)?, k, keys),
+        }
     }
 
     /// The complex conjugate of every slot; the standard ring only. Otherwise as [`Self::rotate`].
@@ -262,6 +274,7 @@ impl Evaluator {
     /// # Errors
     /// As [`Self::rotate`], and [`Error::NoComplexSlots`].
     pub fn conjugate(&self, a: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
+        self.check("conjugate", a, keys.params(), a.level())?;
         let (element, key) = keys.conjugation(a.level())?;
         Ok(self.automorphism(&self.hoist(a)?, element, key))
     }

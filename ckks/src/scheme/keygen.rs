@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ring::{Basis, Coeff, Entropy, Ntt, Poly, Seed, fill_gaussian, fill_ternary, rotation_element};
 
 use super::keys::{EvaluationKeys, PublicKey, SecretKey, SecretPoly, SwitchingKey, conjugation_element};
@@ -71,23 +71,36 @@ impl<'a> KeyGenerator<'a> {
     }
 
     /// The public key of `secret`: an encryption of zero over the whole chain.
-    pub fn public_key(&mut self, secret: &SecretKey) -> PublicKey {
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`] for a secret of other parameters.
+    pub fn public_key(&mut self, secret: &SecretKey) -> Result<PublicKey> {
+        self.check(secret)?;
         let ring = self.params.ring();
         let basis = Basis { q: ring.full_basis().q, p: 0 };
         let seed = self.entropy.seed();
         let a = seed.expand(ring, basis, 0);
         let mut b = error(&self.params, basis, self.entropy);
         b.sub_assign(&secret.times(a.clone()).0);
-        PublicKey { params: self.params.clone(), b, a }
+        Ok(PublicKey { params: self.params.clone(), b, a })
     }
 
     /// The evaluation keys of `secret` that `request` names, on the threads of the current rayon pool. All uniform halves
     /// come from one seed.
     ///
     /// # Errors
-    /// [`crate::Error::LevelTooHigh`] for a level that the chain does not have.
+    /// [`Error::LevelTooHigh`] for a level that the chain does not have, [`Error::InvalidGaloisElement`] for a request that did not
+    /// come from [`KeyRequest::rotation`] or [`KeyRequest::conjugation`], [`Error::ParamsMismatch`] for a secret of other parameters.
     pub fn evaluation_keys(&mut self, secret: &SecretKey, request: &KeyRequest) -> Result<EvaluationKeys> {
+        self.check(secret)?;
         let params = self.params.clone();
+        let factor = params.ring().kind().root_factor() as u64;
+        let order = factor << params.log_n();
+        // Odd below 2N, or 1 modulo 4 below 4N: any other number would make a key that gives the secret away.
+        let valid = |g: u64| g < order && g % factor.max(2) == 1;
+        if let Some(&element) = request.galois.keys().find(|&&g| !valid(g)) {
+            return Err(Error::InvalidGaloisElement { element, order });
+        }
         let seed = self.entropy.seed();
         let relinearization = match request.relinearization {
             Some(level) => {
@@ -100,13 +113,19 @@ impl<'a> KeyGenerator<'a> {
             request.galois.iter().map(|(&element, &level)| (element, level, self.entropy.fork())).collect();
         let galois = jobs.into_par_iter().map(|(element, level, mut entropy)| {
             // The result is permuted by σ_g after key switching, so the key leads to σ_g^−1(s).
-            let order = (params.ring().kind().root_factor() as u64) << params.log_n();
             let to = SecretPoly(secret.s.automorphism(inverse_mod_power_of_two(element, order)));
             let mut generator = KeyGenerator { params: params.clone(), entropy: &mut entropy };
             Ok((element, generator.switching_key(&secret.s, &to.0, level, seed, element)?))
         });
         let galois = galois.collect::<Result<_>>()?;
         Ok(EvaluationKeys { params, relinearization, galois })
+    }
+
+    fn check(&self, secret: &SecretKey) -> Result<()> {
+        match secret.params == self.params {
+            true => Ok(()),
+            false => Err(Error::ParamsMismatch { operation: "generate keys" }),
+        }
     }
 
     /// The key that takes products with `from` to ciphertexts under `to`. Stream of a_i modulo limb j: object 2^32 + i 2^16 + j.

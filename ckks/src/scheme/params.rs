@@ -34,7 +34,7 @@ pub struct ParamsSpec {
     pub chain: Vec<Vec<u32>>,
     /// Sizes in bits of the special primes.
     pub special: Vec<u32>,
-    /// Number of digits of key switching at the top level.
+    /// Number of digits of key switching at the top level, at most: digits have ⌈limbs / dnum⌉ primes.
     pub dnum: usize,
 }
 

@@ -67,6 +67,11 @@ impl Scale {
         self.mul(Self { hi: prime as f64, lo: 0.0 })
     }
 
+    /// Whether it is positive and finite: products may leave the range of doubles.
+    pub(crate) fn is_valid(self) -> bool {
+        self.hi.is_finite() && self.hi > 0.0
+    }
+
     /// The nearest double.
     pub fn to_f64(self) -> f64 {
         self.hi
@@ -83,7 +88,7 @@ impl Scale {
     /// [`Error::EncodeOverflow`].
     pub(crate) fn integer(self, x: f64, log_q: f64) -> Result<i128> {
         let largest = (x * self.hi).abs();
-        if largest.is_finite() && largest.log2() < (log_q - 1.0).min(126.0) {
+        if self.is_valid() && largest.is_finite() && largest.log2() < (log_q - 1.0).min(126.0) {
             Ok(self.round_product(x))
         } else {
             Err(Error::EncodeOverflow { largest, log_q, scale: self })

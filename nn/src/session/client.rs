@@ -33,7 +33,7 @@ impl Client {
     pub fn generate(plan: &ClientPlan, mut entropy: Entropy) -> Result<(Self, PublicKeys)> {
         let mut generator = KeyGenerator::new(&plan.params, &mut entropy);
         let secret = generator.secret_key();
-        let encryption = generator.public_key(&secret);
+        let encryption = generator.public_key(&secret)?;
         let evaluation = generator.evaluation_keys(&secret, &plan.keys)?;
         let encoder = Encoder::new(&plan.params);
         Ok((Self { plan: plan.clone(), secret, encoder, entropy }, PublicKeys { encryption, evaluation }))

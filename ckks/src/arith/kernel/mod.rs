@@ -308,4 +308,4 @@ impl Backend {
 }
 
 /// Every backend that some machine can run.
-const NAMES: [&str; 3] = ["ifma", "avx2", "scalar"];
+const NAMES: [&str; 2] = ["ifma", "scalar"];
