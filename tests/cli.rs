@@ -143,6 +143,14 @@ fn labels_that_do_not_fit() {
 }
 
 #[test]
+fn data_beyond_the_calibration() {
+    let folder = folder();
+    folder.write("bright.npy", &images(1000.0));
+    let arguments = ["run", "model.onnx", "--data", "bright.npy", "--calibration", "images.npy"];
+    assert_refused(&folder, &arguments, &["bright.npy", "calibrate"]);
+}
+
+#[test]
 fn flags_that_are_none() {
     let folder = folder();
     let run = |flags: &[&str], words: &[&str]| {
@@ -150,7 +158,9 @@ fn flags_that_are_none() {
         assert_refused(&folder, &arguments, words);
     };
     run(&["--samples", "0"], &["--samples"]);
+    run(&["--samples", "99999999999999"], &["99999999999999 samples", "memory"]);
     run(&["--threads", "-1"], &["-1"]);
+    run(&["--threads", "100000"], &["1024"]);
     run(&["--interleave", "3"], &["interleave of 3", "power of two"]);
     run(&["--interleave", "1048576"], &["interleave of 1048576"]);
     run(&["--objective", "beauty"], &["beauty", "throughput", "latency"]);
@@ -167,6 +177,14 @@ fn results_that_have_no_place() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("nowhere/out.csv"), "{said}");
+    // Known before the run, not after it.
+    assert!(output.stdout.is_empty());
+    let run = |flags: &[&str], words: &[&str]| {
+        assert_refused(&folder, &[&["run", "model.onnx", "--data", "images.npy"], flags].concat(), words);
+    };
+    run(&["--json", "."], &["directory"]);
+    run(&["--output", "a.csv", "--json", "a.csv"], &["a.csv", "another file"]);
+    run(&["--output", "images.npy"], &["images.npy", "another file"]);
     assert_eq!(folder.names(), ["images.npy", "model.onnx"]);
 }
 
@@ -186,7 +204,7 @@ fn help_and_version_are_no_errors() {
     for (arguments, word) in [
         (&["--help"][..], "encrypted"),
         (&["run", "--help"], "--interleave"),
-        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["--version"], concat!("slotwise ", env!("CARGO_PKG_VERSION"))),
     ] {
         let output = folder.slotwise(arguments);
         assert_eq!(output.status.code(), Some(0));

@@ -1,7 +1,7 @@
 //! From a model and data to encrypted results and a report: both parties in one process, and the comparison with the clear.
 //!
 //! An [`Engine`] owns its threads. Samples are cut into chunks of as many as a ciphertext holds; each chunk is encrypted, evaluated and
-//! decrypted before the next, so that memory does not grow with the batch. Results are the same for every number of threads.
+//! decrypted before the next, so that the memory of ciphertexts does not grow with the batch. Results are the same for every number of threads.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::onnx::OnnxModel;
 use crate::pass::{MergeRule, simplify};
 use crate::plan::{Goal, ServerPlan, plan};
-use crate::program::Operation;
+use crate::program::{Operation, Program, Value};
 use crate::report::{
     Accuracy, Batch, Bytes, Machine, OperationTime, Ops, ParamsReport, Report, Results, Throughput, Times,
     peak_memory_bytes,
@@ -102,6 +102,25 @@ fn choose(graph: &Graph, job: &Job<'_>) -> Result<(ServerPlan, Trace)> {
     Ok((best.plan, best.trace))
 }
 
+/// What the coefficients of a plaintext have room for is at least what a single slot has; those of many samples of mixed size stay
+/// far below the largest slot. This much above the proven room, an encrypted result is likely to be noise.
+const ROOM_OF_COEFFICIENTS: f64 = 8.0;
+
+/// Whether the values of every node fit, by that factor, the moduli that the plan gives them.
+fn within_plan(graph: &Graph, data: &Dataset, program: &Program) -> Result<()> {
+    let (_, ranges) = graph.run_with_ranges(&data.to_f64())?;
+    for (node, range) in graph.nodes().iter().zip(&ranges) {
+        let operations = program.operations().iter().filter(|operation| *operation.name == node.name);
+        let room = |value: &Value| (program.params().log_q(value.level) - 1.0 - value.scale.log2()).exp2();
+        let room = operations.map(|operation| room(&operation.value)).fold(f64::INFINITY, f64::min);
+        let found = range.max_abs();
+        if found.is_nan() || found >= ROOM_OF_COEFFICIENTS * room {
+            return Err(Error::BeyondCalibration { path: data.path().into(), node: node.name.clone(), found, room });
+        }
+    }
+    Ok(())
+}
+
 /// A run under way.
 struct Run<'a> {
     job: &'a Job<'a>,
@@ -122,6 +141,9 @@ impl<'a> Run<'a> {
         let mut times = Times::default();
         let graph = simplify(&job.model.graph, &MergeRule::default())?;
         let (plan, trace) = timed(&mut times.plan, || choose(&graph, job))?;
+        if job.calibration.is_some() {
+            within_plan(&graph, job.data, plan.program())?;
+        }
         Ok(Self { job, progress, started, graph, plan, trace, times, operations: Vec::new(), bytes: Bytes::default() })
     }
 

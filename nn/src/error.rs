@@ -251,6 +251,29 @@ pub enum Error {
         /// Number of the result.
         result: usize,
     },
+    /// Data that leave the range that a plan was calibrated for.
+    #[error(
+        "{}: values of node '{node}' reach {found:.3e}, and the plan has room for {room:.3e}; calibrate with samples like these data",
+        path.display()
+    )]
+    BeyondCalibration {
+        /// The samples.
+        path: PathBuf,
+        /// The node.
+        node: String,
+        /// Largest absolute value.
+        found: f64,
+        /// What the modulus holds at the planned scale.
+        room: f64,
+    },
+    /// More samples than memory holds.
+    #[error("{samples} samples of {features} features do not fit into memory; ask for fewer with --samples")]
+    TooManySamples {
+        /// Samples asked for.
+        samples: usize,
+        /// Features of each.
+        features: usize,
+    },
     /// A thread pool that cannot be made.
     #[error("the threads cannot be started: {problem}; use fewer")]
     Threads {

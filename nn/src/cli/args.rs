@@ -8,7 +8,7 @@ use nn::plan::Objective;
 
 /// Neural networks on encrypted data. Without a command: scores the MNIST test set, encrypted, with the network in models/.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "slotwise", version)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -45,7 +45,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "B", value_parser = positive)]
     pub interleave: Option<usize>,
     /// Threads; as many as there are processors if left out.
-    #[arg(long, value_name = "T", value_parser = positive)]
+    #[arg(long, value_name = "T", value_parser = threads)]
     pub threads: Option<usize>,
     /// Write the report here.
     #[arg(long, value_name = "FILE")]
@@ -77,5 +77,13 @@ fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number from 1".into()),
         Ok(number) => Ok(number),
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1024;
+    match positive(text)? {
+        threads if threads > MOST => Err(format!("more than {MOST} threads help nobody")),
+        threads => Ok(threads),
     }
 }

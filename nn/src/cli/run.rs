@@ -1,8 +1,9 @@
 //! `slotwise run`, and the main job, which is the same with the files of `models/`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use nn::data::{Dataset, Labels, replace_file, write_outputs};
 use nn::engine::{Engine, Job};
@@ -39,19 +40,17 @@ fn models_folder() -> Result<PathBuf> {
 
 /// Reads everything, runs, and writes what was asked for.
 pub fn run(args: &RunArgs) -> Result<()> {
+    check_places(args)?;
     let model = OnnxModel::load(&args.model)?;
     let shape = model.graph.input_shape();
     let data = Dataset::read(&args.data)?.for_model(shape)?;
     let wanted = args.samples.unwrap_or(data.n());
-    let labels =
-        args.labels.as_ref().map(|path| Labels::read(path)?.first(wanted.min(data.n()), model.graph.output_len()));
+    let known = wanted.min(data.n());
+    let data = data.cycled(wanted)?;
+    let labels = args.labels.as_ref().map(|path| Labels::read(path)?.first(known, model.graph.output_len()));
     let labels: Option<Vec<usize>> =
         labels.transpose()?.map(|labels| labels.into_iter().cycle().take(wanted).collect());
-    let data = data.cycled(wanted);
     let calibration = args.calibration.as_ref().map(|path| Dataset::read(path)?.for_model(shape)).transpose()?;
-    if let Some(path) = &args.output {
-        nn::data::check_output_name(path)?;
-    }
 
     let goal = Goal {
         objective: args.objective.into(),
@@ -64,15 +63,39 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (outputs, report) = Engine::new(args.threads)?.run(&job, &bars)?;
     drop(bars);
 
-    println!("{report}");
-    if let Some(path) = &args.output {
-        write_outputs(path, &outputs, model.graph.output_len())?;
-    }
-    if let Some(path) = &args.json {
+    // Each is written whatever becomes of the others.
+    let outputs = args.output.as_ref().map_or(Ok(()), |path| write_outputs(path, &outputs, model.graph.output_len()));
+    let json = args.json.as_ref().map_or(Ok(()), |path| {
         replace_file(path, |file| {
             serde_json::to_writer_pretty(&mut *file, &report)?;
             file.write_all(b"\n")
-        })?;
+        })
+    });
+    let table = match writeln!(std::io::stdout().lock(), "{report}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("the report cannot be printed")
+        }
+        _ => Ok(()),
+    };
+    outputs?;
+    json?;
+    table
+}
+
+/// Refuses, before a long run, results that would have no place afterwards or would take each other's.
+fn check_places(args: &RunArgs) -> Result<()> {
+    if let Some(path) = &args.output {
+        nn::data::check_output_name(path)?;
+    }
+    let inputs = [Some(&args.model), Some(&args.data), args.labels.as_ref(), args.calibration.as_ref()];
+    let mut taken: Vec<PathBuf> = inputs.into_iter().flatten().filter_map(|path| path.canonicalize().ok()).collect();
+    for path in [&args.output, &args.json].into_iter().flatten() {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        ensure!(!path.is_dir(), "{}: it is a directory; name a file in it", path.display());
+        let folder = parent.canonicalize().with_context(|| format!("{}: its folder does not exist", path.display()))?;
+        let place = path.canonicalize().unwrap_or_else(|_| folder.join(path.file_name().unwrap_or_default()));
+        ensure!(!taken.contains(&place), "{}: another file of this run has that name; choose another", path.display());
+        taken.push(place);
     }
     Ok(())
 }

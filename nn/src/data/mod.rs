@@ -108,14 +108,23 @@ impl Dataset {
     }
 
     /// `n` samples, at least one: the first ones, and the set over again where it has fewer.
-    #[must_use]
-    pub fn cycled(mut self, n: usize) -> Self {
-        let length = n.max(1).saturating_mul(self.features());
-        match length <= self.samples.len() {
-            true => self.samples.truncate(length),
-            false => self.samples = self.samples.iter().copied().cycle().take(length).collect(),
+    ///
+    /// # Errors
+    /// [`Error::TooManySamples`] if memory does not hold them.
+    pub fn cycled(mut self, n: usize) -> Result<Self> {
+        let features = self.features();
+        let length = n.max(1).saturating_mul(features);
+        let once = self.samples.len();
+        // A run holds them in double precision too.
+        let refused = |_| Error::TooManySamples { samples: n, features };
+        Vec::<f64>::new().try_reserve_exact(length).map_err(refused)?;
+        self.samples.try_reserve_exact(length.saturating_sub(once)).map_err(refused)?;
+        self.samples.truncate(length);
+        while self.samples.len() < length {
+            let more = once.min(length - self.samples.len());
+            self.samples.extend_from_within(..more);
         }
-        self
+        Ok(self)
     }
 
     /// Gives the samples the shape that a model reads. Dimensions of length 1 may come and go, and flat samples of the right

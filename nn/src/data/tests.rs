@@ -75,8 +75,10 @@ fn idx_bytes_become_numbers_from_0_to_1() {
         assert_eq!((data.n(), data.shape(), data.features()), (2, &[1, 3][..], 3));
         assert_eq!(data.samples(), [0.0, 0.2, 1.0, 0.4, 0.0, 0.8]);
         assert_eq!(data.to_f64()[2], 1.0);
-        assert_eq!(data.clone().cycled(1).samples(), [0.0, 0.2, 1.0]);
-        let cycled = data.cycled(3);
+        assert_eq!(data.clone().cycled(1).unwrap().samples(), [0.0, 0.2, 1.0]);
+        let huge = data.clone().cycled(usize::MAX / 8);
+        assert!(matches!(huge, Err(Error::TooManySamples { .. })));
+        let cycled = data.cycled(3).unwrap();
         assert_eq!((cycled.n(), &cycled.samples()[..3]), (3, &cycled.samples()[6..]));
     }
     let labels = Labels::read(folder.file("labels", &idx(&[3], &[7, 0, 9]))).unwrap();

@@ -40,12 +40,13 @@ impl Accuracy {
     pub fn new(results: Results<'_>, columns: usize, labels: Option<&[usize]>) -> Self {
         let fraction = |values: &[f64]| {
             labels.map(|labels| {
-                let right = classes(values, columns).zip(labels).filter(|(class, label)| class == *label).count();
+                let right =
+                    classes(values, columns).zip(labels).filter(|(class, label)| *class == Some(**label)).count();
                 right as f64 / labels.len() as f64
             })
         };
         let pairs = classes(results.encrypted, columns).zip(classes(results.he_model_clear, columns));
-        let same = pairs.filter(|(a, b)| a == b).count();
+        let same = pairs.filter(|(a, b)| a.is_some() && a == b).count();
         let errors = results.encrypted.iter().zip(results.he_model_clear).map(|(a, b)| (a - b).abs());
         // A NaN must not vanish in the maximum.
         let max_abs_error = errors.fold(0.0, |max: f64, e| if e <= max { max } else { e });
@@ -61,11 +62,12 @@ impl Accuracy {
     }
 }
 
-/// The class of each sample: its largest result; with a single result, whether it is positive.
-fn classes(values: &[f64], columns: usize) -> impl Iterator<Item = usize> + '_ {
+/// The class of each sample: its largest result; with a single result, whether it is positive. None if a result is no number.
+fn classes(values: &[f64], columns: usize) -> impl Iterator<Item = Option<usize>> + '_ {
     values.chunks(columns).map(|row| match row {
-        [score] => usize::from(*score > 0.0),
-        _ => row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best }),
+        _ if row.iter().any(|x| x.is_nan()) => None,
+        [score] => Some(usize::from(*score > 0.0)),
+        _ => Some(row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best })),
     })
 }
 

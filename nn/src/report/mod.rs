@@ -28,7 +28,7 @@ pub struct Report {
     pub throughput: Throughput,
     /// Bytes on the wire, residues packed.
     pub bytes: Bytes,
-    /// Operations of the whole run.
+    /// Operations of the whole run, as the trace of its program counts them.
     pub ops: Ops,
     /// Largest resident memory of the process; null where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
