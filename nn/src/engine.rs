@@ -18,8 +18,7 @@ use crate::pass::{MergeRule, simplify};
 use crate::plan::{Goal, ServerPlan, plan};
 use crate::program::{Operation, Program, Value};
 use crate::report::{
-    Accuracy, Batch, Bytes, Machine, OperationTime, Ops, ParamsReport, Report, Results, Throughput, Times,
-    peak_memory_bytes,
+    Accuracy, Batch, Bytes, Machine, OperationTime, ParamsReport, Report, Results, Throughput, Times, peak_memory_bytes,
 };
 use crate::session::{Client, PublicKeys, Server};
 
@@ -78,26 +77,21 @@ impl Engine {
     pub fn run(&self, job: &Job<'_>, progress: &dyn Progress) -> Result<(Vec<f64>, Report)> {
         self.pool.install(|| Run::new(job, progress)?.finish(self.pool.current_num_threads()))
     }
+}
 
-    /// The plan that [`Self::run`] would run by, cheapest of all, with what it is predicted to take.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub fn plan(&self, job: &Job<'_>) -> Result<(ServerPlan, Trace)> {
-        self.pool.install(|| choose(&simplify(&job.model.graph, &MergeRule::default())?, job))
+/// The results of a graph in the clear, and the largest absolute value of each node.
+fn clear_run(graph: &Graph, data: &Dataset) -> Result<(Vec<f64>, Vec<f64>)> {
+    let (results, ranges) = graph.run_with_ranges(&data.to_f64())?;
+    let columns = graph.output_len();
+    match results.iter().position(|result| !result.is_finite()) {
+        Some(at) => Err(Error::NotFinite { path: data.path().into(), sample: at / columns, result: at % columns }),
+        None => Ok((results, ranges.iter().map(|range| range.max_abs()).collect())),
     }
 }
 
-/// The plan for a simplified graph.
-fn choose(graph: &Graph, job: &Job<'_>) -> Result<(ServerPlan, Trace)> {
-    let calibration = job.calibration.unwrap_or(job.data);
-    let (results, ranges) = graph.run_with_ranges(&calibration.to_f64())?;
-    let columns = graph.output_len();
-    if let Some(at) = results.iter().position(|result| !result.is_finite()) {
-        return Err(Error::NotFinite { path: calibration.path().into(), sample: at / columns, result: at % columns });
-    }
-    let magnitudes: Vec<f64> = ranges.iter().map(|range| range.max_abs()).collect();
-    let mut alternatives = plan(graph, &magnitudes, &job.goal, &CostModel::default())?;
+/// The cheapest plan for a simplified graph.
+fn choose(graph: &Graph, magnitudes: &[f64], goal: &Goal) -> Result<(ServerPlan, Trace)> {
+    let mut alternatives = plan(graph, magnitudes, goal, &CostModel::default())?;
     let best = alternatives.swap_remove(0).outcome?;
     Ok((best.plan, best.trace))
 }
@@ -107,13 +101,11 @@ fn choose(graph: &Graph, job: &Job<'_>) -> Result<(ServerPlan, Trace)> {
 const ROOM_OF_COEFFICIENTS: f64 = 8.0;
 
 /// Whether the values of every node fit, by that factor, the moduli that the plan gives them.
-fn within_plan(graph: &Graph, data: &Dataset, program: &Program) -> Result<()> {
-    let (_, ranges) = graph.run_with_ranges(&data.to_f64())?;
-    for (node, range) in graph.nodes().iter().zip(&ranges) {
+fn within_plan(graph: &Graph, magnitudes: &[f64], data: &Dataset, program: &Program) -> Result<()> {
+    for (node, &found) in graph.nodes().iter().zip(magnitudes) {
         let operations = program.operations().iter().filter(|operation| *operation.name == node.name);
         let room = |value: &Value| (program.params().log_q(value.level) - 1.0 - value.scale.log2()).exp2();
         let room = operations.map(|operation| room(&operation.value)).fold(f64::INFINITY, f64::min);
-        let found = range.max_abs();
         if found.is_nan() || found >= ROOM_OF_COEFFICIENTS * room {
             return Err(Error::BeyondCalibration { path: data.path().into(), node: node.name.clone(), found, room });
         }
@@ -127,6 +119,8 @@ struct Run<'a> {
     progress: &'a dyn Progress,
     started: Instant,
     graph: Graph,
+    /// Results of the graph in the clear.
+    he_model_clear: Vec<f64>,
     plan: ServerPlan,
     trace: Trace,
     times: Times,
@@ -140,11 +134,23 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let mut times = Times::default();
         let graph = simplify(&job.model.graph, &MergeRule::default())?;
-        let (plan, trace) = timed(&mut times.plan, || choose(&graph, job))?;
-        if job.calibration.is_some() {
-            within_plan(&graph, job.data, plan.program())?;
-        }
-        Ok(Self { job, progress, started, graph, plan, trace, times, operations: Vec::new(), bytes: Bytes::default() })
+        let (he_model_clear, magnitudes) = clear_run(&graph, job.data)?;
+        let calibrated = job.calibration.map(|calibration| clear_run(&graph, calibration)).transpose()?;
+        let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
+        let (plan, trace) = timed(&mut times.plan, || choose(&graph, &planned, &job.goal))?;
+        within_plan(&graph, &magnitudes, job.data, plan.program())?;
+        Ok(Self {
+            job,
+            progress,
+            started,
+            graph,
+            he_model_clear,
+            plan,
+            trace,
+            times,
+            operations: Vec::new(),
+            bytes: Bytes::default(),
+        })
     }
 
     fn finish(mut self, threads: usize) -> Result<(Vec<f64>, Report)> {
@@ -160,7 +166,7 @@ impl<'a> Run<'a> {
             operations_s: self.operations,
             throughput: Throughput { infer_samples_per_s: samples as f64 / self.times.infer },
             bytes: self.bytes,
-            ops: Ops::new(self.trace.counts, samples.div_ceil(interleave) as u64),
+            ops: self.trace.counts.times(samples.div_ceil(interleave) as u64),
             peak_memory_bytes: peak_memory_bytes(),
             accuracy,
             machine: Machine::detect(threads, client.params.ring().backend().name()),
@@ -202,19 +208,21 @@ impl<'a> Run<'a> {
 
     /// The same samples through the model as trained, the HE-friendly model, and the program in the clear.
     fn compare(&self, encrypted: &[f64]) -> Result<Accuracy> {
-        self.progress.begin("comparison with the clear", 3);
+        self.progress.begin("comparison with the clear", 2);
         let original = self.job.model.original.run(self.job.data.samples())?;
         let original: Vec<f64> = original.into_iter().map(f64::from).collect();
         self.progress.step();
         let data = self.job.data.to_f64();
-        let he_model_clear = self.graph.run(&data)?;
-        self.progress.step();
         let chunk = self.job.data.features() * self.plan.client().interleave();
         let program = data.chunks(chunk).map(|chunk| clear::run(self.plan.program(), chunk));
         let program_clear = program.collect::<std::result::Result<Vec<_>, _>>()?.concat();
         self.progress.step();
-        let results =
-            Results { original: &original, he_model_clear: &he_model_clear, program_clear: &program_clear, encrypted };
+        let results = Results {
+            original: &original,
+            he_model_clear: &self.he_model_clear,
+            program_clear: &program_clear,
+            encrypted,
+        };
         Ok(Accuracy::new(results, self.graph.output_len(), self.job.labels))
     }
 }

@@ -29,7 +29,7 @@ pub struct Report {
     /// Bytes on the wire, residues packed.
     pub bytes: Bytes,
     /// Operations of the whole run, as the trace of its program counts them.
-    pub ops: Ops,
+    pub ops: Counts,
     /// Largest resident memory of the process; null where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
     /// Against labels and against the model in the clear.
@@ -144,39 +144,4 @@ pub struct Bytes {
     pub encrypted_input: usize,
     /// All outputs.
     pub encrypted_output: usize,
-}
-
-/// Operation counts of the whole run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Ops {
-    /// Products of two ciphertexts.
-    pub ct_ct_mul: u64,
-    /// Products of a ciphertext and an encoded plaintext.
-    pub ct_pt_mul: u64,
-    /// Multiply-accumulates by constants: one for each coefficient, limb and component.
-    pub scalar_mac: u64,
-    /// Rotations.
-    pub rotations: u64,
-    /// Relinearisations.
-    pub relinearizations: u64,
-    /// Rescales.
-    pub rescales: u64,
-    /// Limb NTTs.
-    pub limb_ntts: u64,
-}
-
-impl Ops {
-    /// The counts of a chunk, `chunks` times.
-    pub fn new(counts: Counts, chunks: u64) -> Self {
-        let Counts { ct_ct_mul, ct_pt_mul, scalar_mac, rotations, relinearizations, rescales, limb_ntts } = counts;
-        Self {
-            ct_ct_mul: ct_ct_mul * chunks,
-            ct_pt_mul: ct_pt_mul * chunks,
-            scalar_mac: scalar_mac * chunks,
-            rotations: rotations * chunks,
-            relinearizations: relinearizations * chunks,
-            rescales: rescales * chunks,
-            limb_ntts: limb_ntts * chunks,
-        }
-    }
 }

@@ -3,11 +3,12 @@
 use std::ops::AddAssign;
 
 use ckks::Params;
+use serde::Serialize;
 
 use crate::program::{Kind, LinearOperator, Value};
 
 /// Operation counts by kind, as reports quote them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Products of two ciphertexts.
     pub ct_ct_mul: u64,
@@ -23,6 +24,23 @@ pub struct Counts {
     pub rescales: u64,
     /// Number-theoretic transforms of one limb, forward or inverse.
     pub limb_ntts: u64,
+}
+
+impl Counts {
+    /// These counts, `times` times.
+    #[must_use]
+    pub fn times(self, times: u64) -> Self {
+        let Self { ct_ct_mul, ct_pt_mul, scalar_mac, rotations, relinearizations, rescales, limb_ntts } = self;
+        Self {
+            ct_ct_mul: ct_ct_mul * times,
+            ct_pt_mul: ct_pt_mul * times,
+            scalar_mac: scalar_mac * times,
+            rotations: rotations * times,
+            relinearizations: relinearizations * times,
+            rescales: rescales * times,
+            limb_ntts: limb_ntts * times,
+        }
+    }
 }
 
 impl AddAssign for Counts {
