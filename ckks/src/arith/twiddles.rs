@@ -21,7 +21,7 @@ pub(crate) struct Passes {
     /// From the root to the leaves.
     pub(crate) passes: Vec<Pass>,
     /// 2 L^2 words a leaf: a record of radix L for the layers between vectors, then L − 1 vectors of values and L − 1 of quotients
-    /// for those inside, where lane s stands for the s-th L words of the leaf.
+    /// for those inside, where lane s stands for the s-th L words of the leaf. Factors are as [`Backend::factor_words`] makes them.
     pub(crate) leaves: AVec<u64>,
 }
 
@@ -55,9 +55,9 @@ impl Twiddles {
             heap.map(|at| factors[at])
         };
         let record = |words: &mut AVec<u64>, m: usize, i: usize, radix: usize| {
-            for field in [|w: ShoupFactor| w.value, |w: ShoupFactor| w.quotient] {
+            for field in 0..2 {
                 words.push(0);
-                descendants(m, i, radix).for_each(|w| words.push(field(w)));
+                descendants(m, i, radix).for_each(|w| words.push(backend.factor_words(modulus, w)[field]));
             }
         };
         let (mut passes, mut m) = (Vec::new(), 1);
@@ -76,12 +76,12 @@ impl Twiddles {
         let mut leaves = AVec::with_capacity(0, 2 * tree.len());
         for i in 0..m {
             record(&mut leaves, m, i, lanes);
-            for field in [|w: ShoupFactor| w.value, |w: ShoupFactor| w.quotient] {
+            for field in 0..2 {
                 for h in 1..lanes {
                     let (layer, node) = (h.ilog2(), h - (1 << h.ilog2()));
                     for lane in 0..lanes {
                         let at = ((m * lanes + i * lanes + lane) << layer) + node;
-                        leaves.push(field(factors[at]));
+                        leaves.push(backend.factor_words(modulus, factors[at])[field]);
                     }
                 }
             }

@@ -2,6 +2,9 @@
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector loads and stores; everything else is checked by target features")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "vector loads and stores; everything else is checked by target features")]
 pub(crate) mod ifma;
 #[cfg(target_arch = "x86_64")]
 mod layers;
@@ -24,6 +27,9 @@ pub(crate) const MAX_LAZY_TERMS: usize = 4_095;
 pub enum Backend {
     /// Portable `u64`/`u128` code: the specification.
     Scalar,
+    /// AVX2 with products of doubles by FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Token),
     /// AVX-512 with 52-bit products.
     #[cfg(target_arch = "x86_64")]
     Ifma(ifma::Token),
@@ -71,6 +77,12 @@ macro_rules! dispatch {
     ($backend:expr, $function:ident($($argument:expr),*)) => {
         match $backend {
             Backend::Scalar => scalar::$function($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2(_) => {
+                // SAFETY: the token exists, so this CPU has the target features of the function.
+                #[expect(unsafe_code, reason = "the one call that needs the token")]
+                unsafe { avx2::$function($($argument),*) }
+            }
             #[cfg(target_arch = "x86_64")]
             Backend::Ifma(_) => {
                 // SAFETY: the token exists, so this CPU has the target features of the function.
@@ -147,7 +159,7 @@ impl Backend {
     /// Every backend that this machine can run, fastest first.
     pub fn available() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
-        let vector = [ifma::Token::new().map(Self::Ifma)];
+        let vector = [ifma::Token::new().map(Self::Ifma), avx2::Token::new().map(Self::Avx2)];
         #[cfg(not(target_arch = "x86_64"))]
         let vector: [Option<Self>; 0] = [];
         vector.into_iter().flatten().chain([Self::Scalar]).collect()
@@ -157,6 +169,8 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Ifma(_) => "ifma",
         }
@@ -262,7 +276,18 @@ impl Backend {
         match self {
             Self::Scalar => None,
             #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Some((avx2::LANES, 4)),
+            #[cfg(target_arch = "x86_64")]
             Self::Ifma(_) => Some((ifma::LANES, 8)),
+        }
+    }
+
+    /// A twiddle factor and its quotient, as the vector transforms read them.
+    pub(crate) fn factor_words(self, q: &Modulus, w: ShoupFactor) -> [u64; 2] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => avx2::factor(q, w.value).map(f64::to_bits),
+            _ => [w.value, w.quotient],
         }
     }
 
@@ -271,6 +296,10 @@ impl Backend {
         assert_eq!(a.len(), twiddles.n());
         match (self, twiddles) {
             (_, Twiddles::Tree(tree)) => scalar::ntt_forward(q, a, tree, fold),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            (Self::Avx2(_), Twiddles::Passes(passes)) => unsafe { avx2::ntt_forward(q, a, passes, fold) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
@@ -295,6 +324,10 @@ impl Backend {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
+            (Self::Avx2(_), Twiddles::Passes(passes)) => unsafe { avx2::ntt_inverse(q, a, passes, scale, fold) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
             (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_inverse(q, a, passes, scale, fold) },
             (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
         }
@@ -308,4 +341,4 @@ impl Backend {
 }
 
 /// Every backend that some machine can run.
-const NAMES: [&str; 2] = ["ifma", "scalar"];
+const NAMES: [&str; 3] = ["ifma", "avx2", "scalar"];
