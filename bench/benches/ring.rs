@@ -1,8 +1,8 @@
 //! What lies below the operations of the scheme: base conversions, as ModUp of one polynomial and as the rescale of two, and the
-//! expansion of a seed.
+//! expansion of seeds.
 
 use bench::{Result, Setting, criterion, sets, time};
-use ckks::{Encryptor, KeyGenerator, KeyRequest};
+use ckks::{Encryptor, KeyGenerator, KeyRequest, SwitchingKey};
 use criterion::Criterion;
 
 fn main() -> Result<()> {
@@ -25,6 +25,10 @@ fn run(criterion: &mut Criterion, mut setting: Setting) -> Result<()> {
     let slots = setting.x.len();
     setting.check("mod_up", &evaluator.rotate_hoisted(&hoisted, 1, &keys)?, |i| setting.x[(i + 1) % slots])?;
     time(criterion, &setting.id("mod_up"), || (), |()| evaluator.hoist(x));
+
+    // A key expands to what it was: a test of its module. A cold buffer each time, as for a key that arrives.
+    let seeded = keys.iter().map(SwitchingKey::to_seeded).next().ok_or("no key")?;
+    time(criterion, &setting.id("key_expand"), || (), |()| seeded.expand());
 
     setting.check("rescale", &evaluator.rescale(x.clone())?, |i| setting.x[i])?;
     time(criterion, &setting.id("rescale"), || x.clone(), |x| evaluator.rescale(x));

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rayon::prelude::*;
 
-use crate::arith::{Backend, Modulus, NttTable, RingKind};
+use crate::arith::{Backend, Modulus, NttTable, RingKind, ShoupFactor};
 
 use super::automorphism::Permutation;
 use super::convert::{Conversion, Source};
@@ -26,6 +26,8 @@ struct Inner {
     /// q first, then p.
     tables: Vec<NttTable>,
     q_limbs: usize,
+    /// P modulo each q.
+    special_products: Vec<ShoupFactor>,
     backend: Backend,
     pool: Pool,
     permutations: RwLock<HashMap<u64, Arc<Permutation>>>,
@@ -52,7 +54,9 @@ impl Ring {
     /// A ring of degree 2^`log_n` over the primes `q` and `p`, which must be 1 modulo its root order (see [`RingKind`]).
     pub(crate) fn new(kind: RingKind, log_n: u32, q: &[Modulus], p: &[Modulus], backend: Backend) -> Self {
         let tables = q.iter().chain(p).map(|&modulus| NttTable::new(modulus, log_n, kind, backend)).collect();
+        let special = |q: &Modulus| q.shoup(p.iter().fold(1, |product, p| q.mul(product, q.reduce(p.value()))));
         Self(Arc::new(Inner {
+            special_products: q.iter().map(special).collect(),
             kind,
             log_n,
             tables,
@@ -117,6 +121,11 @@ impl Ring {
     /// Prime of limb `i` of `basis`.
     pub(crate) fn modulus(&self, basis: Basis, i: usize) -> &Modulus {
         self.table(basis, i).modulus()
+    }
+
+    /// The product P of all special primes modulo ciphertext prime `i`.
+    pub(crate) fn special_product(&self, i: usize) -> ShoupFactor {
+        self.0.special_products[i]
     }
 
     /// The primes of all limbs, q then p.

@@ -136,19 +136,23 @@ impl Digits {
         Self { ring, basis, count, data }
     }
 
-    /// Σ_i digit_i · row_i in the basis QP, for key rows laid out limb by limb: `key[(j · key_digits + i) · stride]` is digit
-    /// i modulo prime j of the basis `key_basis`.
-    pub(crate) fn dot(&self, key: &[u64], key_basis: Basis, key_digits: usize) -> Poly<Ntt> {
+    /// (Σ_i digit_i b_i, Σ_i digit_i a_i) in the basis QP, for the rows of a key of `key_digits` digits in `key_basis`: b_i and a_i
+    /// modulo prime j are rows 2 (j key_digits + i) and 2 (j key_digits + i) + 1.
+    pub(crate) fn dot(&self, key: &[u64], key_basis: Basis, key_digits: usize) -> (Poly<Ntt>, Poly<Ntt>) {
         let stride = self.ring.stride();
         let backend = self.ring.backend();
-        let mut out = Poly::uninit(&self.ring, self.basis);
-        out.each_limb(|j, q, limb| {
-            let key_limb = if j < self.basis.q { j } else { key_basis.q + j - self.basis.q };
-            let x = Rows { data: &self.data[j * stride..], stride: self.basis.limbs() * stride, count: self.count };
-            let y = Rows { data: &key[key_limb * key_digits * stride..], stride, count: self.count };
-            backend.dot_into(q, limb, x, y);
-        });
-        out
+        let half = |h: usize| {
+            let mut out = Poly::uninit(&self.ring, self.basis);
+            out.each_limb(|j, q, limb| {
+                let key_limb = if j < self.basis.q { j } else { key_basis.q + j - self.basis.q };
+                let x = Rows { data: &self.data[j * stride..], stride: self.basis.limbs() * stride, count: self.count };
+                let first = 2 * key_limb * key_digits + h;
+                let y = Rows { data: &key[first * stride..], stride: 2 * stride, count: self.count };
+                backend.dot_into(q, limb, x, y);
+            });
+            out
+        };
+        (half(0), half(1))
     }
 
     pub(crate) fn basis(&self) -> Basis {

@@ -14,8 +14,8 @@ pub(crate) struct Extended {
 impl Extended {
     /// Σ_i digit_i (b_i, a_i).
     pub(crate) fn inner_product(digits: &Digits, key: &SwitchingKey) -> Self {
-        let half = |rows: &[u64]| digits.dot(rows, key.basis, key.digits);
-        Self { b: half(&key.b), a: half(&key.a) }
+        let (b, a) = digits.dot(&key.rows, key.shape.basis, key.shape.digits);
+        Self { b, a }
     }
 
     /// Adds P c_0 and P c_1, which a division by P leaves as c_0 and c_1.
@@ -26,8 +26,7 @@ impl Extended {
             let limbs = part.basis().q;
             sum.each_limb(|i, q, limb| {
                 if i < limbs {
-                    let special = ring.p().fold(1, |product, p| q.mul(product, q.reduce(p.value())));
-                    backend.mul_scalar_add_assign(q, limb, part.limb(i), q.shoup(special));
+                    backend.mul_scalar_add_assign(q, limb, part.limb(i), ring.special_product(i));
                 }
             });
         }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Coeff, Entropy, Ntt, Poly, Seed, fill_gaussian, fill_ternary, rotation_element};
+use crate::ring::{Basis, Entropy, Ntt, Poly, Ring, fill_gaussian, fill_ternary, rotation_element};
 
-use super::keys::{EvaluationKeys, PublicKey, SecretKey, SecretPoly, SwitchingKey, conjugation_element};
+use super::keys::{
+    EvaluationKeys, KeySeed, KeyShape, PublicKey, SecretKey, SecretPoly, SwitchingKey, conjugation_element,
+};
 use super::params::Params;
 
 /// Which evaluation keys a computation needs, each with the highest level at which it does: keys for lower levels are smaller.
@@ -64,7 +67,7 @@ impl<'a> KeyGenerator<'a> {
     /// A fresh uniform ternary secret.
     pub fn secret_key(&mut self) -> SecretKey {
         let ring = self.params.ring();
-        let mut coefficients = zeroize::Zeroizing::new(vec![0; ring.n()]);
+        let mut coefficients = Zeroizing::new(vec![0; ring.n()]);
         fill_ternary(self.entropy.secrets(), &mut coefficients);
         let s = Poly::from_signed(ring, ring.full_basis(), &coefficients).forward();
         SecretKey { params: self.params.clone(), s }
@@ -105,7 +108,8 @@ impl<'a> KeyGenerator<'a> {
         let relinearization = match request.relinearization {
             Some(level) => {
                 let square = SecretPoly(Poly::product(&secret.s, &secret.s));
-                Some(self.switching_key(&square.0, &secret.s, level, seed, 0)?)
+                let to = SecretPoly(secret.s.clone());
+                Some(self.switching_key(&square.0, to, level, KeySeed { seed, object: 0 })?)
             }
             None => None,
         };
@@ -115,7 +119,7 @@ impl<'a> KeyGenerator<'a> {
             // The result is permuted by σ_g after key switching, so the key leads to σ_g^−1(s).
             let to = SecretPoly(secret.s.automorphism(inverse_mod_power_of_two(element, order)));
             let mut generator = KeyGenerator { params: params.clone(), entropy: &mut entropy };
-            Ok((element, generator.switching_key(&secret.s, &to.0, level, seed, element)?))
+            Ok((element, generator.switching_key(&secret.s, to, level, KeySeed { seed, object: element })?))
         });
         let galois = galois.collect::<Result<_>>()?;
         Ok(EvaluationKeys { params, relinearization, galois })
@@ -128,55 +132,43 @@ impl<'a> KeyGenerator<'a> {
         }
     }
 
-    /// The key that takes products with `from` to ciphertexts under `to`. Stream of a_i modulo limb j: object 2^32 + i 2^16 + j.
+    /// The key that takes products with `from` to ciphertexts under `to`.
     fn switching_key(
         &mut self,
         from: &Poly<Ntt>,
-        to: &Poly<Ntt>,
+        mut to: SecretPoly,
         level: usize,
-        seed: Seed,
-        object: u64,
+        source: KeySeed,
     ) -> Result<SwitchingKey> {
-        let ring = self.params.ring().clone();
-        let full = ring.full_basis();
-        let basis = Basis { q: self.params.limbs(level)?, p: full.p };
-        let digits = self.params.digits(basis.q);
-        let (n, stride) = (ring.n(), ring.stride());
-        let mut b = vec![0; basis.limbs() * digits * stride];
-        let mut a = vec![0; basis.limbs() * digits * stride];
-        for digit in 0..digits {
-            let error = SecretPoly(error(&self.params, basis, self.entropy));
-            let range = self.params.digit(digit, basis.q);
-            let rows = b.par_chunks_mut(digits * stride).zip(a.par_chunks_mut(digits * stride)).enumerate();
-            rows.for_each(|(j, (b, a))| {
-                let (b, a) = (&mut b[digit * stride..][..n], &mut a[digit * stride..][..n]);
-                let q = ring.modulus(basis, j);
-                let source = ring.table_index(basis, j);
-                seed.expand_limb(object << 32 | (digit << 16 | j) as u64, q, a);
-                let special = q.shoup(ring.p().fold(1, |product, p| q.mul(product, q.reduce(p.value()))));
-                let (error, from, to) = (error.0.limb(j), from.limb(source), to.limb(source));
-                for i in 0..n {
-                    b[i] = q.sub(error[i], q.mul(a[i], to[i]));
-                    if range.contains(&j) {
-                        b[i] = q.add(b[i], q.mul_shoup(from[i], special));
-                    }
-                }
-            });
-        }
-        Ok(SwitchingKey { params: self.params.clone(), basis, digits, b, a })
+        let params = self.params.clone();
+        let ring = params.ring();
+        let shape = KeyShape::new(&params, level)?;
+        let basis = shape.basis;
+        let errors: Vec<_> = (0..shape.digits).map(|_| error_coefficients(ring, self.entropy)).collect();
+        to.0.neg_assign();
+        Ok(SwitchingKey::new(shape, source, |digit, limb, a, b| {
+            let (table, index, backend) = (ring.table(basis, limb), ring.table_index(basis, limb), ring.backend());
+            let q = table.modulus();
+            b.iter_mut().zip(errors[digit].iter()).for_each(|(word, &e)| *word = q.from_i64(e));
+            table.forward(b);
+            backend.mul_add_assign(q, b, a, to.0.limb(index));
+            if params.digit(digit, basis.q).contains(&limb) {
+                backend.mul_scalar_add_assign(q, b, from.limb(index), ring.special_product(index));
+            }
+        }))
     }
 }
 
 /// A fresh Gaussian error, in NTT form.
 pub(super) fn error(params: &Params, basis: Basis, entropy: &mut Entropy) -> Poly<Ntt> {
-    error_coefficients(params, basis, entropy).forward()
+    Poly::from_signed(params.ring(), basis, &error_coefficients(params.ring(), entropy)).forward()
 }
 
-/// A fresh Gaussian error, in coefficient form.
-pub(super) fn error_coefficients(params: &Params, basis: Basis, entropy: &mut Entropy) -> Poly<Coeff> {
-    let mut coefficients = zeroize::Zeroizing::new(vec![0; params.ring().n()]);
+/// The coefficients of a fresh Gaussian error.
+fn error_coefficients(ring: &Ring, entropy: &mut Entropy) -> Zeroizing<Vec<i64>> {
+    let mut coefficients = Zeroizing::new(vec![0; ring.n()]);
     fill_gaussian(entropy.secrets(), &mut coefficients);
-    Poly::from_signed(params.ring(), basis, &coefficients)
+    coefficients
 }
 
 /// x^−1 modulo a power of two, for odd x: Newton's iteration doubles the correct bits.

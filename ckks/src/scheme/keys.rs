@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use rayon::prelude::*;
+
 use crate::arith::RingKind;
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Ntt, Poly, Seed, rotation_element};
+use crate::ring::{Basis, Buffer, Ntt, Poly, Seed, rotation_element};
 
 use super::ciphertext::packed_bytes;
 use super::params::Params;
@@ -74,39 +76,142 @@ impl PublicKey {
 }
 
 /// Takes a product with `from` to a ciphertext under `to`: for each digit i, (b_i, a_i) with b_i = −a_i to + e_i + P g_i from
-/// over the basis QP, where g_i is 1 modulo the primes of digit i and 0 modulo the others.
+/// over the basis QP, where g_i is 1 modulo the primes of digit i and 0 modulo the others. The a_i are expanded from a seed.
 ///
-/// Rows are laid out in the order in which key switching reads them: limb by limb, digit by digit.
+/// Rows are laid out in the order in which key switching reads them: limb by limb, digit by digit, b_i before a_i.
 pub struct SwitchingKey {
+    pub(super) shape: KeyShape,
+    pub(super) source: KeySeed,
+    /// A stride apart: b_i and a_i modulo prime j are rows 2 (j digits + i) and 2 (j digits + i) + 1.
+    pub(super) rows: Buffer,
+}
+
+/// Which rows a key has.
+#[derive(Debug, Clone)]
+pub(super) struct KeyShape {
     pub(super) params: Params,
     pub(super) basis: Basis,
     pub(super) digits: usize,
-    pub(super) b: Vec<u64>,
-    pub(super) a: Vec<u64>,
 }
 
-impl SwitchingKey {
-    /// The highest level of ciphertexts that it serves.
-    pub fn level(&self) -> usize {
+/// Where the a_i of a key come from: a_i modulo prime j of the key's basis is the stream object 2^32 + i 2^16 + j of the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeySeed {
+    pub(super) seed: Seed,
+    pub(super) object: u64,
+}
+
+impl KeyShape {
+    pub(super) fn new(params: &Params, level: usize) -> Result<Self> {
+        let basis = Basis { q: params.limbs(level)?, p: params.ring().full_basis().p };
+        Ok(Self { params: params.clone(), basis, digits: params.digits(basis.q) })
+    }
+
+    fn level(&self) -> usize {
         self.params.level_of(self.basis.q)
     }
 
-    /// Bytes of the b_i, packed.
-    pub fn packed_bytes(&self) -> usize {
+    /// Zero for every digit and limb, `halves` times.
+    fn zero_rows(&self, halves: usize) -> Buffer {
+        aligned_vec::avec![0; halves * self.basis.limbs() * self.digits * self.params.ring().stride()]
+    }
+
+    fn packed_bytes(&self) -> usize {
         let ring = self.params.ring();
         let bits: usize = (0..self.basis.limbs()).map(|i| ring.modulus(self.basis, i).bits() as usize).sum();
         self.digits * (bits * ring.n()).div_ceil(8)
     }
+}
+
+impl SwitchingKey {
+    /// The key of this shape with the a_i of `source`; `fill(i, j, a, b)` writes b_i modulo prime j of the basis, given a_i. On the
+    /// threads of the current rayon pool.
+    pub(super) fn new(
+        shape: KeyShape,
+        source: KeySeed,
+        fill: impl Fn(usize, usize, &[u64], &mut [u64]) + Sync,
+    ) -> Self {
+        let ring = shape.params.ring();
+        let (n, stride) = (ring.n(), ring.stride());
+        let mut rows = shape.zero_rows(2);
+        rows.par_chunks_mut(2 * stride).enumerate().for_each(|(row, pair)| {
+            let (limb, digit) = (row / shape.digits, row % shape.digits);
+            let (b, a) = pair.split_at_mut(stride);
+            let stream = source.object << 32 | (digit << 16 | limb) as u64;
+            source.seed.expand_limb(stream, ring.modulus(shape.basis, limb), &mut a[..n]);
+            fill(digit, limb, &a[..n], &mut b[..n]);
+        });
+        Self { shape, source, rows }
+    }
+
+    /// The key as it travels.
+    pub fn to_seeded(&self) -> SeededSwitchingKey {
+        let stride = self.shape.params.ring().stride();
+        let mut rows = self.shape.zero_rows(1);
+        let pairs = self.rows.chunks(2 * stride);
+        rows.chunks_mut(stride).zip(pairs).for_each(|(b, pair)| b.copy_from_slice(&pair[..stride]));
+        SeededSwitchingKey { shape: self.shape.clone(), source: self.source, rows }
+    }
+
+    /// The highest level of ciphertexts that it serves.
+    pub fn level(&self) -> usize {
+        self.shape.level()
+    }
+
+    /// Bytes of the b_i, packed.
+    pub fn packed_bytes(&self) -> usize {
+        self.shape.packed_bytes()
+    }
 
     /// Bytes in memory, both halves expanded.
     pub fn expanded_bytes(&self) -> usize {
-        (self.a.len() + self.b.len()) * size_of::<u64>()
+        self.rows.len() * size_of::<u64>()
     }
 }
 
 impl fmt::Debug for SwitchingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SwitchingKey").field("basis", &self.basis).field("digits", &self.digits).finish_non_exhaustive()
+        f.debug_struct("SwitchingKey").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+/// A [`SwitchingKey`] as it travels: the b_i, and the seed of the a_i. Half the size.
+#[derive(Clone)]
+pub struct SeededSwitchingKey {
+    pub(super) shape: KeyShape,
+    pub(super) source: KeySeed,
+    /// b_i modulo prime j is row j digits + i.
+    pub(super) rows: Buffer,
+}
+
+impl SeededSwitchingKey {
+    /// The whole key. Cost: 7 N bytes of ChaCha20 for each digit and limb, on the threads of the current rayon pool.
+    pub fn expand(&self) -> SwitchingKey {
+        SwitchingKey::new(self.shape.clone(), self.source, |digit, limb, _, b| {
+            b.copy_from_slice(self.row(digit, limb));
+        })
+    }
+
+    /// The highest level of ciphertexts that it serves.
+    pub fn level(&self) -> usize {
+        self.shape.level()
+    }
+
+    /// Bytes of the b_i, packed.
+    pub fn packed_bytes(&self) -> usize {
+        self.shape.packed_bytes()
+    }
+
+    /// b_`digit` modulo prime `limb` of the basis.
+    pub(super) fn row(&self, digit: usize, limb: usize) -> &[u64] {
+        let ring = self.shape.params.ring();
+        &self.rows[(limb * self.shape.digits + digit) * ring.stride()..][..ring.n()]
+    }
+}
+
+impl fmt::Debug for SeededSwitchingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeededSwitchingKey").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
@@ -161,5 +266,32 @@ pub(super) fn conjugation_element(params: &Params) -> Result<u64> {
     match params.ring().kind() {
         RingKind::Standard => Ok((2 << params.log_n()) - 1),
         RingKind::ConjugateInvariant => Err(Error::NoComplexSlots { operation: "conjugate" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ring::Entropy;
+    use crate::scheme::{KeyGenerator, KeyRequest, ParamsSpec};
+
+    use super::*;
+
+    #[test]
+    fn a_key_expands_from_its_seed_to_what_it_was() {
+        for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+            let params = ParamsSpec::new(ring, 10, &[40, 30, 30], &[40, 40]).build_insecure().unwrap();
+            let mut entropy = Entropy::insecure_from_seed(5);
+            let mut generator = KeyGenerator::new(&params, &mut entropy);
+            let secret = generator.secret_key();
+            let request = KeyRequest::default().relinearization(2).rotation(&params, 1, 1);
+            let keys = generator.evaluation_keys(&secret, &request).unwrap();
+            for key in keys.iter() {
+                let seeded = key.to_seeded();
+                let expanded = seeded.expand();
+                assert_eq!((seeded.level(), expanded.level()), (key.level(), key.level()));
+                assert_eq!(expanded.rows, key.rows);
+                assert_eq!(2 * seeded.rows.len(), key.rows.len());
+            }
+        }
     }
 }

@@ -21,7 +21,7 @@ pub use encoder::Encoder;
 pub use encrypt::{Decryptor, Encryptor, MeasuredError};
 pub use evaluator::{Evaluator, Hoisted};
 pub use keygen::{KeyGenerator, KeyRequest};
-pub use keys::{EvaluationKeys, PublicKey, SecretKey, SwitchingKey};
+pub use keys::{EvaluationKeys, PublicKey, SecretKey, SeededSwitchingKey, SwitchingKey};
 pub use noise::Estimate;
 pub use params::{Params, ParamsSpec, max_log_qp};
 pub use plaintext::Plaintext;
