@@ -1,4 +1,4 @@
-"""Accuracy of an ONNX model on the MNIST test set, and the largest value at each of its linear layers. Needs no PyTorch."""
+"""Accuracy of an ONNX model on a test set of `data/`, and the largest value at each of its linear layers. Needs no PyTorch."""
 
 import argparse
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from fetch_mnist import DATA, HERE, read_idx
+from datasets import DATA, HERE, images_and_labels
 
 
 def check(path, images, labels, name, batch=1_000):
@@ -36,10 +36,7 @@ def check(path, images, labels, name, batch=1_000):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", default=HERE / "cryptonets-mnist.onnx")
-    pixels = read_idx(DATA / "t10k-images-idx3-ubyte.gz")
-    check(
-        parser.parse_args().model,
-        pixels[:, None].astype(np.float32) / 255,
-        read_idx(DATA / "t10k-labels-idx1-ubyte.gz"),
-        "test set",
-    )
+    parser.add_argument("--dataset", choices=["mnist", "fashion"], default="mnist")
+    args = parser.parse_args()
+    prefix = {"mnist": "", "fashion": "fashion-"}[args.dataset]
+    check(args.model, *images_and_labels(DATA, "t10k", ".gz", prefix), "test set")
