@@ -26,10 +26,10 @@ pub enum Command {
 pub struct RunArgs {
     /// The model, an ONNX file.
     pub model: PathBuf,
-    /// The samples: IDX (plain or .gz; bytes are divided by 255), .npy or .npz (floats as they are), [n, ...].
+    /// The samples: IDX (plain or .gz; bytes are divided by 255), .npy, .npz or text (floats as they are), [n, ...].
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// The class of each sample: IDX or .npy, [n].
+    /// The class of each sample: IDX, .npy or text, [n].
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Samples like the data, from which ranges are taken; the data themselves if left out.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | IDX, plain or .gz | bytes, divided by 255 | bytes |
 //! | .npy | floats as they are | integers |
+//! | text, a line a sample, commas or blanks between | numbers as they are | integers |
 //! | .npz | floats as they are: the only array, or `x`, `data`, `images`, `inputs` or `arr_0` | integers: the only array, or `y`, `labels`, `targets` or `arr_1` |
 //!
 //! The first dimension counts the samples. What a file is, its first bytes tell, not its name. Sizes that a header claims are
@@ -11,6 +12,7 @@
 
 mod idx;
 mod npy;
+mod text;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -51,7 +53,7 @@ impl Dataset {
         }
     }
 
-    /// Reads samples from an IDX, .npy or .npz file; see the table of this module.
+    /// Reads samples from an IDX, .npy, .npz or text file; see the table of this module.
     ///
     /// # Errors
     /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`] for a file of another kind or type of numbers,
@@ -63,6 +65,7 @@ impl Dataset {
         let (dims, samples) = match contents {
             Contents::Idx(bytes) => idx::bytes(path, &bytes).map(|(dims, bytes)| (dims, idx::unit_floats(bytes)))?,
             Contents::Npy(bytes) => npy::floats(path, &bytes)?,
+            Contents::Text(bytes) => text::numbers(path, &bytes)?,
             Contents::Npz(bytes) => {
                 npy::floats(path, &npy::member(path, &bytes, &["x", "data", "images", "inputs", "arr_0"])?)?
             }
@@ -152,7 +155,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Reads labels from an IDX, .npy or .npz file; see the table of this module.
+    /// Reads labels from an IDX, .npy, .npz or text file; see the table of this module.
     ///
     /// # Errors
     /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`], [`Error::DataTruncated`], [`Error::NpzMember`] as for
@@ -165,6 +168,7 @@ impl Labels {
                 (dims, bytes.iter().map(|&label| i64::from(label)).collect())
             }
             Contents::Npy(bytes) => npy::integers(path, &bytes)?,
+            Contents::Text(bytes) => text::numbers(path, &bytes)?,
             Contents::Npz(bytes) => {
                 npy::integers(path, &npy::member(path, &bytes, &["y", "labels", "targets", "arr_1"])?)?
             }
@@ -207,6 +211,7 @@ enum Contents {
     Idx(Vec<u8>),
     Npy(Vec<u8>),
     Npz(Vec<u8>),
+    Text(Vec<u8>),
 }
 
 impl Contents {
@@ -221,8 +226,9 @@ impl Contents {
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Contents::Npy(bytes)),
             [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Contents::Npz(bytes)),
             [0, 0, ..] => Ok(Contents::Idx(bytes)),
+            _ if text::is_text(&bytes) => Ok(Contents::Text(bytes)),
             _ => {
-                let problem = "it is none of IDX, .npy and .npz; save it with numpy.save".into();
+                let problem = "it is none of IDX, .npy, .npz and lines of numbers; save it with numpy.save".into();
                 Err(Error::DataFormat { path: path.into(), problem })
             }
         }

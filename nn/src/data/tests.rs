@@ -231,7 +231,7 @@ fn other_formats_and_types_are_refused() {
         Err(Error::DataFormat { problem, .. }) => problem,
         other => panic!("{other:?}"),
     };
-    assert!(refuse("x.csv", b"1,2,3\n").contains("numpy.save"));
+    assert!(refuse("x.html", b"<html>1,2,3\n").contains("numpy.save"));
     assert!(refuse("x.idx", &[0, 0, 0x0D, 1, 0, 0, 0, 0]).contains("0x0D"));
     assert!(refuse("x.npy", &npy(&Array1::from(vec![1i64, 2]).into_dyn())).contains("i8"));
     assert!(refuse("x.npy", &npy(&floats(&[4], 0.0))).contains("[n, ...]"));
@@ -318,4 +318,22 @@ fn devices_and_links_stay_what_they_are() {
     replace_file(&link, |file| file.write_all(b"new")).unwrap();
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(std::fs::read(&target).unwrap(), b"new");
+}
+
+#[test]
+fn lines_of_numbers_are_samples_and_labels() {
+    let folder = Folder::new();
+    for text in ["0.5,-1,2e-3\n1,0,.25\n", "0.5 -1 2e-3\r\n1 0 .25", " 0.5 -1 2e-3\n1 0 .25\n\n"] {
+        let data = Dataset::read(folder.file("pixels.txt", text.as_bytes())).unwrap();
+        assert_eq!((data.n(), data.shape()), (2, &[3][..]));
+        assert_eq!(data.samples(), [0.5, -1.0, 2e-3, 1.0, 0.0, 0.25]);
+    }
+    assert_eq!(Labels::read(folder.file("labels.txt", b"7\n2\n1\n")).unwrap().labels(), [7, 2, 1]);
+    for damaged in ["1,2\n3\n", "1,x\n", "1,2\n3,\n", "1 2\n3 4 5\n", "1,2\n?,1\n"] {
+        let error = Dataset::read(folder.file("damaged.csv", damaged.as_bytes())).unwrap_err();
+        assert!(matches!(error, Error::DataFormat { .. }), "{damaged:?}: {error}");
+    }
+    let error = Dataset::read(folder.file("headed.csv", b"a,b\n1,2\n")).unwrap_err();
+    assert!(error.to_string().contains("none of"), "{error}");
+    assert!(matches!(Labels::read(folder.file("labels.csv", b"1.5\n")), Err(Error::DataFormat { .. })));
 }
