@@ -211,3 +211,44 @@ fn help_and_version_are_no_errors() {
         assert!(String::from_utf8(output.stdout).unwrap().contains(word));
     }
 }
+
+#[test]
+fn a_plan_is_printed_and_written() {
+    let folder = folder();
+    let arguments = ["plan", "model.onnx", "--calibration", "images.npy", "--batch", "2", "--explain"];
+    let output = folder.slotwise(&[&arguments[..], &["--json", "plan.json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for word in ["conjugate-invariant ring", "/dense1/Gemm", "relinearize", "all that was considered"] {
+        assert!(printed.contains(word), "{word:?} is not in {printed}");
+    }
+    let plan: serde_json::Value = serde_json::from_str(&folder.read("plan.json")).unwrap();
+    let (predicted, layers) = (&plan["predicted"], plan["layers"].as_array().unwrap());
+    assert!(
+        predicted["infer_s"].as_f64().unwrap() > 0.0 && predicted["peak_memory_bytes"].as_u64().unwrap() > 1_000_000
+    );
+    assert_eq!((predicted["samples"].as_u64(), layers.len()), (Some(2), 6));
+    let seconds: f64 = layers.iter().map(|layer| layer["seconds"].as_f64().unwrap()).sum();
+    assert!((seconds / predicted["chunk_s"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+    let alternatives = plan["alternatives"].as_array().unwrap();
+    assert!(alternatives.len() > 5 && alternatives[0]["refused"].is_null());
+}
+
+#[test]
+fn goals_that_cannot_be() {
+    let folder = folder();
+    let plan = |flags: &[&str], words: &[&str]| {
+        let arguments = [&["plan", "model.onnx", "--data", "images.npy", "--json", "plan.json"], flags].concat();
+        assert_refused(&folder, &arguments, words);
+    };
+    plan(&["--memory", "0.01"], &["0.01 GiB", "least", "--memory"]);
+    plan(&["--memory", "0"], &["above 0"]);
+    plan(&["--precision", "300"], &["300", "precision"]);
+    plan(&["--interleave", "48"], &["48", "power of two"]);
+    plan(&["--interleave", "1048576"], &["1048576", "slots"]);
+    plan(&["--batch", "0"], &["from 1"]);
+    plan(&["--json", "images.npy"], &["cannot be used multiple times"]);
+    assert_refused(&folder, &["plan", "model.onnx"], &["--data", "--calibration"]);
+    let onto_itself = ["plan", "model.onnx", "--data", "images.npy", "--json", "images.npy"];
+    assert_refused(&folder, &onto_itself, &["images.npy", "another"]);
+}

@@ -15,10 +15,11 @@ use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
 use crate::onnx::OnnxModel;
 use crate::pass::{MergeRule, simplify};
-use crate::plan::{Goal, ServerPlan, plan};
+use crate::plan::{Goal, Planned, ServerPlan, plan};
 use crate::program::{Operation, Program, Value};
 use crate::report::{
-    Accuracy, Batch, Bytes, Machine, OperationTime, ParamsReport, Report, Results, Throughput, Times, peak_memory_bytes,
+    Accuracy, Batch, Bytes, Machine, OperationTime, ParamsReport, PlanReport, Prediction, Report, Results, Throughput,
+    Times, peak_memory_bytes,
 };
 use crate::session::{Client, PublicKeys, Server};
 
@@ -77,6 +78,25 @@ impl Engine {
     pub fn run(&self, job: &Job<'_>, progress: &dyn Progress) -> Result<(Vec<f64>, Report)> {
         self.pool.install(|| Run::new(job, progress)?.finish(self.pool.current_num_threads()))
     }
+
+    /// The plan for `model` and samples like those of `calibration`, with all that was considered.
+    ///
+    /// # Errors
+    /// Those of the passes and of the planner; [`Error::NotFinite`].
+    pub fn plan(
+        &self,
+        model: &OnnxModel,
+        calibration: &Dataset,
+        goal: &Goal,
+        progress: &dyn Progress,
+    ) -> Result<PlanReport> {
+        self.pool.install(|| {
+            progress.begin("plan", 1);
+            let graph = simplify(&model.graph, &MergeRule::default())?;
+            let (_, magnitudes) = clear_run(&graph, calibration)?;
+            Ok(PlanReport::new(&plan(&graph, &magnitudes, goal, &CostModel::default())?, goal.samples))
+        })
+    }
 }
 
 /// The results of a graph in the clear, and the largest absolute value of each node.
@@ -87,13 +107,6 @@ fn clear_run(graph: &Graph, data: &Dataset) -> Result<(Vec<f64>, Vec<f64>)> {
         Some(at) => Err(Error::NotFinite { path: data.path().into(), sample: at / columns, result: at % columns }),
         None => Ok((results, ranges.iter().map(|range| range.max_abs()).collect())),
     }
-}
-
-/// The cheapest plan for a simplified graph.
-fn choose(graph: &Graph, magnitudes: &[f64], goal: &Goal) -> Result<(ServerPlan, Trace)> {
-    let mut alternatives = plan(graph, magnitudes, goal, &CostModel::default())?;
-    let best = alternatives.swap_remove(0).outcome?;
-    Ok((best.plan, best.trace))
 }
 
 /// What the coefficients of a plaintext have room for is at least what a single slot has; those of many samples of mixed size stay
@@ -137,7 +150,8 @@ impl<'a> Run<'a> {
         let (he_model_clear, magnitudes) = clear_run(&graph, job.data)?;
         let calibrated = job.calibration.map(|calibration| clear_run(&graph, calibration)).transpose()?;
         let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
-        let (plan, trace) = timed(&mut times.plan, || choose(&graph, &planned, &job.goal))?;
+        let costs = CostModel::default();
+        let Planned { plan, trace, .. } = timed(&mut times.plan, || Ok(plan(&graph, &planned, &job.goal, &costs)?))?;
         within_plan(&graph, &magnitudes, job.data, plan.program())?;
         Ok(Self {
             job,
@@ -168,6 +182,7 @@ impl<'a> Run<'a> {
             bytes: self.bytes,
             ops: self.trace.counts.times(samples.div_ceil(interleave) as u64),
             peak_memory_bytes: peak_memory_bytes(),
+            predicted: Prediction::new(&self.trace, (samples, interleave, client.output.layout.features())),
             accuracy,
             machine: Machine::detect(threads, client.params.ring().backend().name()),
         };

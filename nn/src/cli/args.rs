@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use nn::plan::Objective;
+use nn::plan::{Goal, Objective};
 
 /// Neural networks on encrypted data. Without a command: scores the MNIST test set, encrypted, with the network in models/.
 #[derive(Debug, Parser)]
@@ -19,6 +19,68 @@ pub struct Args {
 pub enum Command {
     /// Encrypts data, runs a model on it, decrypts, and compares with the model in the clear.
     Run(RunArgs),
+    /// Chooses parameters and packing for a model, and says what running it will take.
+    Plan(PlanArgs),
+}
+
+/// What a plan has to keep to; flags of `run` and `plan`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct GoalArgs {
+    /// What the plan is chosen for.
+    #[arg(long, value_enum, default_value_t)]
+    pub objective: ObjectiveArg,
+    /// Most memory that the server may take, in GiB.
+    #[arg(long, value_name = "GIB", value_parser = positive_number)]
+    pub memory: Option<f64>,
+    /// Bits of precision that the results need at least (-log2 of the largest error); left out, 9 bits below the largest result.
+    #[arg(long, value_name = "BITS", value_parser = finite_number, allow_negative_numbers = true)]
+    pub precision: Option<f64>,
+    /// Force the number of samples that are interleaved in a ciphertext, a power of two.
+    #[arg(long, value_name = "B", value_parser = positive)]
+    pub interleave: Option<usize>,
+}
+
+impl GoalArgs {
+    /// The goal for so many samples, if that is known.
+    pub fn goal(&self, samples: Option<usize>) -> Goal {
+        const GIB: f64 = (1u64 << 30) as f64;
+        Goal {
+            objective: self.objective.into(),
+            samples,
+            interleave: self.interleave,
+            precision_bits: self.precision,
+            memory_bytes: self.memory.map(|gib| (gib * GIB) as u64),
+            ..Goal::default()
+        }
+    }
+}
+
+/// Flags of `plan`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("ranges").args(["data", "calibration"]).required(true).multiple(true)))]
+pub struct PlanArgs {
+    /// The model, an ONNX file.
+    pub model: PathBuf,
+    /// Samples like those to come, from which ranges are taken: IDX (plain or .gz), .npy or .npz, [n, ...].
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// The same, taken before --data where both are given.
+    #[arg(long, value_name = "FILE")]
+    pub calibration: Option<PathBuf>,
+    /// How many samples there will be; left out, ciphertexts are full.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    #[command(flatten)]
+    pub goal: GoalArgs,
+    /// Show what else was considered, with its costs or the reason why not.
+    #[arg(long)]
+    pub explain: bool,
+    /// Threads; as many as there are processors if left out.
+    #[arg(long, value_name = "T", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Write the plan's figures here, alternatives included.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Flags of `run`.
@@ -38,12 +100,8 @@ pub struct RunArgs {
     /// Score this many samples: the first ones, or the set over again if it has fewer.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub samples: Option<usize>,
-    /// What the plan is chosen for.
-    #[arg(long, value_enum, default_value = "throughput")]
-    pub objective: ObjectiveArg,
-    /// Force the number of samples that are interleaved in a ciphertext, a power of two.
-    #[arg(long, value_name = "B", value_parser = positive)]
-    pub interleave: Option<usize>,
+    #[command(flatten)]
+    pub goal: GoalArgs,
     /// Threads; as many as there are processors if left out.
     #[arg(long, value_name = "T", value_parser = threads)]
     pub threads: Option<usize>,
@@ -56,12 +114,15 @@ pub struct RunArgs {
 }
 
 /// What a plan is chosen for.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub enum ObjectiveArg {
     /// Most samples a second.
+    #[default]
     Throughput,
-    /// Least seconds for one.
+    /// Least seconds for one chunk of samples.
     Latency,
+    /// Least product of both: seconds of a chunk times seconds a sample.
+    Balanced,
 }
 
 impl From<ObjectiveArg> for Objective {
@@ -69,6 +130,7 @@ impl From<ObjectiveArg> for Objective {
         match objective {
             ObjectiveArg::Throughput => Self::Throughput,
             ObjectiveArg::Latency => Self::Latency,
+            ObjectiveArg::Balanced => Self::Balanced,
         }
     }
 }
@@ -77,6 +139,17 @@ fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number from 1".into()),
         Ok(number) => Ok(number),
+    }
+}
+
+fn finite_number(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| "it must be a number".into())
+}
+
+fn positive_number(text: &str) -> Result<f64, String> {
+    match finite_number(text) {
+        Ok(number) if number > 0.0 => Ok(number),
+        _ => Err("it must be a number above 0".into()),
     }
 }
 

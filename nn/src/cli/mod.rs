@@ -1,6 +1,7 @@
-//! The command line: flags as typed (`args`), then as meant ([`run`]).
+//! The command line: flags as typed (`args`), then as meant ([`run`], [`plan`]).
 
 mod args;
+mod plan;
 mod progress;
 mod run;
 
@@ -18,6 +19,7 @@ pub fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         None => run::main_job(),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Plan(args)) => plan::plan(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,16 +1,17 @@
 //! `slotwise run`, and the main job, which is the same with the files of `models/`.
 
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
 
 use nn::data::{Dataset, Labels, replace_file, write_outputs};
 use nn::engine::{Engine, Job};
 use nn::onnx::OnnxModel;
-use nn::plan::Goal;
 
-use super::args::{ObjectiveArg, RunArgs};
+use super::args::{GoalArgs, RunArgs};
 use super::progress::Bars;
 
 /// Scores the MNIST test set with the network in `models/`.
@@ -23,8 +24,7 @@ pub fn main_job() -> Result<()> {
         labels: Some(data("t10k-labels-idx1-ubyte.gz")),
         calibration: Some(data("mnist-calibration-idx3-ubyte.gz")),
         samples: None,
-        objective: ObjectiveArg::Throughput,
-        interleave: None,
+        goal: GoalArgs::default(),
         threads: None,
         json: None,
         output: None,
@@ -52,12 +52,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         labels.transpose()?.map(|labels| labels.into_iter().cycle().take(wanted).collect());
     let calibration = args.calibration.as_ref().map(|path| Dataset::read(path)?.for_model(shape)).transpose()?;
 
-    let goal = Goal {
-        objective: args.objective.into(),
-        samples: Some(data.n()),
-        interleave: args.interleave,
-        ..Goal::default()
-    };
+    let goal = args.goal.goal(Some(data.n()));
     let job = Job { model: &model, data: &data, labels: labels.as_deref(), calibration: calibration.as_ref(), goal };
     let bars = Bars::new();
     let (outputs, report) = Engine::new(args.threads)?.run(&job, &bars)?;
@@ -65,21 +60,27 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
     // Each is written whatever becomes of the others.
     let outputs = args.output.as_ref().map_or(Ok(()), |path| write_outputs(path, &outputs, model.graph.output_len()));
-    let json = args.json.as_ref().map_or(Ok(()), |path| {
-        replace_file(path, |file| {
-            serde_json::to_writer_pretty(&mut *file, &report)?;
-            file.write_all(b"\n")
-        })
-    });
-    let table = match writeln!(std::io::stdout().lock(), "{report}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("the report cannot be printed")
-        }
-        _ => Ok(()),
-    };
+    let json = args.json.as_ref().map_or(Ok(()), |path| write_json(path, &report));
+    let table = print(&report);
     outputs?;
     json?;
     table
+}
+
+/// Writes a report, whole or not at all.
+pub fn write_json(path: &Path, report: &impl Serialize) -> nn::Result<()> {
+    replace_file(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, report)?;
+        file.write_all(b"\n")
+    })
+}
+
+/// Prints; a reader that has seen enough is no error.
+pub fn print(report: &impl Display) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{report}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("the report cannot be printed"),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses, before a long run, results that would have no place afterwards or would take each other's.
@@ -88,8 +89,16 @@ fn check_places(args: &RunArgs) -> Result<()> {
         nn::data::check_output_name(path)?;
     }
     let inputs = [Some(&args.model), Some(&args.data), args.labels.as_ref(), args.calibration.as_ref()];
+    distinct_places(inputs, [args.output.as_ref(), args.json.as_ref()])
+}
+
+/// Refuses results that have no place, or would take that of another file.
+pub fn distinct_places<'a>(
+    inputs: impl IntoIterator<Item = Option<&'a PathBuf>>,
+    results: impl IntoIterator<Item = Option<&'a PathBuf>>,
+) -> Result<()> {
     let mut taken: Vec<PathBuf> = inputs.into_iter().flatten().filter_map(|path| path.canonicalize().ok()).collect();
-    for path in [&args.output, &args.json].into_iter().flatten() {
+    for path in results.into_iter().flatten() {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         ensure!(!path.is_dir(), "{}: it is a directory; name a file in it", path.display());
         let folder = parent.canonicalize().with_context(|| format!("{}: its folder does not exist", path.display()))?;

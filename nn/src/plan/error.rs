@@ -31,10 +31,26 @@ pub enum PlanError {
         /// The largest possible one.
         slots: usize,
     },
+    /// A memory limit below what any plan needs.
+    #[error(
+        "no plan fits into {:.2} GiB of memory; the least that any needs is {:.2} GiB: raise --memory to that, or leave --interleave and --precision free",
+        gib(*limit),
+        gib(*needed)
+    )]
+    Memory {
+        /// Bytes that there are.
+        limit: u64,
+        /// Bytes that the smallest plan needs.
+        needed: u64,
+    },
     /// A plan brought to another model than it was made for.
     #[error("the plan was made for another model: {what}; plan again, or bring the model that belongs to it")]
     OtherModel {
         /// What differs.
         what: String,
     },
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / (1u64 << 30) as f64
 }

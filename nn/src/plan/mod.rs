@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ckks::{KeyRequest, Params};
 
 pub use error::PlanError;
-pub use search::{Alternative, Goal, Objective, plan};
+pub use search::{Alternative, Figures, Goal, Objective, Planned, plan};
 
 use crate::exec::trace::{CostModel, Trace, trace};
 use crate::graph::Graph;

@@ -43,6 +43,8 @@ pub struct Goal {
     /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error is held to 2^−9 of the
     /// largest result.
     pub precision_bits: Option<f64>,
+    /// Largest resident memory that a server may have.
+    pub memory_bytes: Option<u64>,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
 }
@@ -54,12 +56,32 @@ pub enum Objective {
     Throughput,
     /// Core-seconds of a single chunk.
     Latency,
+    /// The product of both.
+    Balanced,
 }
 
 impl Default for Goal {
     fn default() -> Self {
-        Self { objective: Objective::Throughput, samples: None, interleave: None, precision_bits: None, margin: 1.25 }
+        Self {
+            objective: Objective::Throughput,
+            samples: None,
+            interleave: None,
+            precision_bits: None,
+            memory_bytes: None,
+            margin: 1.25,
+        }
     }
+}
+
+/// The cheapest plan, and all that was considered.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: ServerPlan,
+    /// What running it on a chunk is predicted to take.
+    pub trace: Trace,
+    /// Every ring, degree and interleave tried: cheapest first, refused ones last.
+    pub alternatives: Vec<Alternative>,
 }
 
 /// What one ring, degree and interleave comes to.
@@ -71,31 +93,38 @@ pub struct Alternative {
     pub log_n: u32,
     /// b.
     pub interleave: usize,
-    /// The best plan with its trace and cost, or why there is none.
-    pub outcome: Result<Candidate, PlanError>,
+    /// What its best plan comes to, or why there is none.
+    pub outcome: Result<Figures, PlanError>,
 }
 
-/// A plan that fits.
-#[derive(Debug)]
-pub struct Candidate {
-    /// The plan.
-    pub plan: ServerPlan,
-    /// What it is predicted to take.
-    pub trace: Trace,
-    /// Core-seconds by the objective.
+/// A plan that fits, in figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figures {
+    /// Primes of the chain.
+    pub limbs: usize,
+    /// Digits of key switching.
+    pub dnum: usize,
+    /// Server seconds of a chunk.
+    pub seconds: f64,
+    /// Largest resident memory of a server.
+    pub peak_bytes: u64,
+    /// What the objective minimises.
     pub cost: f64,
 }
 
-/// The cheapest plan for `graph`, whose tensors were at most `magnitudes` (one a node) in calibration, first; then all
-/// alternatives, cheapest first and refused ones last.
+/// A plan that fits, its trace, and what the objective minimises.
+type Candidate = (ServerPlan, Trace, f64);
+
+/// The cheapest plan for `graph`, whose tensors were at most `magnitudes` (one a node) in calibration.
 ///
 /// # Errors
-/// [`PlanError::NoParameters`] with what stood in the way, [`PlanError::Interleave`].
-pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) -> Result<Vec<Alternative>, PlanError> {
+/// [`PlanError::NoParameters`] with what stood in the way, [`PlanError::Interleave`], [`PlanError::Memory`].
+pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) -> Result<Planned, PlanError> {
     let magnitudes: Vec<f64> = magnitudes.iter().map(|m| m * goal.margin).collect();
     let largest_result = magnitudes.get(graph.output().0).copied().unwrap_or(1.0);
     let precision_bits = goal.precision_bits.unwrap_or(RELATIVE_BITS - largest_result.max(f64::MIN_POSITIVE).log2());
     let mut alternatives = Vec::new();
+    let mut best: Option<Candidate> = None;
     let largest = RingKind::ConjugateInvariant.slots(1 << LOG_N.end());
     if let Some(interleave) = goal.interleave
         && (!interleave.is_power_of_two() || interleave > largest)
@@ -107,24 +136,61 @@ pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, cost: &CostModel) ->
             let made = BTreeMap::new();
             let mut search = Search { graph, magnitudes: &magnitudes, goal, cost, ring, log_n, precision_bits, made };
             for interleave in interleaves(ring.slots(1 << log_n), goal) {
-                let outcome = search.shortest_chain(interleave);
+                let found = search.shortest_chain(interleave).and_then(|found| within_memory(found, goal));
+                let outcome = found.map(|found| {
+                    let figures = figures(&found);
+                    if best.as_ref().is_none_or(|best| figures.cost < best.2) {
+                        best = Some(found);
+                    }
+                    figures
+                });
                 alternatives.push(Alternative { ring, log_n, interleave, outcome });
             }
         }
     }
     let key = |alternative: &Alternative| alternative.outcome.as_ref().map_or(f64::INFINITY, |found| found.cost);
     alternatives.sort_by(|a, b| key(a).total_cmp(&key(b)));
-    match alternatives.first() {
-        Some(Alternative { outcome: Ok(_), .. }) => Ok(alternatives),
-        _ => Err(PlanError::NoParameters {
-            log_n: *LOG_N.end(),
-            precision_bits,
-            refusal: alternatives
-                .iter()
-                .filter(|alternative| alternative.log_n == *LOG_N.end())
-                .find_map(|alternative| alternative.outcome.as_ref().err())
-                .map_or_else(String::new, ToString::to_string),
-        }),
+    match best {
+        Some((plan, trace, _)) => Ok(Planned { plan, trace, alternatives }),
+        None => Err(refusal(&alternatives, precision_bits)),
+    }
+}
+
+fn figures((plan, trace, cost): &Candidate) -> Figures {
+    let params = &plan.client().params;
+    Figures {
+        limbs: params.ring().q().len(),
+        dnum: params.spec().dnum,
+        seconds: trace.seconds,
+        peak_bytes: trace.peak_bytes(),
+        cost: *cost,
+    }
+}
+
+fn within_memory(found: Candidate, goal: &Goal) -> Result<Candidate, PlanError> {
+    let needed = found.1.peak_bytes();
+    match goal.memory_bytes {
+        Some(limit) if needed > limit => Err(PlanError::Memory { limit, needed }),
+        _ => Ok(found),
+    }
+}
+
+/// Why there is no plan at all: the plan that needs least memory does not fit, or what the largest ring runs into.
+fn refusal(alternatives: &[Alternative], precision_bits: f64) -> PlanError {
+    let refusals = || alternatives.iter().filter_map(|alternative| alternative.outcome.as_ref().err());
+    let needs = |error: &&PlanError| match error {
+        PlanError::Memory { needed, .. } => *needed,
+        _ => u64::MAX,
+    };
+    if let Some(error @ PlanError::Memory { .. }) = refusals().min_by_key(needs) {
+        return error.clone();
+    }
+    let largest = alternatives.iter().filter(|alternative| alternative.log_n == *LOG_N.end());
+    let refusal = largest.filter_map(|alternative| alternative.outcome.as_ref().err()).next();
+    PlanError::NoParameters {
+        log_n: *LOG_N.end(),
+        precision_bits,
+        refusal: refusal.map_or_else(String::new, ToString::to_string),
     }
 }
 
@@ -137,6 +203,7 @@ fn interleaves(slots: usize, goal: &Goal) -> Vec<usize> {
     let mut interleaves = match goal.objective {
         Objective::Throughput => vec![1, 256, batch, slots],
         Objective::Latency => vec![1],
+        Objective::Balanced => (0..=slots.ilog2()).step_by(2).map(|log_b| 1 << log_b).collect(),
     };
     interleaves.retain(|&interleave| interleave <= slots);
     interleaves.sort_unstable();
@@ -182,7 +249,7 @@ impl Search<'_> {
             for special in more {
                 if let Some(params) = self.params(limbs, special)?
                     && let Ok(found) = self.best_scales(&packing, &params)
-                    && found.cost < best.cost
+                    && found.2 < best.2
                 {
                     best = found;
                 }
@@ -230,7 +297,7 @@ impl Search<'_> {
         }
         let Tried { options, trace, cost, .. } = best;
         let plan = ServerPlan::new(self.graph, packing, self.magnitudes, params, options)?;
-        Ok(Candidate { plan, trace, cost })
+        Ok((plan, trace, cost))
     }
 
     /// Hill climbing on the bits of each scale.
@@ -261,12 +328,12 @@ impl Search<'_> {
     }
 
     fn objective(&self, trace: &Trace, interleave: usize) -> f64 {
+        let samples = self.goal.samples.unwrap_or(interleave).max(1);
+        let a_sample = trace.seconds * samples.div_ceil(interleave) as f64 / samples as f64;
         match self.goal.objective {
             Objective::Latency => trace.seconds,
-            Objective::Throughput => {
-                let samples = self.goal.samples.unwrap_or(interleave).max(1);
-                trace.seconds * samples.div_ceil(interleave) as f64 / samples as f64
-            }
+            Objective::Throughput => a_sample,
+            Objective::Balanced => trace.seconds * a_sample,
         }
     }
 

@@ -11,16 +11,15 @@ fn magnitudes(graph: &Graph) -> Vec<f64> {
     ranges.iter().map(|range| range.max_abs()).collect()
 }
 
-fn planned(graph: &Graph, goal: Goal) -> Result<Vec<Alternative>, PlanError> {
+fn planned(graph: &Graph, goal: Goal) -> Result<Planned, PlanError> {
     plan(graph, &magnitudes(graph), &goal, &CostModel::default())
 }
 
 #[test]
 fn throughput_takes_one_feature_a_ciphertext_and_no_rotation_key() {
     let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
-    let alternatives = planned(&graph, Goal::default()).unwrap();
-    let best = alternatives[0].outcome.as_ref().unwrap();
-    let client = best.plan.client();
+    let Planned { plan, alternatives, .. } = planned(&graph, Goal::default()).unwrap();
+    let client = plan.client();
     assert_eq!(client.interleave(), client.params.slots());
     assert_eq!(client.params.ring().kind(), RingKind::ConjugateInvariant);
     assert!(client.keys.galois.is_empty());
@@ -32,26 +31,34 @@ fn throughput_takes_one_feature_a_ciphertext_and_no_rotation_key() {
 #[test]
 fn latency_takes_one_sample_over_all_slots() {
     let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
-    let alternatives = planned(&graph, Goal { objective: Objective::Latency, ..Goal::default() }).unwrap();
-    let best = alternatives[0].outcome.as_ref().unwrap();
-    assert_eq!(best.plan.client().interleave(), 1);
-    assert!(!best.plan.client().keys.galois.is_empty());
+    let plan = planned(&graph, Goal { objective: Objective::Latency, ..Goal::default() }).unwrap().plan;
+    assert_eq!(plan.client().interleave(), 1);
+    assert!(!plan.client().keys.galois.is_empty());
 }
 
 #[test]
 fn a_forced_interleave_and_precision_are_kept() {
     let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
     let goal = Goal { interleave: Some(256), precision_bits: Some(18.0), ..Goal::default() };
-    for alternative in planned(&graph, goal).unwrap() {
-        assert_eq!(alternative.interleave, 256);
-        if let Ok(found) = alternative.outcome {
-            assert!(found.trace.precision_bits(2560) >= 18.0);
-        }
-    }
+    let found = planned(&graph, goal).unwrap();
+    assert!(found.alternatives.iter().all(|alternative| alternative.interleave == 256));
+    assert!(found.trace.precision_bits(2560) >= 18.0);
     for interleave in [3, 1 << 16] {
         let goal = Goal { interleave: Some(interleave), ..Goal::default() };
         assert!(matches!(planned(&graph, goal), Err(PlanError::Interleave { .. })));
     }
+}
+
+#[test]
+fn memory_is_a_limit_and_its_refusal_names_the_least() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let Err(PlanError::Memory { limit: 1000, needed }) =
+        planned(&graph, Goal { memory_bytes: Some(1000), ..Goal::default() })
+    else {
+        panic!("a thousand bytes are not enough");
+    };
+    let least = planned(&graph, Goal { memory_bytes: Some(needed), ..Goal::default() }).unwrap();
+    assert_eq!(least.trace.peak_bytes(), needed);
 }
 
 #[test]
@@ -72,8 +79,7 @@ fn a_network_without_parameters_is_refused_with_the_reason() {
 fn a_server_rebuilds_its_plan_from_the_clients_part_and_its_model_only() {
     let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
     let goal = Goal { interleave: Some(16), ..Goal::default() };
-    let mut alternatives = planned(&graph, goal).unwrap();
-    let found = alternatives.remove(0).outcome.unwrap();
+    let found = planned(&graph, goal).unwrap();
     let client = found.plan.client().clone();
     let rebuilt = ServerPlan::rebuild(&client, &graph).unwrap();
     assert_eq!(rebuilt.client(), &client);

@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod machine;
+mod plan;
 mod table;
 
 use ckks::{Modulus, Params, RingKind, max_log_qp};
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 pub use accuracy::{Accuracy, Results};
 pub use machine::{Machine, peak_memory_bytes};
+pub use plan::{AlternativeReport, LayerReport, PlanReport, Prediction};
 
 use crate::exec::trace::Counts;
 
@@ -32,6 +34,8 @@ pub struct Report {
     pub ops: Counts,
     /// Largest resident memory of the process; null where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
+    /// What the plan predicted for this run.
+    pub predicted: Prediction,
     /// Against labels and against the model in the clear.
     pub accuracy: Accuracy,
     /// What it ran on.
@@ -70,10 +74,7 @@ impl ParamsReport {
         let secure = bound_log_qp.is_some_and(|bound| params.log_qp() <= bound);
         let bits = |level: usize| params.step(level).map(|q| (q as f64).log2()).sum::<f64>().round() as u32;
         Self {
-            ring: match params.ring().kind() {
-                RingKind::Standard => "standard",
-                RingKind::ConjugateInvariant => "conjugate-invariant",
-            },
+            ring: ring_name(params.ring().kind()),
             log_n: params.log_n(),
             log_q: params.ring().q().map(|q: &Modulus| (q.value() as f64).log2()).sum(),
             log_qp: params.log_qp(),
@@ -84,6 +85,14 @@ impl ParamsReport {
             dnum: params.spec().dnum,
             scale_bits: (0..=params.max_level()).map(bits).collect(),
         }
+    }
+}
+
+/// The name of a kind of ring.
+fn ring_name(kind: RingKind) -> &'static str {
+    match kind {
+        RingKind::Standard => "standard",
+        RingKind::ConjugateInvariant => "conjugate-invariant",
     }
 }
 

@@ -5,15 +5,20 @@ use std::fmt;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Cell, Table};
 
-use super::Report;
+use super::{ParamsReport, Report};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
         table.load_style(UTF8_HORIZONTAL_ONLY);
-        for (heading, lines) in
-            [self.parameters(), self.packing(), self.seconds(), self.traffic(), self.operations(), self.quality()]
-        {
+        for (heading, lines) in [
+            ("parameters", self.params.lines().to_vec()),
+            self.packing(),
+            self.seconds(),
+            self.traffic(),
+            self.operations(),
+            self.quality(),
+        ] {
             table.add_row([Cell::new(heading), Cell::new(lines.join("\n"))]);
         }
         let machine = &self.machine;
@@ -28,27 +33,29 @@ impl fmt::Display for Report {
 
 type Section = (&'static str, Vec<String>);
 
-impl Report {
-    fn parameters(&self) -> Section {
-        let p = &self.params;
-        let security = match (p.security_bits, p.bound_log_qp) {
+impl ParamsReport {
+    /// The shape of the parameters, and their security.
+    pub(super) fn lines(&self) -> [String; 2] {
+        let security = match (self.security_bits, self.bound_log_qp) {
             (Some(bits), Some(bound)) => {
-                format!("log2 QP = {:.1} of at most {bound:.0} for {bits} bits of security", p.log_qp)
+                format!("log2 QP = {:.1} of at most {bound:.0} for {bits} bits of security", self.log_qp)
             }
-            (_, bound) => format!("INSECURE: log2 QP = {:.1}, bound {}", p.log_qp, bound.unwrap_or(0.0)),
+            (_, bound) => format!("INSECURE: log2 QP = {:.1}, bound {}", self.log_qp, bound.unwrap_or(0.0)),
         };
-        let chain: Vec<String> = p.scale_bits.iter().map(u32::to_string).collect();
+        let chain: Vec<String> = self.scale_bits.iter().map(u32::to_string).collect();
         let shape = format!(
             "{} ring, N = 2^{}, chain {} bits + {} special, dnum {}",
-            p.ring,
-            p.log_n,
+            self.ring,
+            self.log_n,
             chain.join(" + "),
-            p.special_limbs,
-            p.dnum
+            self.special_limbs,
+            self.dnum
         );
-        ("parameters", vec![shape, security])
+        [shape, security]
     }
+}
 
+impl Report {
     fn packing(&self) -> Section {
         let b = &self.batch;
         let chunks = b.samples.div_ceil(b.per_ciphertext);
@@ -64,7 +71,10 @@ impl Report {
         let client = format!("keygen {:.3}  encrypt {:.3}  decrypt {:.3}", t.keygen, t.encrypt, t.decrypt);
         let server =
             format!("plan {:.3}  prepare {:.3}  infer {:.3}  total {:.3}", t.plan, t.prepare, t.infer, t.total);
-        let speed = format!("{:.0} samples a second of server time", self.throughput.infer_samples_per_s);
+        let speed = format!(
+            "{:.0} samples a second of server time (predicted infer {:.3})",
+            self.throughput.infer_samples_per_s, self.predicted.infer_s
+        );
         ("seconds", vec![client, server, speed])
     }
 
@@ -78,7 +88,8 @@ impl Report {
         let memory = self.peak_memory_bytes.map_or_else(|| "unknown".into(), size);
         let input = format!("input {}", each(b.encrypted_input));
         let output = format!("output {}", each(b.encrypted_output));
-        ("bytes", vec![keys, input, output, format!("peak memory {memory}")])
+        let peak = format!("peak memory {memory} (predicted {})", size(self.predicted.peak_memory_bytes));
+        ("bytes", vec![keys, input, output, peak])
     }
 
     fn operations(&self) -> Section {
@@ -98,14 +109,17 @@ impl Report {
         let models =
             format!("original {}  HE-friendly in the clear {}", percent(a.original), percent(a.he_model_clear));
         let runs = format!("program in the clear {}  encrypted {}", percent(a.program_clear), percent(a.encrypted));
-        let error = format!("largest error {:.2e}, {:.1} bits of precision", a.max_abs_error, a.precision_bits);
+        let error = format!(
+            "largest error {:.2e}, {:.1} bits of precision (predicted {:.1})",
+            a.max_abs_error, a.precision_bits, self.predicted.precision_bits
+        );
         let agreement = format!("same class as in the clear on {:.2} %", 100.0 * a.agreement);
         ("accuracy", vec![models, runs, agreement, error])
     }
 }
 
 /// Bytes with a decimal unit.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

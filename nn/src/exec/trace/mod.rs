@@ -54,6 +54,11 @@ pub struct OperationTrace {
 }
 
 impl Trace {
+    /// Largest number of bytes that a server needs at once: keys, weights, and tensors.
+    pub fn peak_bytes(&self) -> u64 {
+        self.key_bytes + self.weight_bytes + self.tensor_bytes
+    }
+
     /// −log2 of the largest error that `results` results are expected to have: a Gaussian's maximum, deviation √(2 ln results).
     pub fn precision_bits(&self, results: usize) -> f64 {
         let maximum = (2.0 * (results.max(2) as f64).ln()).sqrt();
@@ -167,7 +172,7 @@ fn rotated_bytes(params: &Params, operation: &Operation) -> u64 {
 }
 
 /// Bytes of the encoded weights of an operation.
-fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
+pub(crate) fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
     let limbs = limbs(params, operation.value.level);
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {

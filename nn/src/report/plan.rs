@@ -1,0 +1,340 @@
+//! The report of a plan: what was chosen, what it will take, and what else was considered.
+
+use std::fmt;
+
+use ckks::Params;
+use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, CellAlignment, Table};
+use serde::Serialize;
+
+use super::ParamsReport;
+use super::table::size;
+use crate::exec::trace::{OperationTrace, Trace};
+use crate::plan::{Alternative, Planned};
+use crate::program::{Kind, LinearOperator, Operation, Program};
+
+/// All figures of a plan. The names of fields are an interface.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanReport {
+    /// Parameters, with log2(QP) and the bound that it is held against.
+    pub params: ParamsReport,
+    /// b: samples side by side in a chunk of ciphertexts.
+    pub interleave: usize,
+    /// log2 of the scale of the encrypted input.
+    pub input_bits: i32,
+    /// log2 of the scale of the weights of each linear layer.
+    pub weight_bits: Vec<i32>,
+    /// log2 of the scale that rescales do not go below.
+    pub waterline_bits: i32,
+    /// What is done, layer by layer.
+    pub layers: Vec<LayerReport>,
+    /// What a run will take.
+    pub predicted: Prediction,
+    /// Everything considered, cheapest first, what was refused last.
+    pub alternatives: Vec<AlternativeReport>,
+}
+
+/// What a run is predicted to take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Samples that it is for.
+    pub samples: usize,
+    /// Server seconds of all chunks.
+    pub infer_s: f64,
+    /// Server seconds of one chunk.
+    pub chunk_s: f64,
+    /// Largest resident memory of a server.
+    pub peak_memory_bytes: u64,
+    /// Bytes of all evaluation keys in memory.
+    pub evaluation_keys: u64,
+    /// Bytes on the wire of the input of one chunk.
+    pub encrypted_input: u64,
+    /// Bytes on the wire of the output of one chunk.
+    pub encrypted_output: u64,
+    /// Bytes of encoded weights.
+    pub weights: u64,
+    /// −log2 of the largest error expected among the results of all samples.
+    pub precision_bits: f64,
+}
+
+/// The operations of one node of the graph.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerReport {
+    /// The node's name.
+    pub node: String,
+    /// Its operations in order.
+    pub operations: Vec<&'static str>,
+    /// Level of what it reads and of what it makes.
+    pub levels: (usize, usize),
+    /// log2 of the scale of what it makes.
+    pub scale_bits: f64,
+    /// Ciphertexts of what it makes.
+    pub ciphertexts: usize,
+    /// Baby steps of its matrix; none without one, or where it is a product with constants.
+    pub baby_steps: Option<usize>,
+    /// Giant steps of its matrix, likewise: rotations of sums.
+    pub giant_steps: Option<usize>,
+    /// Products of ciphertexts and encoded diagonals.
+    pub products: u64,
+    /// Rotations.
+    pub rotations: u64,
+    /// Bytes of its encoded weights.
+    pub plaintext_bytes: u64,
+    /// Server seconds of one chunk.
+    pub seconds: f64,
+    /// −log2 of the error of what it makes, on average.
+    pub precision_bits: f64,
+}
+
+/// What one ring, degree and interleave comes to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AlternativeReport {
+    /// `standard` or `conjugate-invariant`.
+    pub ring: &'static str,
+    /// log2 of the degree.
+    pub log_n: u32,
+    /// b.
+    pub interleave: usize,
+    /// Primes of the chain; none where nothing fits.
+    pub limbs: Option<usize>,
+    /// Digits of key switching.
+    pub dnum: Option<usize>,
+    /// Server seconds of one chunk.
+    pub chunk_s: Option<f64>,
+    /// Server seconds a sample.
+    pub sample_s: Option<f64>,
+    /// Largest resident memory of a server.
+    pub peak_memory_bytes: Option<u64>,
+    /// Why there is no plan.
+    pub refused: Option<String>,
+}
+
+impl Prediction {
+    /// What `trace`, of one chunk of `interleave` samples with `results` results each, comes to for `samples` samples.
+    pub fn new(trace: &Trace, (samples, interleave, results): (usize, usize, usize)) -> Self {
+        Self {
+            samples,
+            infer_s: trace.seconds * samples.div_ceil(interleave) as f64,
+            chunk_s: trace.seconds,
+            peak_memory_bytes: trace.peak_bytes(),
+            evaluation_keys: trace.key_bytes,
+            encrypted_input: trace.input_bytes,
+            encrypted_output: trace.output_bytes,
+            weights: trace.weight_bytes,
+            precision_bits: trace.precision_bits(results * samples),
+        }
+    }
+}
+
+impl PlanReport {
+    /// The figures of a plan for `samples` samples, a full chunk if left out.
+    pub fn new(planned: &Planned, samples: Option<usize>) -> Self {
+        let client = planned.plan.client();
+        let interleave = client.interleave();
+        let samples = samples.unwrap_or(interleave);
+        Self {
+            params: ParamsReport::new(&client.params),
+            interleave,
+            input_bits: client.options.input_bits,
+            weight_bits: client.options.weight_bits.clone(),
+            waterline_bits: client.options.waterline_bits,
+            layers: layers(planned.plan.program(), &planned.trace),
+            predicted: Prediction::new(&planned.trace, (samples, interleave, client.output.layout.features())),
+            alternatives: planned.alternatives.iter().map(AlternativeReport::new).collect(),
+        }
+    }
+
+    /// With the alternatives below the plan.
+    pub fn explained(&self) -> impl fmt::Display + '_ {
+        Explained(self)
+    }
+}
+
+impl AlternativeReport {
+    /// The figures of an alternative.
+    pub fn new(alternative: &Alternative) -> Self {
+        let found = alternative.outcome.as_ref().ok();
+        Self {
+            ring: super::ring_name(alternative.ring),
+            log_n: alternative.log_n,
+            interleave: alternative.interleave,
+            limbs: found.map(|found| found.limbs),
+            dnum: found.map(|found| found.dnum),
+            chunk_s: found.map(|found| found.seconds),
+            sample_s: found.map(|found| found.seconds / alternative.interleave as f64),
+            peak_memory_bytes: found.map(|found| found.peak_bytes),
+            refused: alternative.outcome.as_ref().err().map(ToString::to_string),
+        }
+    }
+}
+
+/// The operations of a program by the node that they stem from.
+fn layers(program: &Program, trace: &Trace) -> Vec<LayerReport> {
+    let mut layers: Vec<LayerReport> = Vec::new();
+    for (operation, traced) in program.operations().iter().zip(&trace.operations) {
+        let level = operation.inputs.first().map_or(operation.value.level, |&input| program.value(input).level);
+        match layers.last_mut().filter(|layer| *layer.node == *operation.name) {
+            Some(layer) => layer.add(program.params(), operation, traced),
+            None => {
+                let mut layer = LayerReport::empty(&operation.name, level);
+                layer.add(program.params(), operation, traced);
+                layers.push(layer);
+            }
+        }
+    }
+    layers
+}
+
+impl LayerReport {
+    fn empty(node: &str, level: usize) -> Self {
+        Self {
+            node: node.into(),
+            operations: Vec::new(),
+            levels: (level, level),
+            scale_bits: 0.0,
+            ciphertexts: 0,
+            baby_steps: None,
+            giant_steps: None,
+            products: 0,
+            rotations: 0,
+            plaintext_bytes: 0,
+            seconds: 0.0,
+            precision_bits: 0.0,
+        }
+    }
+
+    fn add(&mut self, params: &Params, operation: &Operation, traced: &OperationTrace) {
+        if let Kind::LinearMap { map, .. } = &operation.kind
+            && let LinearOperator::Diagonals(plan) = map.operator()
+        {
+            self.baby_steps = Some(plan.baby_steps());
+            self.giant_steps = Some(plan.giant_rotations());
+        }
+        self.operations.push(operation.kind.name());
+        self.levels.1 = operation.value.level;
+        self.scale_bits = operation.value.scale.log2();
+        self.ciphertexts = operation.value.layout.ciphertexts();
+        self.products += traced.counts.ct_pt_mul;
+        self.rotations += traced.counts.rotations;
+        self.plaintext_bytes += crate::exec::trace::weight_bytes(params, operation);
+        self.seconds += traced.seconds;
+        self.precision_bits = -traced.deviation.log2();
+    }
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(UTF8_HORIZONTAL_ONLY);
+        let [shape, security] = self.params.lines();
+        let weights: Vec<String> = self.weight_bits.iter().map(i32::to_string).collect();
+        let scales = format!(
+            "scales: input 2^{}, weights 2^{}, no rescale below 2^{}",
+            self.input_bits,
+            weights.join(" 2^"),
+            self.waterline_bits
+        );
+        let p = &self.predicted;
+        let chunks = p.samples.div_ceil(self.interleave);
+        let rows = [
+            ("parameters", vec![shape, security, scales]),
+            ("batch", vec![format!("{} samples, interleave {} in {chunks} chunk(s)", p.samples, self.interleave)]),
+            ("predicted", p.lines()),
+        ];
+        for (heading, lines) in rows {
+            table.add_row([Cell::new(heading), Cell::new(lines.join("\n"))]);
+        }
+        writeln!(f, "{table}")?;
+        write!(f, "{}", self.layer_table())
+    }
+}
+
+impl Prediction {
+    fn lines(&self) -> Vec<String> {
+        let per_second = self.samples as f64 / self.infer_s;
+        vec![
+            format!("{:.3} s of server time, {per_second:.0} samples a second", self.infer_s),
+            format!("peak memory {}, of it weights {}", size(self.peak_memory_bytes), size(self.weights)),
+            format!("evaluation keys {}", size(self.evaluation_keys)),
+            format!("a chunk: input {}, output {}", size(self.encrypted_input), size(self.encrypted_output)),
+            format!("{:.1} bits of precision", self.precision_bits),
+        ]
+    }
+}
+
+impl PlanReport {
+    fn layer_table(&self) -> Table {
+        let headings = [
+            "layer",
+            "operations",
+            "levels",
+            "scale",
+            "ciphertexts",
+            "babies",
+            "giants",
+            "products",
+            "rotations",
+            "plaintexts",
+            "seconds",
+            "bits",
+        ];
+        let mut table = numbers(&headings);
+        let number = |steps: Option<usize>| steps.map_or_else(|| "-".into(), |steps| steps.to_string());
+        for layer in &self.layers {
+            table.add_row([
+                layer.node.clone(),
+                layer.operations.join(", "),
+                format!("{} to {}", layer.levels.0, layer.levels.1),
+                format!("2^{:.1}", layer.scale_bits),
+                layer.ciphertexts.to_string(),
+                number(layer.baby_steps),
+                number(layer.giant_steps),
+                layer.products.to_string(),
+                layer.rotations.to_string(),
+                size(layer.plaintext_bytes),
+                format!("{:.4}", layer.seconds),
+                format!("{:.1}", layer.precision_bits),
+            ]);
+        }
+        table
+    }
+
+    fn alternatives_table(&self) -> Table {
+        let mut table = numbers(&["ring", "log N", "b", "limbs", "dnum", "chunk", "sample", "memory", "or why not"]);
+        for a in &self.alternatives {
+            let seconds = |seconds: Option<f64>| seconds.map_or_else(String::new, |seconds| format!("{seconds:.3e} s"));
+            let number = |number: Option<usize>| number.map_or_else(String::new, |number| number.to_string());
+            table.add_row([
+                a.ring.to_owned(),
+                a.log_n.to_string(),
+                a.interleave.to_string(),
+                number(a.limbs),
+                number(a.dnum),
+                seconds(a.chunk_s),
+                seconds(a.sample_s),
+                a.peak_memory_bytes.map_or_else(String::new, size),
+                a.refused.clone().unwrap_or_default(),
+            ]);
+        }
+        table
+    }
+}
+
+/// A table with headings, all columns but the first and the last aligned to the right.
+fn numbers(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(headings);
+    for column in table.column_iter_mut().skip(1).take(headings.len() - 2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+struct Explained<'a>(&'a PlanReport);
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\nall that was considered, cheapest first:", self.0)?;
+        write!(f, "{}", self.0.alternatives_table())
+    }
+}
