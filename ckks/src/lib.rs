@@ -17,5 +17,5 @@ pub use rustfft::num_complex::Complex64;
 pub use scheme::{
     Ciphertext, Decryptor, Encoder, Encryptor, Estimate, EvaluationKeys, Evaluator, Hoisted, KeyGenerator, KeyRequest,
     MeasuredError, PRESETS, Params, ParamsSpec, Plaintext, Preset, PublicKey, Scale, SecretKey, SeededCiphertext,
-    SeededSwitchingKey, SwitchingKey, max_log_qp,
+    SeededSwitchingKey, SwitchingKey, max_log_qp, wire,
 };

@@ -95,9 +95,14 @@ impl Entropy {
 
     /// A fresh public seed.
     pub(crate) fn seed(&mut self) -> Seed {
-        let mut seed = [0; 32];
-        self.seeds.fill_bytes(&mut seed);
-        Seed(seed)
+        Seed(self.public_bytes())
+    }
+
+    /// Random bytes that may be published.
+    pub fn public_bytes<const LEN: usize>(&mut self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        self.seeds.fill_bytes(&mut bytes);
+        bytes
     }
 
     /// An independent source for another thread.

@@ -60,11 +60,14 @@ impl Ciphertext {
         self
     }
 
-    /// Bytes of its residues, packed at the width of their primes.
+    /// Bytes on the wire.
     pub fn packed_bytes(&self) -> usize {
-        self.parts.len() * packed_bytes(&self.parts[0])
+        HEAD + size_of::<u8>() + self.parts.len() * packed_bytes(&self.parts[0])
     }
 }
+
+/// Bytes of the limbs and the scale of a ciphertext on the wire.
+const HEAD: usize = size_of::<u16>() + 2 * size_of::<f64>();
 
 /// Bytes of a polynomial with each limb packed at the width of its prime.
 pub(crate) fn packed_bytes(poly: &Poly<Ntt>) -> usize {
@@ -95,6 +98,16 @@ pub struct SeededCiphertext {
 }
 
 impl SeededCiphertext {
+    /// The level: rescales left.
+    pub fn level(&self) -> usize {
+        self.params.level_of(self.c0.basis().q)
+    }
+
+    /// The scale Δ.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
     /// The whole ciphertext. Cost: N bytes of ChaCha20 seven times a limb.
     pub fn expand(&self) -> Ciphertext {
         let c1 = self.seed.expand(self.params.ring(), self.c0.basis(), self.object);
@@ -102,9 +115,9 @@ impl SeededCiphertext {
         Ciphertext { params: self.params.clone(), parts, scale: self.scale, estimate: self.estimate }
     }
 
-    /// Bytes of its residues, packed at the width of their primes, and of its seed.
+    /// Bytes on the wire.
     pub fn packed_bytes(&self) -> usize {
-        packed_bytes(&self.c0) + size_of::<Seed>() + size_of::<u64>()
+        HEAD + size_of::<Seed>() + size_of::<u64>() + packed_bytes(&self.c0)
     }
 }
 

@@ -50,6 +50,20 @@ impl KeyRequest {
         *entry = level.max(*entry);
         Ok(self)
     }
+
+    /// Whether `params` have all that it names.
+    ///
+    /// # Errors
+    /// [`Error::InvalidGaloisElement`], [`Error::LevelTooHigh`].
+    pub fn check(&self, params: &Params) -> Result<()> {
+        let order = root_order(params);
+        // Odd below 2N, or 1 modulo 4 below 4N: any other number would make a key that gives the secret away.
+        let step = (params.ring().kind().root_factor() as u64).max(2);
+        if let Some(&element) = self.galois.keys().find(|&&g| g >= order || g % step != 1) {
+            return Err(Error::InvalidGaloisElement { element, order });
+        }
+        self.galois.values().chain(&self.relinearization).try_for_each(|&level| params.limbs(level).map(drop))
+    }
 }
 
 /// Generates keys for one set of parameters.
@@ -69,8 +83,7 @@ impl<'a> KeyGenerator<'a> {
         let ring = self.params.ring();
         let mut coefficients = Zeroizing::new(vec![0; ring.n()]);
         fill_ternary(self.entropy.secrets(), &mut coefficients);
-        let s = Poly::from_signed(ring, ring.full_basis(), &coefficients).forward();
-        SecretKey { params: self.params.clone(), s }
+        SecretKey::from_coefficients(&self.params, &coefficients)
     }
 
     /// The public key of `secret`: an encryption of zero over the whole chain.
@@ -85,7 +98,7 @@ impl<'a> KeyGenerator<'a> {
         let a = seed.expand(ring, basis, 0);
         let mut b = error(&self.params, basis, self.entropy);
         b.sub_assign(&secret.times(a.clone()).0);
-        Ok(PublicKey { params: self.params.clone(), b, a })
+        Ok(PublicKey { params: self.params.clone(), seed, b, a })
     }
 
     /// The evaluation keys of `secret` that `request` names, on the threads of the current rayon pool. All uniform halves
@@ -97,13 +110,8 @@ impl<'a> KeyGenerator<'a> {
     pub fn evaluation_keys(&mut self, secret: &SecretKey, request: &KeyRequest) -> Result<EvaluationKeys> {
         self.check(secret)?;
         let params = self.params.clone();
-        let factor = params.ring().kind().root_factor() as u64;
-        let order = factor << params.log_n();
-        // Odd below 2N, or 1 modulo 4 below 4N: any other number would make a key that gives the secret away.
-        let valid = |g: u64| g < order && g % factor.max(2) == 1;
-        if let Some(&element) = request.galois.keys().find(|&&g| !valid(g)) {
-            return Err(Error::InvalidGaloisElement { element, order });
-        }
+        request.check(&params)?;
+        let order = root_order(&params);
         let seed = self.entropy.seed();
         let relinearization = match request.relinearization {
             Some(level) => {
@@ -169,6 +177,11 @@ fn error_coefficients(ring: &Ring, entropy: &mut Entropy) -> Zeroizing<Vec<i64>>
     let mut coefficients = Zeroizing::new(vec![0; ring.n()]);
     fill_gaussian(entropy.secrets(), &mut coefficients);
     coefficients
+}
+
+/// Order of the roots of unity that the ring is evaluated at.
+fn root_order(params: &Params) -> u64 {
+    (params.ring().kind().root_factor() as u64) << params.log_n()
 }
 
 /// x^−1 modulo a power of two, for odd x: Newton's iteration doubles the correct bits.

@@ -26,6 +26,13 @@ impl SecretKey {
 }
 
 impl SecretKey {
+    /// The secret with these ternary coefficients.
+    pub(super) fn from_coefficients(params: &Params, coefficients: &[i64]) -> Self {
+        let ring = params.ring();
+        let s = Poly::from_signed(ring, ring.full_basis(), coefficients).forward();
+        Self { params: params.clone(), s }
+    }
+
     /// s · a, for ciphertext limbs.
     pub(super) fn times(&self, mut a: Poly<Ntt>) -> SecretPoly {
         let backend = a.ring().backend();
@@ -59,17 +66,24 @@ impl fmt::Debug for SecretKey {
 #[derive(Debug, Clone)]
 pub struct PublicKey {
     pub(super) params: Params,
+    pub(super) seed: Seed,
     pub(super) b: Poly<Ntt>,
     pub(super) a: Poly<Ntt>,
 }
 
 impl PublicKey {
+    /// b with the a that `seed` expands to: its polynomial number 0.
+    pub(super) fn new(params: &Params, seed: Seed, b: Poly<Ntt>) -> Self {
+        let a = seed.expand(params.ring(), b.basis(), 0);
+        Self { params: params.clone(), seed, b, a }
+    }
+
     /// The parameters.
     pub fn params(&self) -> &Params {
         &self.params
     }
 
-    /// Bytes of b, packed, and of the seed of a.
+    /// Bytes on the wire: b, and the seed of a.
     pub fn packed_bytes(&self) -> usize {
         packed_bytes(&self.b) + size_of::<Seed>()
     }
@@ -112,14 +126,14 @@ impl KeyShape {
     }
 
     /// Zero for every digit and limb, `halves` times.
-    fn zero_rows(&self, halves: usize) -> Buffer {
+    pub(super) fn zero_rows(&self, halves: usize) -> Buffer {
         aligned_vec::avec![0; halves * self.basis.limbs() * self.digits * self.params.ring().stride()]
     }
 
     fn packed_bytes(&self) -> usize {
         let ring = self.params.ring();
         let bits: usize = (0..self.basis.limbs()).map(|i| ring.modulus(self.basis, i).bits() as usize).sum();
-        self.digits * (bits * ring.n()).div_ceil(8)
+        size_of::<u64>() + size_of::<u16>() + size_of::<Seed>() + self.digits * (bits * ring.n()).div_ceil(8)
     }
 }
 
@@ -158,7 +172,7 @@ impl SwitchingKey {
         self.shape.level()
     }
 
-    /// Bytes of the b_i, packed.
+    /// Bytes on the wire: element, limbs, seed, and the b_i.
     pub fn packed_bytes(&self) -> usize {
         self.shape.packed_bytes()
     }
@@ -197,7 +211,7 @@ impl SeededSwitchingKey {
         self.shape.level()
     }
 
-    /// Bytes of the b_i, packed.
+    /// Bytes on the wire: element, limbs, seed, and the b_i.
     pub fn packed_bytes(&self) -> usize {
         self.shape.packed_bytes()
     }
@@ -234,9 +248,9 @@ impl EvaluationKeys {
         self.relinearization.iter().chain(self.galois.values())
     }
 
-    /// Bytes of all keys on the wire: the uniform halves are one seed.
+    /// Bytes of all keys on the wire.
     pub fn packed_bytes(&self) -> usize {
-        self.iter().map(SwitchingKey::packed_bytes).sum::<usize>() + size_of::<Seed>()
+        self.iter().map(SwitchingKey::packed_bytes).sum()
     }
 
     pub(super) fn relinearization(&self, level: usize) -> Result<&SwitchingKey> {

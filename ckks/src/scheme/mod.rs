@@ -15,6 +15,7 @@ mod params;
 mod plaintext;
 mod presets;
 mod scale;
+pub mod wire;
 
 pub use ciphertext::{Ciphertext, SeededCiphertext};
 pub use encoder::Encoder;

@@ -56,11 +56,16 @@ impl ParamsSpec {
     /// [`Error::Insecure`] when log2(QP) is above [`max_log_qp`]; [`Error::InvalidParams`] for an impossible shape;
     /// [`Error::NotEnoughPrimes`].
     pub fn build(&self) -> Result<Params> {
-        let params = self.build_insecure()?;
-        match max_log_qp(self.log_n) {
-            Some(bound) if params.log_qp() <= bound => Ok(params),
-            bound => Err(Error::Insecure { log_n: self.log_n, log_qp: params.log_qp(), bound: bound.unwrap_or(0.0) }),
+        let bound = max_log_qp(self.log_n).unwrap_or(0.0);
+        let insecure = |log_qp| Error::Insecure { log_n: self.log_n, log_qp, bound };
+        let sizes = self.chain.iter().flatten().chain(&self.special);
+        let (primes, bits) = sizes.fold((0.0, 0.0), |(primes, sum), &bits| (primes + 1.0, sum + f64::from(bits)));
+        // A prime of b bits is at least 2^(b − 1): what cannot be secure gets no tables.
+        if bits - primes > bound {
+            return Err(insecure(bits));
         }
+        let params = self.build_insecure()?;
+        if params.log_qp() <= bound { Ok(params) } else { Err(insecure(params.log_qp())) }
     }
 
     /// Everything but security: for tests of small rings. Ciphertexts of such parameters may hide nothing.

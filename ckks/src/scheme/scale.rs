@@ -36,6 +36,22 @@ impl Scale {
         }
     }
 
+    /// The scale as two doubles, the larger one first.
+    pub fn parts(self) -> (f64, f64) {
+        (self.hi, self.lo)
+    }
+
+    /// The scale of [`Self::parts`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidScale`] unless the first is positive, finite, and the double nearest to their sum.
+    pub fn from_parts(hi: f64, lo: f64) -> Result<Self> {
+        match Self::new(hi) {
+            Ok(_) if hi + lo == hi => Ok(Self { hi, lo }),
+            _ => Err(Error::InvalidScale { value: hi + lo }),
+        }
+    }
+
     /// The product of two scales: of a multiplication.
     #[must_use]
     pub fn mul(self, other: Self) -> Self {
