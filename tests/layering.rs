@@ -33,7 +33,7 @@ const NN: Layers = Layers {
         ("engine", &["session", "report", "measure", "onnx", "pass", "data", "exec::clear"]),
         ("session", &["plan", "exec::encrypted"]),
         ("report", &["exec::trace"]),
-        ("measure", &["exec::trace"]),
+        ("measure", &["report"]),
         ("plan", &["lower", "exec::trace"]),
         ("exec::encrypted", &["exec"]),
         ("exec::trace", &["exec"]),
@@ -77,6 +77,9 @@ const SECRETS: &[&str] = &["SecretKey", "Decryptor", "KeyGenerator", "Encryptor"
 
 /// The modules of `nn` that may know how ONNX is read.
 const OF_ONNX: &[&str] = &["onnx"];
+
+/// The modules of `nn` that may know the timed cases.
+const OF_CASES: &[&str] = &["measure"];
 
 /// A path in a source file.
 struct Import {
@@ -342,6 +345,7 @@ fn nn_imports_along_its_stages() {
     assert_eq!(NN.violations(&sources), Vec::<String>::new());
     assert_eq!(NN.intrusions(&sources, "ckks", OF_CIPHERTEXTS, DESCRIPTIONS), Vec::<String>::new());
     assert_eq!(NN.intrusions(&sources, "tract_onnx", OF_ONNX, &[]), Vec::<String>::new());
+    assert_eq!(NN.intrusions(&sources, "bench", OF_CASES, &["Error"]), Vec::<String>::new());
 }
 
 #[test]

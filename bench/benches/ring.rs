@@ -1,20 +1,24 @@
-//! What lies below the operations of the scheme: base conversions, as ModUp of one polynomial and as the rescale of two, and the
-//! expansion of seeds.
+//! What lies below the operations of the scheme: ModUp of one polynomial, and the expansion of a seed. (`rescale`, a base conversion of
+//! two polynomials, is an operation of the scheme.)
 
-use bench::{Result, Setting, criterion, sets, time};
-use ckks::{Encryptor, KeyGenerator, KeyRequest, SwitchingKey};
-use criterion::Criterion;
+mod clock;
+mod sets;
+
+use bench::{Setting, time};
+use ckks::{Encryptor, KeyGenerator, KeyRequest};
+use clock::{Result, criterion};
+use sets::{of_params, sets};
 
 fn main() -> Result<()> {
     let mut criterion = criterion()?;
-    for (preset, ring) in sets() {
-        run(&mut criterion, Setting::new(&preset, ring)?)?;
+    for params in sets()? {
+        run(&mut of_params(&mut criterion, &params), Setting::new(&params)?)?;
     }
     criterion.final_summary();
     Ok(())
 }
 
-fn run(criterion: &mut Criterion, mut setting: Setting) -> Result<()> {
+fn run(clock: &mut bench::Clock<'_>, mut setting: Setting) -> Result<()> {
     let (evaluator, level) = (setting.evaluator.clone(), setting.params.max_level());
 
     // ModUp shows its result only in a rotation.
@@ -24,19 +28,12 @@ fn run(criterion: &mut Criterion, mut setting: Setting) -> Result<()> {
     let hoisted = evaluator.hoist(x)?;
     let slots = setting.x.len();
     setting.check("mod_up", &evaluator.rotate_hoisted(&hoisted, 1, &keys)?, |i| setting.x[(i + 1) % slots])?;
-    time(criterion, &setting.id("mod_up"), || (), |()| evaluator.hoist(x));
-
-    // A key expands to what it was: a test of its module. A cold buffer each time, as for a key that arrives.
-    let seeded = keys.iter().map(SwitchingKey::to_seeded).next().ok_or("no key")?;
-    time(criterion, &setting.id("key_expand"), || (), |()| seeded.expand());
-
-    setting.check("rescale", &evaluator.rescale(x.clone())?, |i| setting.x[i])?;
-    time(criterion, &setting.id("rescale"), || x.clone(), |x| evaluator.rescale(x));
+    time(clock, "mod_up", None, || (), |()| evaluator.hoist(x))?;
 
     let mut encryptor = Encryptor::new(&setting.secret, setting.entropy.fork());
     let seeded = encryptor.encrypt_seeded(&setting.y_plain)?;
     let expanded = seeded.expand().with_estimate(encryptor.estimate(&setting.y_plain, 1.0));
-    setting.check("expand_seed", &expanded, |i| setting.y[i])?;
-    time(criterion, &setting.id("expand_seed"), || (), |()| seeded.expand());
+    let bits = setting.check("expand_seed", &expanded, |i| setting.y[i])?;
+    time(clock, "expand_seed", bits, || (), |()| Ok(seeded.expand()))?;
     Ok(())
 }

@@ -237,6 +237,45 @@ pub enum Error {
         path: PathBuf,
     },
 
+    // ---- primitives ----
+    /// A primitive that fails, or computes something wrong.
+    #[error(transparent)]
+    Measure(#[from] bench::Error),
+    /// A name that belongs to no parameter set.
+    #[error("there is no parameter set '{name}'; take one of {known}, or give sizes")]
+    UnknownSet {
+        /// The name given.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Sizes that no parameters can have, or that are not secure.
+    #[error("N = 2^{log_n} with {limbs} limbs: {source}{advice}")]
+    NoSuchSet {
+        /// log2 of the degree.
+        log_n: u32,
+        /// Limbs of the chain.
+        limbs: usize,
+        /// What is wrong with them.
+        source: ckks::Error,
+        /// What else could be done.
+        advice: &'static str,
+    },
+    /// Keys and operands that memory does not hold.
+    #[error(
+        "measuring N = 2^{log_n} with {limbs} limbs takes about {needed:.1} GB for keys, and {available:.1} GB of memory are free; use fewer limbs, fewer digits or a smaller N"
+    )]
+    MeasureMemory {
+        /// log2 of the degree.
+        log_n: u32,
+        /// Limbs of the chain.
+        limbs: usize,
+        /// Gigabytes that it takes.
+        needed: f64,
+        /// Gigabytes that there are.
+        available: f64,
+    },
+
     // ---- runs ----
     /// A model that gives infinity or NaN for a sample.
     #[error(

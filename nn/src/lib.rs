@@ -7,6 +7,7 @@ pub mod exec;
 pub mod graph;
 pub mod layout;
 pub mod lower;
+pub mod measure;
 pub mod onnx;
 pub mod pass;
 pub mod plan;

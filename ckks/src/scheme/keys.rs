@@ -93,6 +93,7 @@ impl PublicKey {
 /// over the basis QP, where g_i is 1 modulo the primes of digit i and 0 modulo the others. The a_i are expanded from a seed.
 ///
 /// Rows are laid out in the order in which key switching reads them: limb by limb, digit by digit, b_i before a_i.
+#[derive(PartialEq, Eq)]
 pub struct SwitchingKey {
     pub(super) shape: KeyShape,
     pub(super) source: KeySeed,
@@ -101,7 +102,7 @@ pub struct SwitchingKey {
 }
 
 /// Which rows a key has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyShape {
     pub(super) params: Params,
     pub(super) basis: Basis,

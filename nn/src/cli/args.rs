@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use nn::measure::RingKind;
 use nn::plan::{Goal, Objective};
 
 /// Neural networks on encrypted data. Without a command: scores the MNIST test set, encrypted, with the network in models/.
@@ -21,6 +22,8 @@ pub enum Command {
     Run(RunArgs),
     /// Chooses parameters and packing for a model, and says what running it will take.
     Plan(PlanArgs),
+    /// Times the primitives of CKKS, each checked before, with its precision; several sets or lists of sizes make a sweep.
+    Bench(BenchArgs),
 }
 
 /// What a plan has to keep to; flags of `run` and `plan`.
@@ -113,6 +116,60 @@ pub struct RunArgs {
     pub output: Option<PathBuf>,
 }
 
+/// Flags of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Named parameter sets: p13, p14, p15, p16.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "p14", conflicts_with = "log_n")]
+    pub set: Vec<String>,
+    /// log2 of the ring degree, 10 to 17.
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(10..=17),
+        requires_all = ["limbs", "limb_bits", "special"])]
+    pub log_n: Vec<u32>,
+    /// Limbs of the chain: one a level.
+    #[arg(long, value_name = "L", value_delimiter = ',', value_parser = primes, requires = "log_n")]
+    pub limbs: Vec<usize>,
+    /// Size of each in bits, at most 50.
+    #[arg(long, value_name = "B", requires = "log_n")]
+    pub limb_bits: Option<u32>,
+    /// Special primes, of 50 bits each.
+    #[arg(long, value_name = "K", value_parser = primes, requires = "log_n")]
+    pub special: Option<usize>,
+    /// Digits of key switching; as few as the special primes allow if left out.
+    #[arg(long, value_name = "D", value_parser = positive, requires = "log_n")]
+    pub dnum: Option<usize>,
+    /// The ring.
+    #[arg(long, value_enum, default_value = "standard")]
+    pub ring: RingArg,
+    /// Threads.
+    #[arg(long, value_name = "T", value_delimiter = ',', value_parser = threads, default_value = "1")]
+    pub threads: Vec<usize>,
+    /// Write the report here.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Let in parameters below 128 bits of security.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// The ring of a benchmark.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum RingArg {
+    /// N/2 complex slots.
+    Standard,
+    /// N real slots.
+    ConjugateInvariant,
+}
+
+impl From<RingArg> for RingKind {
+    fn from(ring: RingArg) -> Self {
+        match ring {
+            RingArg::Standard => Self::Standard,
+            RingArg::ConjugateInvariant => Self::ConjugateInvariant,
+        }
+    }
+}
+
 /// What a plan is chosen for.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub enum ObjectiveArg {
@@ -150,6 +207,14 @@ fn positive_number(text: &str) -> Result<f64, String> {
     match finite_number(text) {
         Ok(number) if number > 0.0 => Ok(number),
         _ => Err("it must be a number above 0".into()),
+    }
+}
+
+fn primes(text: &str) -> Result<usize, String> {
+    const MOST: usize = 256;
+    match positive(text)? {
+        primes if primes > MOST => Err(format!("no secure parameters have more than {MOST} primes")),
+        primes => Ok(primes),
     }
 }
 

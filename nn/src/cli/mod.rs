@@ -1,6 +1,7 @@
-//! The command line: flags as typed (`args`), then as meant ([`run`], [`plan`]).
+//! The command line: flags as typed (`args`), then as meant ([`run`], [`plan`], [`bench`]).
 
 mod args;
+mod bench;
 mod plan;
 mod progress;
 mod run;
@@ -20,6 +21,7 @@ pub fn main() -> ExitCode {
         None => run::main_job(),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Plan(args)) => plan::plan(&args),
+        Some(Command::Bench(args)) => bench::bench(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,7 +28,17 @@ impl Machine {
 
 /// Largest resident memory of this process so far, where the system tells (Linux).
 pub fn peak_memory_bytes() -> Option<u64> {
-    let field = proc_field("/proc/self/status", "VmHWM")?;
+    kibibytes("/proc/self/status", "VmHWM")
+}
+
+/// Memory that a process could get now, where the system tells (Linux).
+pub fn available_memory_bytes() -> Option<u64> {
+    kibibytes("/proc/meminfo", "MemAvailable")
+}
+
+/// A field of the proc file system that counts kibibytes, in bytes.
+fn kibibytes(path: &str, name: &str) -> Option<u64> {
+    let field = proc_field(path, name)?;
     let kibibytes: u64 = field.split_whitespace().next()?.parse().ok()?;
     Some(kibibytes * 1024)
 }

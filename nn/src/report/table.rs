@@ -35,7 +35,7 @@ type Section = (&'static str, Vec<String>);
 
 impl ParamsReport {
     /// The shape of the parameters, and their security.
-    pub(super) fn lines(&self) -> [String; 2] {
+    pub(crate) fn lines(&self) -> [String; 2] {
         let security = match (self.security_bits, self.bound_log_qp) {
             (Some(bits), Some(bound)) => {
                 format!("log2 QP = {:.1} of at most {bound:.0} for {bits} bits of security", self.log_qp)
@@ -119,7 +119,7 @@ impl Report {
 }
 
 /// Bytes with a decimal unit.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

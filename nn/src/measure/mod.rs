@@ -1,0 +1,153 @@
+//! The primitives of `ckks`, measured on this machine: the cases of the crate `bench`, sampled for a fraction of a second each.
+//!
+//! The cases live in `bench` so that its suites build without the engine; the names of the operations here are an interface.
+
+mod report;
+mod sample;
+mod sets;
+
+pub use ckks::RingKind;
+use ckks::{Encryptor, EvaluationKeys, KeyGenerator, NttTable, Params};
+use rayon::ThreadPoolBuilder;
+
+use bench::{Case, HOISTED, Setting};
+
+use crate::error::{Error, Result};
+use crate::report::{Machine, ParamsReport, available_memory_bytes};
+
+pub use report::{BenchReport, LeftOut, ObjectBytes, OpTime, SetReport};
+pub use sets::Sets;
+
+use sample::Sample;
+
+/// The operations that are reported.
+pub const OPS: [&str; 16] = [
+    "ntt_forward",
+    "ntt_inverse",
+    "encode",
+    "decode",
+    "encrypt_public",
+    "encrypt_secret",
+    "decrypt",
+    "add",
+    "mul_plain",
+    "rescale",
+    "keygen_rotation",
+    "key_expand",
+    "mul_relin",
+    "rotate",
+    "rotate_hoisted_16",
+    "conjugate",
+];
+
+/// Times every operation for each of `sets` on each number of threads, and calls `done` after each. `insecure` says that sets below
+/// 128 bits of security were let in.
+///
+/// # Errors
+/// [`Error::Measure`] from a case that computes something wrong, before it is timed; [`Error::MeasureMemory`] and [`Error::Threads`]
+/// for what the machine does not have.
+pub fn measure(
+    sets: &[Params],
+    threads: &[usize],
+    insecure: bool,
+    done: &mut (dyn FnMut() + Send),
+) -> Result<BenchReport> {
+    sets.iter().try_for_each(check_memory)?;
+    let mut reports = Vec::new();
+    let mut ops = Vec::new();
+    for params in sets {
+        let mut bytes = None;
+        for &threads in threads {
+            let builder = ThreadPoolBuilder::new().num_threads(threads);
+            let pool = builder.build().map_err(|error| Error::Threads { problem: error.to_string() })?;
+            bytes = Some(pool.install(|| measure_set(params, threads, &mut ops, done))?);
+        }
+        reports.extend(bytes.map(|bytes| SetReport {
+            params: ParamsReport::new(params),
+            bytes,
+            left_out: left_out(params),
+        }));
+    }
+    let kernels = sets.first().map_or("none", |params| params.ring().backend().name());
+    let machine = Machine::detect(threads.iter().copied().max().unwrap_or(0), kernels);
+    let first = reports.first();
+    let (params, bytes) = (first.map(|set| set.params.clone()), first.map(|set| set.bytes));
+    Ok(BenchReport { insecure, params, bytes, machine, sets: reports, ops })
+}
+
+/// One set on the threads of the current pool: a row for each operation.
+fn measure_set(
+    params: &Params,
+    threads: usize,
+    ops: &mut Vec<OpTime>,
+    done: &mut (dyn FnMut() + Send),
+) -> Result<ObjectBytes> {
+    let mut clock = |case: Case<'_>| {
+        if OPS.contains(&case.op) {
+            let sample = Sample::take(case.run)?;
+            ops.push(OpTime {
+                op: case.op,
+                log_n: params.log_n(),
+                limbs: params.ring().q().len(),
+                dnum: params.spec().dnum,
+                threads,
+                median_ms: sample.median_ms,
+                min_ms: sample.min_ms,
+                precision_bits: case.precision_bits,
+            });
+            done();
+        }
+        Ok(())
+    };
+    let ring = params.ring();
+    if let Some(&widest) = ring.q().chain(ring.p()).max_by_key(|q| q.value()) {
+        let table = NttTable::new(widest, ring.log_n(), ring.kind(), ring.backend());
+        bench::transforms(&mut clock, &table, ring.kind())?;
+    }
+    let mut setting = Setting::new(params)?;
+    let keys = bench::scheme(&mut clock, &mut setting)?;
+    object_bytes(&mut setting, &keys).map_err(|error| Error::Measure(error.into()))
+}
+
+fn object_bytes(setting: &mut Setting, keys: &EvaluationKeys) -> ckks::Result<ObjectBytes> {
+    let public = KeyGenerator::new(&setting.params, &mut setting.entropy).public_key(&setting.secret)?;
+    let seeded = Encryptor::new(&setting.secret, setting.entropy.fork()).encrypt_seeded(&setting.y_plain)?;
+    let key = keys.iter().next();
+    Ok(ObjectBytes {
+        ciphertext: setting.x_encrypted.packed_bytes(),
+        seeded_ciphertext: seeded.packed_bytes(),
+        public_key: public.packed_bytes(),
+        switching_key: key.map_or(0, |key| key.packed_bytes()),
+        switching_key_expanded: key.map_or(0, |key| key.expanded_bytes()),
+    })
+}
+
+fn left_out(params: &Params) -> Vec<LeftOut> {
+    let mut left_out = Vec::new();
+    if params.ring().kind() == RingKind::ConjugateInvariant {
+        left_out.push(LeftOut { op: "conjugate", reason: "the conjugate-invariant ring has real slots only" });
+    }
+    if params.max_level() == 0 {
+        left_out.push(LeftOut { op: "rescale", reason: "a chain of one step has none to drop" });
+    }
+    left_out
+}
+
+/// Refuses keys that would not fit, before they are made.
+fn check_memory(params: &Params) -> Result<()> {
+    let ring = params.ring();
+    let limbs = ring.q().len();
+    // Relinearisation, conjugation, and the rotations.
+    let keys = 2 + HOISTED as usize;
+    let polynomials = 2 * params.digits(limbs) * ring.full_basis().limbs();
+    let needed = keys * polynomials * ring.n() * size_of::<u64>();
+    match available_memory_bytes() {
+        Some(available) if needed as u64 > available => Err(Error::MeasureMemory {
+            log_n: params.log_n(),
+            limbs,
+            needed: needed as f64 / 1e9,
+            available: available as f64 / 1e9,
+        }),
+        _ => Ok(()),
+    }
+}
