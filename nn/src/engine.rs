@@ -71,7 +71,8 @@ impl Engine {
         Ok(Self { pool })
     }
 
-    /// Runs `job`: its results, [n, results] in row-major order, and the report.
+    /// Runs `job`: its results, [n, results] in row-major order, behind the model's [`Head`](crate::graph::Head), and the report,
+    /// whose figures are those of the results before it.
     ///
     /// # Errors
     /// Those of every stage; [`Error::NotFinite`] if the model itself gives no number for a sample.
@@ -186,7 +187,7 @@ impl<'a> Run<'a> {
             accuracy,
             machine: Machine::detect(threads, client.params.ring().backend().name()),
         };
-        Ok((encrypted, report))
+        Ok((self.plan.client().head.apply(&encrypted), report))
     }
 
     /// Keys, and every chunk through both parties.

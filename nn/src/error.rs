@@ -65,6 +65,14 @@ pub enum Error {
         /// What was given.
         found: usize,
     },
+    /// An axis that the results do not have.
+    #[error("{head:?} does not fit {results} results: they are no whole number of times its length and step")]
+    HeadAxis {
+        /// What was to be done after decryption.
+        head: crate::graph::Head,
+        /// Results of a sample.
+        results: usize,
+    },
     /// A weight, bias or coefficient that is NaN or infinite.
     #[error("node '{node}': {what} number {index} is {value}; train or export the model again with finite weights")]
     WeightNotFinite {

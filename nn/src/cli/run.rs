@@ -59,7 +59,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     drop(bars);
 
     // Each is written whatever becomes of the others.
-    let outputs = args.output.as_ref().map_or(Ok(()), |path| write_outputs(path, &outputs, model.graph.output_len()));
+    let columns = model.graph.head().len(model.graph.output_len());
+    let outputs = args.output.as_ref().map_or(Ok(()), |path| write_outputs(path, &outputs, columns));
     let json = args.json.as_ref().map_or(Ok(()), |path| write_json(path, &report));
     let table = print(&report);
     outputs?;

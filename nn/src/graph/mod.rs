@@ -4,11 +4,13 @@
 //! A feature is one number of one sample; a tensor of shape [c, h, w] is the vector of its c·h·w features in row-major
 //! order, without the batch dimension.
 
+mod head;
 mod matrix;
 mod run;
 
 use std::sync::Arc;
 
+pub use head::{Head, HeadAxis};
 pub use matrix::{AffineMap, SparseMatrix};
 pub use run::Range;
 
@@ -23,6 +25,7 @@ pub struct NodeId(pub usize);
 pub struct Graph {
     nodes: Vec<Node>,
     output: NodeId,
+    head: Head,
 }
 
 impl Graph {
@@ -45,7 +48,21 @@ impl Graph {
         if output.0 >= nodes.len() {
             return Err(Error::OutputMissing { output: output.0, nodes: nodes.len() });
         }
-        Ok(Graph { nodes, output })
+        Ok(Graph { nodes, output, head: Head::Identity })
+    }
+
+    /// The same graph with that behind its results.
+    ///
+    /// # Errors
+    /// [`Error::HeadAxis`] if the results do not have the axis that it works along.
+    pub fn with_head(self, head: Head) -> Result<Self> {
+        let results = self.output_len();
+        if head.fits(results) { Ok(Graph { head, ..self }) } else { Err(Error::HeadAxis { head, results }) }
+    }
+
+    /// What the key holder does to the results after decryption; no run of the graph includes it.
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     /// All nodes, inputs before their readers; a [`NodeId`] is an index into them.

@@ -2,7 +2,8 @@
 
 use super::node::Call;
 
-const DECRYPTED: &str = "leave it out if it is the last node: the key holder can apply it after decryption";
+const DECRYPTED: &str = "softmax, log-softmax and argmax may only stand at the very end, where the key holder does them after decryption: \
+                         leave it out here";
 const OTHER: &str = "it is not linear in the data and no known activation: use linear layers with x*x, a polynomial, \
                      relu, sigmoid, tanh, silu or gelu between them";
 

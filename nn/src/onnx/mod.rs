@@ -1,7 +1,7 @@
 //! ONNX files become graphs: the only place that knows ONNX, and `tract`, the crate that reads it.
 //!
 //! ```text
-//! bytes -> proto (checks) -> tract: shapes inferred, constants folded -> import: node by node
+//! bytes -> proto (checks) -> head: a last softmax or the like is taken off -> tract: shapes inferred, constants folded -> import: node by node
 //!   -> pointwise: an activation that has a name
 //!   -> linear: y = sum of M_i x_i + c, by a direct construction (window, einsum, elementwise) or by
 //!      probing the one node with unit vectors, and held against tract's own result on a random vector
@@ -15,6 +15,7 @@ mod advice;
 mod einsum;
 mod elementwise;
 mod guard;
+mod head;
 mod import;
 mod linear;
 mod node;
@@ -37,7 +38,7 @@ use crate::graph::Graph;
 pub struct OnnxModel {
     /// The network over flat features, as imported: no pass has run over it.
     pub graph: Graph,
-    /// The model as its author knows it, in single precision.
+    /// The model as its author knows it, in single precision, without what the graph's head does.
     pub original: Original,
 }
 
@@ -68,6 +69,8 @@ impl OnnxModel {
         let single = proto.typed(&file, 1)?;
         let graph = file.guard("translating its nodes", || import::import(&file, &proto, &single))??;
         let original = Original::new(&file, &proto, single)?;
+        let results: Vec<usize> = [&[1], original.output_shape()].concat();
+        let graph = graph.with_head(proto.head(&results)?)?;
         Ok(OnnxModel { graph, original })
     }
 }

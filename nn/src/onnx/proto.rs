@@ -11,14 +11,17 @@ use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::bail;
 
+use super::head::{self, LastNode};
 use super::{Source, advice, node};
 use crate::error::{Error, Result, UnsupportedNode};
+use crate::graph::Head;
 
 /// A description that passed, with the shape of one sample.
 pub(super) struct Checked {
     onnx: Onnx,
     proto: ModelProto,
     sample: Vec<usize>,
+    last: Option<LastNode>,
 }
 
 impl Checked {
@@ -27,6 +30,7 @@ impl Checked {
         let onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
         let mut proto = file.tract("reading it", || onnx.proto_model_for_read(&mut &bytes[..]))?;
         proto.graph.iter_mut().for_each(name_apart);
+        let last = head::take(&mut proto);
         let graph = proto.graph.as_ref().ok_or_else(|| Error::Onnx {
             path: file.path.clone(),
             doing: "reading it",
@@ -34,12 +38,17 @@ impl Checked {
         })?;
         check_operators(file, &onnx, graph)?;
         let sample = check_interface(file, graph)?;
-        Ok(Checked { onnx, proto, sample })
+        Ok(Checked { onnx, proto, sample, last })
     }
 
     /// Shape of one sample, without the batch dimension.
     pub fn sample(&self) -> &[usize] {
         &self.sample
+    }
+
+    /// What is left to the key holder, if the results have this shape, batch included.
+    pub fn head(&self, shape: &[usize]) -> Result<Head> {
+        self.last.as_ref().map_or(Ok(Head::Identity), |last| last.head(shape))
     }
 
     /// The node of the file that a node of tract's model stems from: its name and operator.

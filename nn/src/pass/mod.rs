@@ -77,7 +77,7 @@ fn rebuild(graph: &Graph, mut make: impl FnMut(&mut Vec<Node>, NodeId, Node) -> 
         node.inputs.iter_mut().for_each(|input| *input = new_ids[input.0]);
         new_ids.push(make(&mut nodes, id, node)?);
     }
-    Graph::new(nodes, new_ids[graph.output().0])
+    Graph::new(nodes, new_ids[graph.output().0])?.with_head(graph.head())
 }
 
 /// Appends a node.

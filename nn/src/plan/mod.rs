@@ -17,7 +17,7 @@ pub use error::PlanError;
 pub use search::{Alternative, Figures, Goal, Objective, Planned, plan};
 
 use crate::exec::trace::{CostModel, Trace, trace};
-use crate::graph::Graph;
+use crate::graph::{Graph, Head};
 use crate::lower::{Options, Packing, lower};
 use crate::program::{Program, Value};
 
@@ -30,6 +30,8 @@ pub struct ClientPlan {
     pub input: Value,
     /// Layout, level and scale of the encrypted output.
     pub output: Value,
+    /// What the data owner does to the results after decryption.
+    pub head: Head,
     /// The evaluation keys that the server needs.
     pub keys: KeyRequest,
     /// How the program was lowered.
@@ -71,6 +73,7 @@ impl ServerPlan {
             params: params.clone(),
             input: program.input().clone(),
             output: program.output().clone(),
+            head: graph.head(),
             keys,
             options,
             magnitudes: magnitudes.to_vec(),

@@ -98,8 +98,13 @@ impl Builder {
 
     /// The file of the model, whose output is 'y' if none was named.
     pub fn finish(self) -> Vec<u8> {
+        self.finish_as(13)
+    }
+
+    /// The same for a version of the operators.
+    pub fn finish_as(self, version: i64) -> Vec<u8> {
         let named = if self.graph.output.is_empty() { self.output("y") } else { self };
-        let opset = OperatorSetIdProto { version: 13, ..Default::default() };
+        let opset = OperatorSetIdProto { version, ..Default::default() };
         ModelProto { ir_version: 7, opset_import: vec![opset], graph: Some(named.graph), ..Default::default() }
             .encode_to_vec()
     }

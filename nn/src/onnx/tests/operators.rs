@@ -90,7 +90,7 @@ fn activations_by_name() {
     for (operator, expected) in
         [("Relu", Activation::Relu), ("Sigmoid", Activation::Sigmoid), ("Tanh", Activation::Tanh)]
     {
-        let model = one(&[6], operator, &[]);
+        let model = import(Builder::new(&[6]).node(operator, &["x"], &["a"], &[]).node("Neg", &["a"], &["y"], &[]));
         assert!(matches!(&model.graph.nodes()[1].op, Op::Activation(found) if *found == expected), "{operator}");
     }
 }

@@ -96,11 +96,12 @@ fn unsupported_nodes_are_listed_all_at_once() {
     let model = Builder::new(&[2, 4, 4]);
     let model = model.node("MaxPool", &["x"], &["pool"], &[("kernel_shape", Attr::Ints(&[2, 2]))]);
     let model = model.node("Exp", &["pool"], &["exp"], &[]).node("Relu", &["exp"], &["fine"], &[]);
+    let model = model.node("Flatten", &["fine"], &["flat"], &[]);
     let model =
-        model.node("Flatten", &["fine"], &["flat"], &[]).node("Softmax", &["flat"], &["y"], &[("axis", Attr::Int(1))]);
+        model.node("Softmax", &["flat"], &["soft"], &[("axis", Attr::Int(1))]).node("Neg", &["soft"], &["y"], &[]);
     let Error::Unsupported { nodes, path } = refuse(model) else { panic!("unsupported") };
     let found: Vec<_> = nodes.iter().map(|node| (node.node.as_str(), node.operator.as_str())).collect();
-    assert_eq!(found, [("pool", "MaxPool"), ("exp", "Exp"), ("y", "Softmax")]);
+    assert_eq!(found, [("pool", "MaxPool"), ("exp", "Exp"), ("soft", "Softmax")]);
     let message = Error::Unsupported { path, nodes }.to_string();
     assert!(
         message.contains("3 of its nodes")
