@@ -5,6 +5,7 @@ mod direct;
 mod head;
 mod operators;
 mod refused;
+mod zoo;
 
 use builder::{Attr, Builder};
 
