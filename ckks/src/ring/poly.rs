@@ -42,13 +42,6 @@ impl<F: Form> Poly<F> {
         Self { ring: ring.clone(), basis, data, form: PhantomData }
     }
 
-    /// Zero.
-    pub(crate) fn zero(ring: &Ring, basis: Basis) -> Self {
-        let mut poly = Self::uninit(ring, basis);
-        poly.data.fill(0);
-        poly
-    }
-
     /// The ring.
     pub fn ring(&self) -> &Ring {
         &self.ring
@@ -138,20 +131,16 @@ impl Poly<Coeff> {
         self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.forward(limb));
         self.change_form()
     }
-
-    /// The polynomial with small signed coefficients `coefficients[j]`.
-    pub(crate) fn from_signed(ring: &Ring, basis: Basis, coefficients: &[i64]) -> Self {
-        let mut poly = Self::uninit(ring, basis);
-        poly.each_limb(|_, q, limb| {
-            for (word, &coefficient) in limb.iter_mut().zip(coefficients) {
-                *word = q.from_i64(coefficient);
-            }
-        });
-        poly
-    }
 }
 
 impl Poly<Ntt> {
+    /// The polynomial with signed coefficients `coefficients[j]` of at most 2^50: one transform a limb.
+    pub(crate) fn from_signed(ring: &Ring, basis: Basis, coefficients: &[i64]) -> Self {
+        let mut poly = Self::uninit(ring, basis);
+        ring.each_limb(basis, &mut poly.data, |_, table, limb| table.forward_signed(coefficients, limb));
+        poly
+    }
+
     /// To coefficient form: one transform a limb.
     pub(crate) fn inverse(mut self) -> Poly<Coeff> {
         self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.inverse(limb));
