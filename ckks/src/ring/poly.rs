@@ -118,19 +118,6 @@ impl<F: Form> Poly<F> {
     pub(crate) fn zeroize(&mut self) {
         zeroize::Zeroize::zeroize(self.data.as_mut_slice());
     }
-
-    fn change_form<G: Form>(mut self) -> Poly<G> {
-        let data = std::mem::replace(&mut self.data, aligned_vec::avec![]);
-        Poly { ring: self.ring.clone(), basis: self.basis, data, form: PhantomData }
-    }
-}
-
-impl Poly<Coeff> {
-    /// To NTT form: one transform a limb.
-    pub(crate) fn forward(mut self) -> Poly<Ntt> {
-        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.forward(limb));
-        self.change_form()
-    }
 }
 
 impl Poly<Ntt> {
@@ -142,9 +129,13 @@ impl Poly<Ntt> {
     }
 
     /// To coefficient form: one transform a limb.
-    pub(crate) fn inverse(mut self) -> Poly<Coeff> {
-        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.inverse(limb));
-        self.change_form()
+    pub(crate) fn inverse(&self) -> Poly<Coeff> {
+        let mut out = Poly::uninit(&self.ring, self.basis);
+        self.ring.each_limb(self.basis, &mut out.data, |i, table, limb| {
+            limb.copy_from_slice(self.limb(i));
+            table.inverse(limb);
+        });
+        out
     }
 
     /// self ← self · other.
