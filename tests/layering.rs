@@ -32,9 +32,9 @@ const NN: Layers = Layers {
     rows: &[
         ("engine", &["session", "report", "measure", "onnx", "pass", "data", "exec::clear"]),
         ("session", &["plan", "exec::encrypted"]),
-        ("report", &["exec::trace"]),
+        ("report", &["exec::trace", "pass"]),
         ("measure", &["report"]),
-        ("plan", &["lower", "exec::trace"]),
+        ("plan", &["lower", "exec::trace", "pass"]),
         ("exec::encrypted", &["exec"]),
         ("exec::trace", &["exec"]),
         ("exec::clear", &["exec"]),

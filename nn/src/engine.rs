@@ -14,12 +14,12 @@ use crate::exec::clear;
 use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
 use crate::onnx::OnnxModel;
-use crate::pass::{MergeRule, simplify};
+use crate::pass::{Approximation, Calibration, MergeRule, calibrate, he_friendly, simplify};
 use crate::plan::{Goal, Planned, ServerPlan, plan};
 use crate::program::{Operation, Program, Value};
 use crate::report::{
-    Accuracy, Batch, Bytes, Machine, OperationTime, ParamsReport, PlanReport, Prediction, Report, Results, Throughput,
-    Times, peak_memory_bytes,
+    Accuracy, ActivationReport, Batch, Bytes, Machine, OperationTime, ParamsReport, PlanReport, Prediction, Report,
+    Results, Throughput, Times, peak_memory_bytes,
 };
 use crate::session::{Client, PublicKeys, Server};
 
@@ -93,9 +93,12 @@ impl Engine {
     ) -> Result<PlanReport> {
         self.pool.install(|| {
             progress.begin("plan", 1);
-            let graph = simplify(&model.graph, &MergeRule::default())?;
+            let approximations = approximations(model, calibration, None, goal)?;
+            let graph = he_friendly(&model.graph, &MergeRule::default(), &approximations)?;
             let (_, magnitudes) = clear_run(&graph, calibration)?;
-            Ok(PlanReport::new(&plan(&graph, &magnitudes, goal, &CostModel::default())?, goal.samples))
+            let mut planned = plan(&graph, &magnitudes, goal, &CostModel::default())?;
+            planned.plan = planned.plan.with_approximations(approximations);
+            Ok(PlanReport::new(&planned, goal.samples))
         })
     }
 }
@@ -108,6 +111,19 @@ fn clear_run(graph: &Graph, data: &Dataset) -> Result<(Vec<f64>, Vec<f64>)> {
         Some(at) => Err(Error::NotFinite { path: data.path().into(), sample: at / columns, result: at % columns }),
         None => Ok((results, ranges.iter().map(|range| range.max_abs()).collect())),
     }
+}
+
+/// Polynomials for the activations of the model, from its calibration data.
+fn approximations(
+    model: &OnnxModel,
+    samples: &Dataset,
+    labels: Option<&[usize]>,
+    goal: &Goal,
+) -> Result<Vec<Approximation>> {
+    let graph = simplify(&model.graph, &MergeRule::default())?;
+    let samples = samples.to_f64();
+    let Goal { margin, max_degree, .. } = *goal;
+    calibrate(&graph, &Calibration { samples: &samples, labels, margin, loss: Calibration::LOSS, max_degree })
 }
 
 /// What the coefficients of a plaintext have room for is at least what a single slot has; those of many samples of mixed size stay
@@ -147,13 +163,17 @@ impl<'a> Run<'a> {
         progress.begin("plan", 1);
         let started = Instant::now();
         let mut times = Times::default();
-        let graph = simplify(&job.model.graph, &MergeRule::default())?;
+        let labels = job.labels.filter(|_| job.calibration.is_none());
+        let samples = job.calibration.unwrap_or(job.data);
+        let approximations = timed(&mut times.plan, || approximations(job.model, samples, labels, &job.goal))?;
+        let graph = he_friendly(&job.model.graph, &MergeRule::default(), &approximations)?;
         let (he_model_clear, magnitudes) = clear_run(&graph, job.data)?;
         let calibrated = job.calibration.map(|calibration| clear_run(&graph, calibration)).transpose()?;
         let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
         let costs = CostModel::default();
         let Planned { plan, trace, .. } = timed(&mut times.plan, || Ok(plan(&graph, &planned, &job.goal, &costs)?))?;
         within_plan(&graph, &magnitudes, job.data, plan.program())?;
+        let plan = plan.with_approximations(approximations);
         Ok(Self {
             job,
             progress,
@@ -176,6 +196,7 @@ impl<'a> Run<'a> {
         self.times.total = self.started.elapsed().as_secs_f64();
         let report = Report {
             params: ParamsReport::new(&client.params),
+            activations: client.approximations.iter().map(ActivationReport::new).collect(),
             batch: Batch { samples, per_ciphertext: interleave, interleave },
             time_s: self.times,
             operations_s: self.operations,

@@ -124,6 +124,15 @@ pub enum Error {
         features: usize,
     },
 
+    /// An activation that no polynomial can stand for, or a polynomial that stands for none.
+    #[error("node '{node}': {problem}; use another activation, or calibrate with other data")]
+    Approximation {
+        /// The node.
+        node: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     // ---- files ----
     /// A file that cannot be opened or read.
     #[error("{}: {source}", path.display())]

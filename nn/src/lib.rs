@@ -1,5 +1,6 @@
 //! Neural networks on encrypted data.
 
+pub mod approx;
 pub mod data;
 pub mod engine;
 mod error;

@@ -163,16 +163,10 @@ impl Modulus {
         remainder.min(remainder.wrapping_sub(self.value))
     }
 
-    /// The multiple of q in (2^50, 2^50 + q]: makes a signed integer of 50 bits positive.
-    #[inline]
-    pub(crate) fn lift(&self) -> u64 {
-        ((self.reciprocal >> 2) + 1) * self.value
-    }
-
-    /// The residue of a signed integer, |x| <= 2^50, without a branch or a division.
+    /// The residue of a signed integer.
     #[inline]
     pub fn from_i64(&self, x: i64) -> u64 {
-        self.mul_shoup(self.lift().wrapping_add_signed(x), ShoupFactor { value: 1, quotient: self.reciprocal })
+        x.rem_euclid(self.value as i64) as u64
     }
 
     /// The residue of a signed double word; slow, for set-up and wide constants.

@@ -74,7 +74,7 @@ impl ScalarMatrix {
             let values = rows.iter().flat_map(|(_, row)| row.iter().map(|&(_, value)| value));
             let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
             let residues = |q: &Modulus| {
-                let matrix: Vec<u64> = integers.iter().map(|&w| q.from_i128(w)).collect();
+                let matrix: Vec<u64> = integers.iter().map(|w| w.residue(q)).collect();
                 tiled(&matrix, inputs.len().max(1))
             };
             let weights = params.ring().q().take(limbs).map(residues).collect();

@@ -100,7 +100,7 @@ impl Digits {
             .map(range)
             .map(|(q_start, q_end)| ring.conversion(Source { q_start, q_end, special: false }))
             .collect();
-        let mut y = x.inverse();
+        let mut y = x.clone().inverse();
         let backend = ring.backend();
         y.each_limb(|i, q, limb| {
             backend.mul_scalar_assign(q, limb, conversions[i / digit_limbs].hat_inverses[i % digit_limbs]);
@@ -229,7 +229,7 @@ mod tests {
     /// A uniform polynomial and its coefficients in (−D/2, D/2] over all limbs.
     fn uniform(ring: &Ring, basis: Basis) -> (Poly<Ntt>, Vec<BigInt>) {
         let poly = Seed([9; 32]).expand(ring, basis, basis.limbs() as u64);
-        let coefficients = integers(&poly.inverse(), 0..basis.limbs());
+        let coefficients = integers(&poly.clone().inverse(), 0..basis.limbs());
         (poly, coefficients)
     }
 

@@ -17,4 +17,4 @@ pub use sample::{Entropy, Seed};
 pub(crate) use automorphism::rotation_element;
 pub(crate) use convert::Digits;
 pub(crate) use pool::Buffer;
-pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary, stream};
+pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary};

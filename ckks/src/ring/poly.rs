@@ -42,6 +42,13 @@ impl<F: Form> Poly<F> {
         Self { ring: ring.clone(), basis, data, form: PhantomData }
     }
 
+    /// Zero.
+    pub(crate) fn zero(ring: &Ring, basis: Basis) -> Self {
+        let mut poly = Self::uninit(ring, basis);
+        poly.data.fill(0);
+        poly
+    }
+
     /// The ring.
     pub fn ring(&self) -> &Ring {
         &self.ring
@@ -118,24 +125,37 @@ impl<F: Form> Poly<F> {
     pub(crate) fn zeroize(&mut self) {
         zeroize::Zeroize::zeroize(self.data.as_mut_slice());
     }
+
+    fn change_form<G: Form>(mut self) -> Poly<G> {
+        let data = std::mem::replace(&mut self.data, aligned_vec::avec![]);
+        Poly { ring: self.ring.clone(), basis: self.basis, data, form: PhantomData }
+    }
+}
+
+impl Poly<Coeff> {
+    /// To NTT form: one transform a limb.
+    pub(crate) fn forward(mut self) -> Poly<Ntt> {
+        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.forward(limb));
+        self.change_form()
+    }
+
+    /// The polynomial with small signed coefficients `coefficients[j]`.
+    pub(crate) fn from_signed(ring: &Ring, basis: Basis, coefficients: &[i64]) -> Self {
+        let mut poly = Self::uninit(ring, basis);
+        poly.each_limb(|_, q, limb| {
+            for (word, &coefficient) in limb.iter_mut().zip(coefficients) {
+                *word = q.from_i64(coefficient);
+            }
+        });
+        poly
+    }
 }
 
 impl Poly<Ntt> {
-    /// The polynomial with signed coefficients `coefficients[j]` of at most 2^50: one transform a limb.
-    pub(crate) fn from_signed(ring: &Ring, basis: Basis, coefficients: &[i64]) -> Self {
-        let mut poly = Self::uninit(ring, basis);
-        ring.each_limb(basis, &mut poly.data, |_, table, limb| table.forward_signed(coefficients, limb));
-        poly
-    }
-
     /// To coefficient form: one transform a limb.
-    pub(crate) fn inverse(&self) -> Poly<Coeff> {
-        let mut out = Poly::uninit(&self.ring, self.basis);
-        self.ring.each_limb(self.basis, &mut out.data, |i, table, limb| {
-            limb.copy_from_slice(self.limb(i));
-            table.inverse(limb);
-        });
-        out
+    pub(crate) fn inverse(mut self) -> Poly<Coeff> {
+        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.inverse(limb));
+        self.change_form()
     }
 
     /// self ← self · other.

@@ -109,8 +109,8 @@ impl Evaluator {
     pub fn add_constant_assign(&self, a: &mut Ciphertext, c: f64) -> Result<()> {
         self.check("add a constant", a, &a.params, a.level())?;
         let integer = a.scale.integer(c, self.params.log_q(a.level()))?;
-        a.parts[0].add_constant_assign(|q| q.from_i128(integer));
-        let error = (integer as f64 / a.scale.to_f64() - c).abs();
+        a.parts[0].add_constant_assign(|q| integer.residue(q));
+        let error = (integer.to_f64() / a.scale.to_f64() - c).abs();
         let constant = Estimate { message: c.abs(), deviation: error, bound: error };
         a.estimate = a.estimate.map(|estimate| estimate.add(constant));
         Ok(())
@@ -123,9 +123,11 @@ impl Evaluator {
     pub fn mul_constant_assign(&self, a: &mut Ciphertext, c: f64, scale: Scale) -> Result<()> {
         self.check("multiply by a constant", a, &a.params, a.level())?;
         let integer = scale.integer(c, self.params.log_q(a.level()))?;
-        a.parts.iter_mut().for_each(|part| part.mul_constant_assign(|q| q.from_i128(integer)));
+        if integer.to_f64() != 1.0 {
+            a.parts.iter_mut().for_each(|part| part.mul_constant_assign(|q| integer.residue(q)));
+        }
         a.scale = a.scale.mul(scale);
-        let error = (integer as f64 / scale.to_f64() - c).abs();
+        let error = (integer.to_f64() / scale.to_f64() - c).abs();
         a.estimate = a.estimate.map(|estimate| estimate.mul_constant(c, error));
         Ok(())
     }

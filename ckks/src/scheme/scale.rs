@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::arith::Modulus;
 use crate::error::{Error, Result};
 
 /// A positive scale, hi + lo with |lo| ≤ ulp(hi)/2.
@@ -12,6 +13,25 @@ use crate::error::{Error, Result};
 pub struct Scale {
     hi: f64,
     lo: f64,
+}
+
+/// An encoded constant: mantissa · 2^shift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wide {
+    mantissa: i128,
+    shift: u32,
+}
+
+impl Wide {
+    /// The constant modulo q.
+    pub(crate) fn residue(self, q: &Modulus) -> u64 {
+        q.mul(q.from_i128(self.mantissa), q.pow(2, u64::from(self.shift)))
+    }
+
+    /// The nearest double.
+    pub(crate) fn to_f64(self) -> f64 {
+        self.mantissa as f64 * f64::from(self.shift).exp2()
+    }
 }
 
 /// Two scales that differ by less than this, relatively, are equal.
@@ -98,17 +118,20 @@ impl Scale {
         self.hi.log2()
     }
 
-    /// x Δ to the nearest integer, where it fits a modulus of `log_q` bits (and 127).
+    /// x Δ to the nearest integer, where it fits a modulus of `log_q` bits; beyond 2^126 to the nearest multiple of a power of two,
+    /// with the 106 bits that a scale has.
     ///
     /// # Errors
     /// [`Error::EncodeOverflow`].
-    pub(crate) fn integer(self, x: f64, log_q: f64) -> Result<i128> {
+    pub(crate) fn integer(self, x: f64, log_q: f64) -> Result<Wide> {
         let largest = (x * self.hi).abs();
-        if self.is_valid() && largest.is_finite() && largest.log2() < (log_q - 1.0).min(126.0) {
-            Ok(self.round_product(x))
-        } else {
-            Err(Error::EncodeOverflow { largest, log_q, scale: self })
+        if !(self.is_valid() && largest.is_finite() && largest.log2() < log_q - 1.0) {
+            return Err(Error::EncodeOverflow { largest, log_q, scale: self });
         }
+        let shift = if largest < 126f64.exp2() { 0 } else { largest.log2() as i32 - 110 };
+        let unit = f64::from(-shift).exp2();
+        let mantissa = Self { hi: self.hi * unit, lo: self.lo * unit }.round_product(x);
+        Ok(Wide { mantissa, shift: shift.unsigned_abs() })
     }
 
     /// x Δ to the nearest integer, where |x Δ| < 2^126.
@@ -181,5 +204,16 @@ mod tests {
         let scale = Scale::power_of_two(80);
         assert_eq!(scale.round_product(-1.5), -(3i128 << 79));
         assert_eq!(Scale::power_of_two(3).round_product(0.3), 2);
+    }
+
+    #[test]
+    fn constants_beyond_128_bits_have_their_residues() {
+        let q = Modulus::new(1_125_899_906_826_241).unwrap();
+        for bits in [0u32, 60, 125, 126, 200, 300] {
+            let wide = Scale::power_of_two(bits as i32).integer(-3.0, 310.0).unwrap();
+            assert_eq!(wide.residue(&q), q.neg(q.mul(3, q.pow(2, u64::from(bits)))), "{bits}");
+            assert_eq!(wide.to_f64(), -3.0 * f64::from(bits).exp2());
+        }
+        assert!(matches!(Scale::power_of_two(309).integer(1.0, 310.0), Err(Error::EncodeOverflow { .. })));
     }
 }

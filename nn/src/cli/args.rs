@@ -41,6 +41,9 @@ pub struct GoalArgs {
     /// Force the number of samples that are interleaved in a ciphertext, a power of two.
     #[arg(long, value_name = "B", value_parser = positive)]
     pub interleave: Option<usize>,
+    /// Largest degree of the polynomials that stand for activations; otherwise as high as accuracy needs it, at most 32.
+    #[arg(long, value_name = "D", value_parser = positive)]
+    pub degree: Option<usize>,
 }
 
 impl GoalArgs {
@@ -53,6 +56,7 @@ impl GoalArgs {
             interleave: self.interleave,
             precision_bits: self.precision,
             memory_bytes: self.memory.map(|gib| (gib * GIB) as u64),
+            max_degree: self.degree.unwrap_or(Goal::default().max_degree),
             ..Goal::default()
         }
     }

@@ -4,15 +4,17 @@
 //! A feature is one number of one sample; a tensor of shape [c, h, w] is the vector of its c·h·w features in row-major
 //! order, without the batch dimension.
 
+mod activation;
 mod head;
 mod matrix;
 mod run;
 
 use std::sync::Arc;
 
+pub use activation::{Activation, Expression};
 pub use head::{Head, HeadAxis};
 pub use matrix::{AffineMap, SparseMatrix};
-pub use run::Range;
+pub use run::{Block, Observer, Range};
 
 use crate::error::{Error, Result};
 
@@ -168,7 +170,7 @@ impl Node {
             Op::Activation(activation) => {
                 features("the input", self.len(), before[self.inputs[0].0].len())?;
                 match activation {
-                    Activation::Polynomial(coefficients) => {
+                    Activation::Polynomial(coefficients) | Activation::Chebyshev(coefficients) => {
                         self.check_finite("coefficient", coefficients.iter().copied())
                     }
                     _ => Ok(()),
@@ -223,53 +225,6 @@ impl Op {
             Op::Mul => "mul",
         }
     }
-}
-
-/// A function of one feature. All but polynomials must be approximated before lowering.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Activation {
-    /// c_0 + c_1 x + c_2 x² + …
-    Polynomial(Vec<f64>),
-    /// max(0, x)
-    Relu,
-    /// 1 / (1 + e^−x)
-    Sigmoid,
-    /// tanh x
-    Tanh,
-    /// x / (1 + e^−x)
-    Silu,
-    /// x Φ(x)
-    Gelu,
-}
-
-impl Activation {
-    /// One word for messages.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Activation::Polynomial(_) => "polynomial",
-            Activation::Relu => "relu",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Tanh => "tanh",
-            Activation::Silu => "silu",
-            Activation::Gelu => "gelu",
-        }
-    }
-
-    /// Its value at x, in double precision.
-    pub fn eval(&self, x: f64) -> f64 {
-        match self {
-            Activation::Polynomial(coefficients) => coefficients.iter().rev().fold(0.0, |sum, c| sum * x + c),
-            Activation::Relu => x.max(0.0),
-            Activation::Sigmoid => sigmoid(x),
-            Activation::Tanh => x.tanh(),
-            Activation::Silu => x * sigmoid(x),
-            Activation::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
-        }
-    }
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 #[cfg(test)]

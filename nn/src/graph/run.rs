@@ -8,7 +8,7 @@
 
 use rayon::prelude::*;
 
-use super::{Graph, Node, Op};
+use super::{Graph, Node, NodeId, Op};
 use crate::error::{Error, Result};
 
 /// Samples that go through the graph together: two cache lines of doubles, which still keeps a layer of 845 features in L2.
@@ -40,6 +40,32 @@ impl Range {
     }
 }
 
+/// What is gathered from all tensors while a graph runs: of each block of samples from `start`, the blocks merged.
+#[derive(Debug)]
+pub struct Observer<S, O, M> {
+    /// What is known of no samples.
+    pub start: S,
+    /// Adds the tensor of a node, for some samples.
+    pub observe: O,
+    /// What is known of the samples of both; associative.
+    pub merge: M,
+}
+
+/// The tensor of a node for some samples.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    first: usize,
+    count: usize,
+    lanes: &'a [Lanes],
+}
+
+impl Block<'_> {
+    /// All values, each with the number of its sample, feature by feature.
+    pub fn values(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        self.lanes.iter().flat_map(|lanes| lanes[..self.count].iter().enumerate().map(|(i, &v)| (self.first + i, v)))
+    }
+}
+
 impl Graph {
     /// The results of all samples: reads [n, input_len] values and makes [n, output_len], both in row-major order. Runs in
     /// rayon's current pool.
@@ -47,7 +73,8 @@ impl Graph {
     /// # Errors
     /// [`Error::SampleLength`] if the values are no whole number of samples.
     pub fn run(&self, samples: &[f64]) -> Result<Vec<f64>> {
-        Ok(self.run_blocks(samples, false)?.0)
+        let nothing = Observer { start: || (), observe: |_: &mut (), _: NodeId, _: Block<'_>| (), merge: |(), ()| () };
+        Ok(self.run_observed(samples, &nothing)?.0)
     }
 
     /// As [`Graph::run`], with the range that each node's tensor took, for calibration: one range a node, in the order of
@@ -56,44 +83,64 @@ impl Graph {
     /// # Errors
     /// [`Error::SampleLength`] if the values are no whole number of samples.
     pub fn run_with_ranges(&self, samples: &[f64]) -> Result<(Vec<f64>, Vec<Range>)> {
-        self.run_blocks(samples, true)
+        let ranges = Observer {
+            start: || vec![Range::EMPTY; self.nodes().len()],
+            observe: |ranges: &mut Vec<Range>, id: NodeId, block: Block<'_>| {
+                ranges[id.0] =
+                    block.values().fold(Range::EMPTY, |r, (_, v)| Range { min: r.min.min(v), max: r.max.max(v) });
+            },
+            merge: |a: Vec<Range>, b: Vec<Range>| a.into_iter().zip(b).map(|(a, b)| a.union(b)).collect(),
+        };
+        self.run_observed(samples, &ranges)
     }
 
-    fn run_blocks(&self, samples: &[f64], with_ranges: bool) -> Result<(Vec<f64>, Vec<Range>)> {
+    /// As [`Graph::run`], with what `observer` makes of the tensors.
+    ///
+    /// # Errors
+    /// [`Error::SampleLength`] if the values are no whole number of samples.
+    pub fn run_observed<T: Send>(
+        &self,
+        samples: &[f64],
+        observer: &Observer<
+            impl Fn() -> T + Sync,
+            impl Fn(&mut T, NodeId, Block<'_>) + Sync,
+            impl Fn(T, T) -> T + Sync,
+        >,
+    ) -> Result<(Vec<f64>, T)> {
         let (features, results) = (self.input_len(), self.output_len());
         if features == 0 || !samples.len().is_multiple_of(features) {
             return Err(Error::SampleLength { found: samples.len(), features });
         }
         let last_reads = self.last_reads();
         let mut out = vec![0.0; samples.len() / features * results];
-        let empty = || vec![Range::EMPTY; self.nodes().len()];
-        let ranges =
-            out.par_chunks_mut((BLOCK * results).max(1))
-                .zip(samples.par_chunks(BLOCK * features))
-                .map(|(out, block)| {
-                    let mut ranges = if with_ranges { empty() } else { Vec::new() };
-                    self.run_block(block, out, &last_reads, &mut ranges);
-                    ranges
-                })
-                .reduce(Vec::new, |a, b| {
-                    if a.is_empty() { b } else { a.into_iter().zip(b).map(|(a, b)| a.union(b)).collect() }
-                });
-        Ok((out, if with_ranges && ranges.is_empty() { empty() } else { ranges }))
+        let blocks = out.par_chunks_mut((BLOCK * results).max(1)).zip(samples.par_chunks(BLOCK * features));
+        let observed = blocks.enumerate().map(|(index, (out, block))| {
+            let mut seen = (observer.start)();
+            self.run_block(block, out, &last_reads, |id, lanes| {
+                let block = Block { first: index * BLOCK, count: block.len() / features, lanes };
+                (observer.observe)(&mut seen, id, block);
+            });
+            seen
+        });
+        let observed = observed.reduce_with(&observer.merge).unwrap_or_else(&observer.start);
+        Ok((out, observed))
     }
 
     /// One block of at most [`BLOCK`] samples.
-    fn run_block(&self, samples: &[f64], out: &mut [f64], last_reads: &[usize], ranges: &mut [Range]) {
-        let count = samples.len() / self.input_len();
+    fn run_block(
+        &self,
+        samples: &[f64],
+        out: &mut [f64],
+        last_reads: &[usize],
+        mut observe: impl FnMut(NodeId, &[Lanes]),
+    ) {
         let mut tensors: Vec<Vec<Lanes>> = vec![Vec::new(); self.nodes().len()];
         for (id, node) in self.iter() {
             tensors[id.0] = match node.op {
                 Op::Input => to_lanes(samples, node.len()),
                 _ => node.run(&tensors),
             };
-            if let Some(range) = ranges.get_mut(id.0) {
-                let values = tensors[id.0].iter().flat_map(|lanes| &lanes[..count]);
-                *range = values.fold(Range::EMPTY, |r, &v| Range { min: r.min.min(v), max: r.max.max(v) });
-            }
+            observe(id, &tensors[id.0]);
             // A residual network keeps only the branches that are still to be joined.
             for input in &node.inputs {
                 if last_reads[input.0] == id.0 {

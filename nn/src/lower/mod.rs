@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use ckks::{Params, Scale};
 
-use crate::graph::{Activation, Graph, Op};
+use crate::graph::{Graph, Op};
 use crate::program::{Builder, Kind, LinearMap, LinearOperator, Program, ProgramError, Value, ValueId};
 
 pub use packing::Packing;
@@ -73,8 +73,9 @@ pub fn lower(
         let inputs: Vec<ValueId> = node.inputs.iter().filter_map(|input| values[input.0]).collect();
         values[id.0] = Some(match (&node.op, &packed.linear, inputs.as_slice()) {
             (_, Some(linear), &[x]) => lowering.affine(at, linear, x)?,
-            (Op::Activation(Activation::Polynomial(coefficients)), _, &[x]) => {
-                lowering.polynomial(at, coefficients, x)?
+            (Op::Activation(activation), _, &[x]) => {
+                let not = || ProgramError::NotPolynomial { node: node.name.clone(), op: activation.name() };
+                lowering.polynomial(at, &activation.chebyshev().ok_or_else(not)?, x)?
             }
             (Op::Add, _, &[x, y]) => lowering.add(at, x, y)?,
             (Op::Mul, _, &[x, y]) => lowering.mul(at, x, y)?,
@@ -94,6 +95,7 @@ struct At<'a> {
 }
 
 /// A program under construction.
+#[derive(Clone)]
 struct Lowering {
     builder: Builder,
     options: Options,
@@ -131,12 +133,22 @@ impl Lowering {
     /// x ⊙ y.
     fn mul(&mut self, at: At, x: ValueId, y: ValueId) -> Result<ValueId, ProgramError> {
         let (x, y) = (self.relinearize(x)?, self.relinearize(y)?);
+        let product = self.product(at, x, y)?;
+        self.finish_product(at, product)
+    }
+
+    /// x ⊙ y of degree 2, not rescaled, from factors of degree 1.
+    fn product(&mut self, at: At, x: ValueId, y: ValueId) -> Result<ValueId, ProgramError> {
         let level = self.value(x).level.min(self.value(y).level);
         let (x, y) = (self.drop_to(x, level)?, self.drop_to(y, level)?);
-        let product = match x == y {
-            true => self.push(at, Kind::Square, &[x])?,
-            false => self.push(at, Kind::Mul, &[x, y])?,
-        };
+        match x == y {
+            true => self.push(at, Kind::Square, &[x]),
+            false => self.push(at, Kind::Mul, &[x, y]),
+        }
+    }
+
+    /// The result of a node that ends with a product: relinearised, or left to whoever needs it, and rescaled.
+    fn finish_product(&mut self, at: At, product: ValueId) -> Result<ValueId, ProgramError> {
         // Rotations would force it at once.
         let one_feature = self.value(product).layout.positions_per_ciphertext() == 1;
         match self.options.late_relinearization && one_feature {

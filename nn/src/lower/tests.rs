@@ -129,3 +129,62 @@ fn a_convolution_has_as_many_diagonals_as_its_kernel_has_weights() {
     assert_eq!((rows, plan.products(), plan.baby_steps()), (64, 25, 22));
     assert_eq!((plan.baby_rotations(), plan.giant_rotations()), (9, 2));
 }
+
+/// A single polynomial, in the clear against itself; its products, and how many of them follow one another.
+fn products(coefficients: &[f64], interleave: usize) -> (usize, usize) {
+    let op = Op::Activation(crate::graph::Activation::Chebyshev(coefficients.to_vec()));
+    let graph = Graph::new(vec![node(Op::Input, &[], 3), node(op, &[0], 3)], NodeId(1)).unwrap();
+    let options = Options { input_bits: 38, weight_bits: vec![20], waterline_bits: 26, late_relinearization: true };
+    let program = agrees(&graph, &params(16, 14), interleave, options);
+    let mut depths: Vec<usize> = Vec::new();
+    for operation in program.operations() {
+        let deepest = operation.inputs.iter().map(|input| depths[input.0]).max().unwrap_or(0);
+        depths.push(deepest + usize::from(matches!(operation.kind, Kind::Mul | Kind::Square)));
+    }
+    let count = program.operations().iter().filter(|o| matches!(o.kind, Kind::Mul | Kind::Square)).count();
+    (count, depths.into_iter().max().unwrap_or(0))
+}
+
+fn coefficients(degree: usize, keep: impl Fn(usize) -> bool) -> Vec<f64> {
+    (0..=degree).map(|k| if keep(k) { 0.9 - ((k * 7) % 5) as f64 / 4.0 + 0.01 } else { 0.0 }).collect()
+}
+
+/// Products of degree 2^k − 1 with leaves up to 2^l: all T_j up to 2^l, the giant powers, and one for each join of two leaves.
+fn fewest(k: usize) -> usize {
+    (0..k).map(|l| (1 << l) - 1 + (k - 1 - l) + (1 << (k - l)) - 1).min().unwrap_or(0)
+}
+
+#[test]
+fn polynomials_take_as_many_products_as_baby_and_giant_steps_say() {
+    for degree in 2..=63usize {
+        let (count, depth) = products(&coefficients(degree, |_| true), 16);
+        let k = (degree + 1).next_power_of_two().ilog2() as usize;
+        assert!(count <= fewest(k), "degree {degree}: {count} products");
+        assert_eq!(depth, degree.next_power_of_two().ilog2() as usize, "degree {degree}");
+        if degree + 1 == 1 << k {
+            assert_eq!(count, fewest(k), "degree {degree}");
+        }
+    }
+    assert_eq!([2, 3, 4, 5, 6].map(fewest), [2, 4, 7, 11, 16]);
+    // A power of two is a product away from half of it, and leaves are as large as their power.
+    let general = |degree| products(&coefficients(degree, |_| true), 16);
+    assert_eq!([2, 4, 8, 16, 32].map(general), [(1, 1), (2, 2), (4, 3), (7, 4), (11, 5)]);
+}
+
+#[test]
+fn symmetric_polynomials_take_fewer_products() {
+    let even = |degree| products(&coefficients(degree, |k| k <= 1 || k % 2 == 0), 16);
+    assert_eq!([2, 4, 6, 8, 16, 32].map(even), [(1, 1), (2, 2), (3, 3), (3, 3), (5, 4), (8, 5)]);
+    let odd = |degree| products(&coefficients(degree, |k| k == 0 || k % 2 == 1), 16);
+    assert_eq!([1, 3, 5, 7, 15].map(odd), [(0, 0), (2, 2), (3, 3), (4, 3), (7, 4)]);
+}
+
+#[test]
+fn polynomials_agree_in_every_layout() {
+    for degree in [0, 1, 2, 3, 5, 6, 9, 13] {
+        for interleave in [1, 4, 16] {
+            products(&coefficients(degree, |_| true), interleave);
+            products(&coefficients(degree, |k| k <= 1 || k % 2 == 0), interleave);
+        }
+    }
+}

@@ -4,13 +4,17 @@
 //! [`distribute`], [`merge_branches`]), arithmetic on one tensor into polynomials ([`gather_polynomials`]), and what nobody
 //! reads is dropped ([`prune`]). [`simplify`] does all of it until nothing changes.
 
+mod approximate;
 mod branches;
+mod calibrate;
 mod distribute;
 mod fold;
 mod polynomial;
 mod prune;
 
+pub use approximate::{Approximation, approximate, free_scalings};
 pub use branches::merge_branches;
+pub use calibrate::{Calibration, calibrate};
 pub use distribute::distribute;
 pub use fold::fold_affine;
 pub use polynomial::gather_polynomials;
@@ -60,6 +64,15 @@ pub fn simplify(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
             return Ok(graph);
         }
     }
+}
+
+/// The graph that is lowered: `graph` as imported, simplified, with these polynomials in the place of its activations. It depends
+/// on nothing else, so whoever has the model and the polynomials has the same.
+///
+/// # Errors
+/// As [`approximate`].
+pub fn he_friendly(graph: &Graph, rule: &MergeRule, approximations: &[Approximation]) -> Result<Graph> {
+    free_scalings(&simplify(&approximate(&simplify(graph, rule)?, approximations)?, rule)?)
 }
 
 /// What a graph does, without its weights: two graphs of one `simplify` differ if this does.

@@ -81,7 +81,7 @@ fn same(p: &[Poly], q: &[Poly], combine: fn(&[f64], &[f64]) -> Vec<f64>) -> Vec<
 }
 
 /// The coefficients of a map that does the same to every feature: a x + b.
-fn uniform(map: &AffineMap) -> Option<Vec<f64>> {
+pub(super) fn uniform(map: &AffineMap) -> Option<Vec<f64>> {
     let (b, a) = (*map.bias.first()?, map.matrix.row(0).first()?.1);
     let same_bias = map.bias.iter().all(|&c| c == b);
     let square = map.input_len() == map.output_len();

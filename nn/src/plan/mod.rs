@@ -19,6 +19,7 @@ pub use search::{Alternative, Figures, Goal, Objective, Planned, plan};
 use crate::exec::trace::{CostModel, Trace, trace};
 use crate::graph::{Graph, Head};
 use crate::lower::{Options, Packing, lower};
+use crate::pass::Approximation;
 use crate::program::{Program, Value};
 
 /// All that a data owner needs: how to encrypt and decrypt, and which keys to make.
@@ -38,6 +39,8 @@ pub struct ClientPlan {
     pub options: Options,
     /// The largest absolute value that each node of the graph is planned for.
     pub magnitudes: Vec<f64>,
+    /// The polynomials that stand for the model's activations.
+    pub approximations: Vec<Approximation>,
 }
 
 /// A client plan with its program.
@@ -77,11 +80,20 @@ impl ServerPlan {
             keys,
             options,
             magnitudes: magnitudes.to_vec(),
+            approximations: Vec::new(),
         };
         Ok(Self { client, program: Arc::new(program) })
     }
 
-    /// The plan that `client` is a part of, from the model that it was made for.
+    /// The same plan, which says that these polynomials stand for the model's activations.
+    #[must_use]
+    pub fn with_approximations(mut self, approximations: Vec<Approximation>) -> Self {
+        self.client.approximations = approximations;
+        self
+    }
+
+    /// The plan that `client` is a part of, from the model that it was made for: its graph is
+    /// [`he_friendly`](crate::pass::he_friendly) with the client plan's approximations.
     ///
     /// # Errors
     /// [`PlanError::OtherModel`] if the graph leads to another client plan, or to none.
@@ -90,7 +102,8 @@ impl ServerPlan {
         let packing = Packing::new(graph, params.slots(), client.interleave())?;
         let other = |what: String| PlanError::OtherModel { what };
         let rebuilt = Self::new(graph, &packing, magnitudes, params, options.clone())
-            .map_err(|error| other(error.to_string()))?;
+            .map_err(|error| other(error.to_string()))?
+            .with_approximations(client.approximations.clone());
         match rebuilt.client == *client {
             true => Ok(rebuilt),
             false => Err(other("inputs, outputs or keys differ".into())),

@@ -47,6 +47,8 @@ pub struct Goal {
     pub memory_bytes: Option<u64>,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
+    /// Largest degree of a polynomial that stands for an activation.
+    pub max_degree: usize,
 }
 
 /// What to minimise.
@@ -69,6 +71,7 @@ impl Default for Goal {
             precision_bits: None,
             memory_bytes: None,
             margin: 1.25,
+            max_degree: 32,
         }
     }
 }

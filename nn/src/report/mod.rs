@@ -15,12 +15,15 @@ pub use plan::{AlternativeReport, LayerReport, PlanReport, Prediction};
 pub(crate) use table::size;
 
 use crate::exec::trace::Counts;
+use crate::pass::Approximation;
 
 /// All figures of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Parameters, with log2(QP) and the bound that it is held against.
     pub params: ParamsReport,
+    /// The polynomials that stand for activations.
+    pub activations: Vec<ActivationReport>,
     /// How samples were packed.
     pub batch: Batch,
     /// Wall time of each stage.
@@ -94,6 +97,38 @@ fn ring_name(kind: RingKind) -> &'static str {
     match kind {
         RingKind::Standard => "standard",
         RingKind::ConjugateInvariant => "conjugate-invariant",
+    }
+}
+
+/// A polynomial that stands for an activation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ActivationReport {
+    /// Node of the model.
+    pub node: String,
+    /// The activation's name.
+    pub function: String,
+    /// Where the polynomial holds.
+    pub range: [f64; 2],
+    /// Its degree.
+    pub degree: usize,
+    /// Largest error on the range.
+    pub max_error: f64,
+    /// Root of the mean square of its error over the calibration data.
+    pub rms_error: f64,
+}
+
+impl ActivationReport {
+    /// The figures of `approximation`.
+    pub fn new(approximation: &Approximation) -> Self {
+        let Approximation { name, function, fit, .. } = approximation;
+        Self {
+            node: name.clone(),
+            function: function.clone(),
+            range: fit.range,
+            degree: fit.degree(),
+            max_error: fit.max_error,
+            rms_error: fit.rms_error,
+        }
     }
 }
 

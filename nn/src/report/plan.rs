@@ -7,8 +7,8 @@ use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{Cell, CellAlignment, Table};
 use serde::Serialize;
 
-use super::ParamsReport;
 use super::table::size;
+use super::{ActivationReport, ParamsReport};
 use crate::exec::trace::{OperationTrace, Trace};
 use crate::plan::{Alternative, Planned};
 use crate::program::{Kind, LinearOperator, Operation, Program};
@@ -18,6 +18,8 @@ use crate::program::{Kind, LinearOperator, Operation, Program};
 pub struct PlanReport {
     /// Parameters, with log2(QP) and the bound that it is held against.
     pub params: ParamsReport,
+    /// The polynomials that stand for activations.
+    pub activations: Vec<ActivationReport>,
     /// b: samples side by side in a chunk of ciphertexts.
     pub interleave: usize,
     /// log2 of the scale of the encrypted input.
@@ -134,6 +136,7 @@ impl PlanReport {
         let samples = samples.unwrap_or(interleave);
         Self {
             params: ParamsReport::new(&client.params),
+            activations: client.approximations.iter().map(ActivationReport::new).collect(),
             interleave,
             input_bits: client.options.input_bits,
             weight_bits: client.options.weight_bits.clone(),
@@ -238,10 +241,11 @@ impl fmt::Display for PlanReport {
         let chunks = p.samples.div_ceil(self.interleave);
         let rows = [
             ("parameters", vec![shape, security, scales]),
+            ("activations", self.activations.iter().map(ToString::to_string).collect()),
             ("batch", vec![format!("{} samples, interleave {} in {chunks} chunk(s)", p.samples, self.interleave)]),
             ("predicted", p.lines()),
         ];
-        for (heading, lines) in rows {
+        for (heading, lines) in rows.into_iter().filter(|(_, lines)| !lines.is_empty()) {
             table.add_row([Cell::new(heading), Cell::new(lines.join("\n"))]);
         }
         writeln!(f, "{table}")?;

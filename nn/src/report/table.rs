@@ -5,7 +5,7 @@ use std::fmt;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Cell, Table};
 
-use super::{ParamsReport, Report};
+use super::{ActivationReport, ParamsReport, Report};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,13 +13,16 @@ impl fmt::Display for Report {
         table.load_style(UTF8_HORIZONTAL_ONLY);
         for (heading, lines) in [
             ("parameters", self.params.lines().to_vec()),
+            self.activations(),
             self.packing(),
             self.seconds(),
             self.traffic(),
             self.operations(),
             self.quality(),
         ] {
-            table.add_row([Cell::new(heading), Cell::new(lines.join("\n"))]);
+            if !lines.is_empty() {
+                table.add_row([Cell::new(heading), Cell::new(lines.join("\n"))]);
+            }
         }
         let machine = &self.machine;
         let place = format!(
@@ -32,6 +35,14 @@ impl fmt::Display for Report {
 }
 
 type Section = (&'static str, Vec<String>);
+
+impl fmt::Display for ActivationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, function, range: [low, high], degree, max_error, rms_error } = self;
+        write!(f, "{function} '{node}' on [{low:.3}, {high:.3}]: degree {degree}, ")?;
+        write!(f, "largest error {max_error:.1e}, {rms_error:.1e} on the data")
+    }
+}
 
 impl ParamsReport {
     /// The shape of the parameters, and their security.
@@ -56,6 +67,10 @@ impl ParamsReport {
 }
 
 impl Report {
+    fn activations(&self) -> Section {
+        ("activations", self.activations.iter().map(ToString::to_string).collect())
+    }
+
     fn packing(&self) -> Section {
         let b = &self.batch;
         let chunks = b.samples.div_ceil(b.per_ciphertext);

@@ -126,3 +126,45 @@ fn inputs_and_keys_that_are_not_as_planned_are_refused_by_name() {
     evaluator.drop_level_assign(&mut low[0], 1).unwrap();
     assert!(matches!(prepared.run(&keys, low, &mut |_, _| ()), Err(ProgramError::InputCiphertexts { .. })));
 }
+
+#[test]
+fn every_activation_as_a_polynomial() {
+    use crate::graph::Activation as A;
+    use crate::pass::{Calibration, MergeRule, calibrate, he_friendly};
+    let activations = [
+        A::Relu,
+        A::LeakyRelu(0.1),
+        A::Sigmoid,
+        A::Tanh,
+        A::Silu,
+        A::Gelu,
+        A::GeluTanh,
+        A::HardSwish,
+        A::Clip(0.0, 1.0),
+        A::Exp,
+        A::Polynomial(vec![0.5, -1.0, 0.25, 0.125, 0.0, 0.5]),
+    ];
+    for (index, activation) in activations.into_iter().enumerate() {
+        let ops = [map(12, 9, 90, 1), Op::Activation(activation.clone()), map(5, 12, 90, 2)];
+        let nodes = [node(Op::Input, &[], 9)]
+            .into_iter()
+            .chain(ops.into_iter().enumerate().map(|(i, op)| node(op, &[i], [12, 12, 5][i])));
+        let graph = Graph::new(nodes.collect(), NodeId(3)).unwrap();
+        let data = samples(50, 9);
+        let calibration =
+            Calibration { samples: &data, labels: None, margin: 1.25, loss: -1.0, max_degree: [4, 8, 16][index % 3] };
+        let found = calibrate(&graph, &calibration).unwrap();
+        assert!(found.iter().all(|found| found.fit.degree() <= calibration.max_degree));
+        let friendly = he_friendly(&graph, &MergeRule::default(), &found).unwrap();
+        let largest = graph
+            .run(&data)
+            .unwrap()
+            .iter()
+            .zip(friendly.run(&data).unwrap())
+            .fold(0.0f64, |max, (a, b)| max.max((a - b).abs()));
+        assert!(largest < 0.2, "{activation:?}: {largest}");
+        for interleave in [1, 128] {
+            agrees(program(&friendly, RingKind::Standard, interleave, 9, options(true)));
+        }
+    }
+}

@@ -103,6 +103,8 @@ pub(super) fn of(params: &Params, kind: &Kind, x: &Value, y: &Value) -> Counts {
             }
         },
         Kind::Square | Kind::Mul => counts.ct_ct_mul = inputs,
+        // The product with one is no product.
+        Kind::MulConstant { constant, scale } if (constant * scale.to_f64() - 1.0).abs() < f64::EPSILON => {}
         Kind::MulConstant { .. } => counts.scalar_mac = inputs * n * limbs * parts,
         Kind::Relinearize => {
             counts.relinearizations = outputs;

@@ -21,10 +21,7 @@ pub(super) fn of(params: &Params, operation: &Operation, (value, x): (&Value, Es
             Estimate { deviation: product.deviation * std::f64::consts::SQRT_2, ..product }
         }
         Kind::Mul => typical(x).mul(typical(y)),
-        Kind::MulConstant { constant, scale } => {
-            let error = rounding(scale.to_f64());
-            typical(x).mul_constant(*constant, error)
-        }
+        Kind::MulConstant { constant, scale } => typical(x).mul_constant(*constant, rounded(*constant, scale.to_f64())),
         Kind::Add => x.add(y),
         Kind::Relinearize => x.key_switch(params, limbs, value.scale),
         Kind::Rescale => rescale(params, value.degree, x, result.scale),
@@ -37,6 +34,12 @@ pub(super) fn of(params: &Params, operation: &Operation, (value, x): (&Value, Es
 /// Deviation of a constant rounded to a multiple of 1/scale.
 fn rounding(scale: f64) -> f64 {
     12f64.sqrt().recip() / scale
+}
+
+/// The error of one constant rounded to a multiple of 1/scale: none for a factor that is only a change of scale.
+fn rounded(constant: f64, scale: f64) -> f64 {
+    let integer = constant * scale;
+    if integer.abs() < f64::EPSILON.recip() { (integer - integer.round()).abs() / scale } else { 0.0 }
 }
 
 /// A typical row: Σ w_k e_k, and Σ x_k times the error of the encoded w_k.
