@@ -78,6 +78,65 @@ fn scalar_matrices_combine_ciphertexts_of_either_degree() {
     }
 }
 
+/// A chain against its operations one by one, bit for bit, with weights of 16 bits and wider ones, alone and together.
+#[test]
+fn a_chain_is_its_operations_one_by_one() {
+    for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+        for log_n in [3, LOG_N] {
+            let params = ParamsSpec::new(ring, log_n, &[50, 40], &[50]).build_insecure().unwrap();
+            let mut entropy = Entropy::insecure_from_seed(3);
+            let secret = KeyGenerator::new(&params, &mut entropy).secret_key();
+            let inputs: Vec<_> =
+                (0..21).map(|k| encrypt(&params, &secret, &mut entropy, &vector(params.slots(), k))).collect();
+            for (bits, size) in [(8, 1.0), (15, 1.0), (16, 1.0), (17, 1.0), (17, 4.0), (30, 1.0)] {
+                let weight = |i: usize| size * ((i * 7919 % 211) as f64 / 105.0 - 1.0);
+                // Windows of seven, three rows each, then one of nothing.
+                let windows = (0..15).flat_map(|w| [w; 3]);
+                let row = |(r, w): (usize, usize)| (w..w + 7).map(|c| (c as u32, weight(r * 7 + c))).collect();
+                let mut first: Vec<Vec<(u32, f64)>> = windows.enumerate().map(row).collect();
+                first.push(Vec::new());
+                let second: Vec<Vec<(u32, f64)>> =
+                    (0..8).map(|r| (0..46).map(|c| (c, weight(r * 46 + c as usize + 5))).collect()).collect();
+                let scale = Scale::power_of_two(bits);
+                let matrix = |rows: &[Vec<(u32, f64)>], cols| {
+                    ScalarMatrix::new(&params, rows.iter().map(Vec::as_slice), cols, scale, 1).unwrap()
+                };
+                let (first, second) = (matrix(&first, 21), matrix(&second, 46));
+                let constants: Vec<f64> = (0..46).map(|r| r as f64 / 100.0 - 0.2).collect();
+                let chain = [
+                    Pointwise::Affine { matrix: &first, constants: &constants },
+                    Pointwise::Square,
+                    Pointwise::Affine { matrix: &second, constants: &[] },
+                ];
+                let chained = apply_pointwise(&chain, &inputs).unwrap();
+                assert_eq!(chained.times.len(), 3);
+
+                let evaluator = Evaluator::new(&params);
+                let mut expected = first.apply(&inputs).unwrap();
+                for (y, &c) in expected.iter_mut().zip(&constants) {
+                    evaluator.add_constant_assign(y, c).unwrap();
+                }
+                let squares: Vec<_> = expected.iter().map(|y| evaluator.square(y).unwrap()).collect();
+                let expected = second.apply(&squares).unwrap();
+                assert_eq!(chained.outputs.len(), expected.len());
+                for (y, e) in chained.outputs.iter().zip(&expected) {
+                    assert!(y.parts() == e.parts() && y.scale() == e.scale(), "{ring:?} {log_n} {bits} {size}");
+                }
+            }
+            let twice = [Pointwise::Square, Pointwise::Square];
+            assert!(matches!(apply_pointwise(&twice, &inputs), Err(Error::WrongDegree { degree: 2, .. })));
+            assert!(matches!(apply_pointwise(&twice, &[]), Err(Error::ShapeMismatch { .. })));
+            let unchanged = apply_pointwise(&[], &inputs).unwrap().outputs;
+            assert!(unchanged.iter().zip(&inputs).all(|(a, b)| a.parts() == b.parts() && a.scale() == b.scale()));
+            let row = [(0, 1.0)];
+            let matrix = ScalarMatrix::new(&params, [row.as_slice()], 21, Scale::power_of_two(4), 1).unwrap();
+            let constants = |constants| apply_pointwise(&[Pointwise::Affine { matrix: &matrix, constants }], &inputs);
+            assert!(matches!(constants(&[1.0, 2.0]), Err(Error::ShapeMismatch { .. })));
+            assert!(matches!(constants(&[1e40]), Err(Error::EncodeOverflow { .. })));
+        }
+    }
+}
+
 #[test]
 fn diagonals_multiply_a_vector_by_a_matrix() {
     for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {

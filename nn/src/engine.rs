@@ -235,7 +235,7 @@ impl<'a> Run<'a> {
             };
             let input = timed(&mut self.times.encrypt, || client.encrypt(chunk))?;
             self.bytes.encrypted_input += input.iter().map(SeededCiphertext::packed_bytes).sum::<usize>();
-            let output = timed(&mut self.times.infer, || server.infer(&input, &mut done))?;
+            let output = timed(&mut self.times.infer, || server.infer(input, &mut done))?;
             self.bytes.encrypted_output += output.iter().map(Ciphertext::packed_bytes).sum::<usize>();
             results.extend(timed(&mut self.times.decrypt, || client.decrypt(&output, chunk.len() / features))?);
             self.progress.step();

@@ -3,24 +3,15 @@
 //!
 //! Residue by residue, the outputs are the product of the matrix of constants with a matrix whose row k is a limb of x_k. Rows of
 //! the matrix of constants that read the same inputs, as the maps of a convolution do, form a dense group, so that sparse layers
-//! cost what their entries cost. Coefficients are cut into blocks; one block of all inputs is packed once and read from cache by every
-//! group.
+//! cost what their entries cost. Constants that fit 16 bits, as the weights of networks mostly do, are multiplied as such.
 
 use std::collections::BTreeMap;
 
-use aligned_vec::AVec;
-use rayon::prelude::*;
-
-use crate::arith::{Backend, GEMM_COLUMNS, Modulus, Panels, tiled};
+use crate::arith::{Backend, GEMM_COLUMNS, MAX_SHORT_RUN, MAX_SHORT_SUM, Modulus, Pair, Panels, tiled};
 use crate::error::{Error, Result};
-use crate::ring::Poly;
 use crate::scheme::{Ciphertext, Params, Scale};
 
-/// Coefficients that a task packs and multiplies at a time: with a thousand inputs they fill half of a 1 MiB cache.
-const BLOCK: usize = 4 * GEMM_COLUMNS;
-
-/// Coefficients of a task: few enough for balance, enough to pay for it.
-const TASK: usize = 4 * BLOCK;
+use super::pointwise::{Pointwise, apply_pointwise};
 
 /// A matrix of constants at one scale and level, grouped by the inputs that its rows read, as residues.
 pub struct ScalarMatrix {
@@ -39,8 +30,15 @@ type Row<'a> = &'a [(u32, f64)];
 struct Group {
     outputs: Vec<usize>,
     inputs: Vec<u32>,
-    /// For each limb, outputs by inputs, tiled.
-    weights: Vec<Vec<u64>>,
+    weights: Weights,
+}
+
+/// Outputs by inputs, tiled.
+enum Weights {
+    /// As residues, for each limb.
+    Residues(Vec<Vec<u64>>),
+    /// As integers of 16 bits, for pairs of inputs: `pairs[t]` reads 2 t and 2 t + 1. A pair with larger weights is there several times.
+    Short { pairs: Vec<u32>, run: usize, weights: Vec<Pair> },
 }
 
 impl ScalarMatrix {
@@ -73,11 +71,17 @@ impl ScalarMatrix {
         for (inputs, rows) in by_inputs {
             let values = rows.iter().flat_map(|(_, row)| row.iter().map(|&(_, value)| value));
             let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
+            let short = || {
+                let exact: Vec<i64> = integers.iter().map(|w| w.to_f64() as i64).collect();
+                Weights::short(&inputs, &exact)
+            };
             let residues = |q: &Modulus| {
                 let matrix: Vec<u64> = integers.iter().map(|w| w.residue(q)).collect();
                 tiled(&matrix, inputs.len().max(1))
             };
-            let weights = params.ring().q().take(limbs).map(residues).collect();
+            let short = params.ring().backend().has_short_gemm().then(short).flatten();
+            let weights =
+                short.unwrap_or_else(|| Weights::Residues(params.ring().q().take(limbs).map(residues).collect()));
             groups.push(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights });
         }
         Ok(Self { params: params.clone(), rows: count, cols, level, scale, groups })
@@ -93,125 +97,109 @@ impl ScalarMatrix {
         self.cols
     }
 
+    /// The scale of the constants.
+    pub(super) fn scale(&self) -> Scale {
+        self.scale
+    }
+
     /// The y_o: level and degree of the inputs, the scales multiply. No NTT; one multiply-accumulate for each entry,
     /// coefficient, limb and part. Errors: those of the inputs, times the weights. Runs on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] for another number of inputs; [`Error::ParamsMismatch`], [`Error::LevelMismatch`] and
-    /// [`Error::ScaleMismatch`] unless all inputs agree with each other and the matrix; [`Error::WrongDegree`] unless their
-    /// degrees are equal.
+    /// Those of [`apply_pointwise`] for this one operation.
     pub fn apply(&self, inputs: &[Ciphertext]) -> Result<Vec<Ciphertext>> {
-        let first = self.check(inputs)?;
-        let ring = self.params.ring();
-        let (basis, stride, n) = (first.parts[0].basis(), ring.stride(), ring.n());
-        let unwritten = || Ciphertext {
-            params: self.params.clone(),
-            parts: first.parts.iter().map(|_| Poly::uninit(ring, basis)).collect(),
-            scale: first.scale.mul(self.scale),
-            estimate: None,
-        };
-        let mut outputs: Vec<Ciphertext> = (0..self.rows).map(|_| unwritten()).collect();
+        Ok(apply_pointwise(&[Pointwise::Affine { matrix: self, constants: &[] }], inputs)?.outputs)
+    }
 
-        // tasks[(part, limb, chunk)] owns that piece of every output.
-        let chunk = TASK.min(n);
-        let chunks = n / chunk;
-        let mut tasks: Vec<Vec<&mut [u64]>> = Vec::new();
-        tasks.resize_with(first.parts.len() * basis.q * chunks, || Vec::with_capacity(self.rows));
-        for output in &mut outputs {
-            for (part, poly) in output.parts.iter_mut().enumerate() {
-                for (limb, words) in poly.data_mut().chunks_mut(stride).enumerate() {
-                    for (c, piece) in words[..n].chunks_mut(chunk).enumerate() {
-                        tasks[(part * basis.q + limb) * chunks + c].push(piece);
-                    }
-                }
-            }
+    /// That the operands of an operation can be those of this matrix.
+    pub(super) fn check(&self, operation: &'static str, count: usize, x: &Ciphertext) -> Result<()> {
+        if count != self.cols {
+            let reason = format!("{count} ciphertexts for a matrix of {} columns", self.cols);
+            return Err(Error::ShapeMismatch { operation, reason });
         }
-        tasks.into_par_iter().enumerate().for_each_init(Scratch::new, |scratch, (task, mut pieces)| {
-            let (part, limb, start) = (task / chunks / basis.q, task / chunks % basis.q, task % chunks * chunk);
-            for at in (0..chunk).step_by(BLOCK) {
-                let block = start + at..start + chunk.min(at + BLOCK);
-                scratch.pack(block.len(), inputs.iter().map(|input| &input.parts[part].limb(limb)[block.clone()]));
-                for group in &self.groups {
-                    let modulus = ring.modulus(basis, limb);
-                    scratch.multiply(ring.backend(), modulus, group, limb, (at, block.len()), &mut pieces);
-                }
-            }
-        });
-        Ok(outputs)
-    }
-
-    fn check<'a>(&self, inputs: &'a [Ciphertext]) -> Result<&'a Ciphertext> {
-        const OPERATION: &str = "linear combination";
-        let first = inputs.first().filter(|_| inputs.len() == self.cols).ok_or_else(|| Error::ShapeMismatch {
-            operation: OPERATION,
-            reason: format!("{} ciphertexts for a matrix of {} columns", inputs.len(), self.cols),
-        })?;
-        for input in inputs {
-            if input.params != self.params {
-                return Err(Error::ParamsMismatch { operation: OPERATION });
-            }
-            if input.level() != self.level {
-                return Err(Error::LevelMismatch { operation: OPERATION, left: input.level(), right: self.level });
-            }
-            if input.scale != first.scale {
-                return Err(Error::ScaleMismatch { operation: OPERATION, left: input.scale, right: first.scale });
-            }
-            if input.degree() != first.degree() {
-                return Err(Error::WrongDegree {
-                    operation: OPERATION,
-                    degree: input.degree(),
-                    advice: "all inputs must have the same",
-                });
-            }
+        if x.params != self.params {
+            return Err(Error::ParamsMismatch { operation });
         }
-        Ok(first)
-    }
-}
-
-/// Buffers of a thread.
-struct Scratch {
-    /// Blocks of all inputs, in panels.
-    packed: AVec<u64>,
-    rows: usize,
-    /// Blocks of the outputs of a group.
-    products: AVec<u64>,
-}
-
-impl Scratch {
-    fn new() -> Self {
-        Self { packed: aligned_vec::avec![], rows: 0, products: aligned_vec::avec![] }
-    }
-
-    /// Packs one block of every input into panels; those of tiny rings are filled up with what was there before.
-    fn pack<'a>(&mut self, len: usize, blocks: impl ExactSizeIterator<Item = &'a [u64]>) {
-        self.rows = blocks.len();
-        self.packed.resize(self.rows * len.next_multiple_of(GEMM_COLUMNS), 0);
-        for (row, block) in blocks.enumerate() {
-            for (panel, words) in block.chunks(GEMM_COLUMNS).enumerate() {
-                self.packed[(panel * self.rows + row) * GEMM_COLUMNS..][..words.len()].copy_from_slice(words);
-            }
+        if x.level() != self.level {
+            return Err(Error::LevelMismatch { operation, left: x.level(), right: self.level });
         }
+        Ok(())
     }
 
-    /// The outputs of a group in the packed block, which is the `len` coefficients from `at` of each output's piece.
-    fn multiply(
-        &mut self,
-        backend: Backend,
-        modulus: &Modulus,
-        group: &Group,
-        limb: usize,
-        (at, len): (usize, usize),
-        pieces: &mut [&mut [u64]],
+    /// Rows of a panel that [`Self::multiply`] works in.
+    pub(super) fn scratch_rows(&self) -> usize {
+        let largest = self.groups.iter().map(|group| group.outputs.len()).max().unwrap_or(0);
+        self.cols.next_multiple_of(2) + largest
+    }
+
+    /// M x in one limb of one panel of columns.
+    pub(super) fn multiply(
+        &self,
+        (backend, q, limb): (Backend, &Modulus, usize),
+        x: &[u64],
+        out: &mut [u64],
+        scratch: &mut [u64],
     ) {
-        if group.inputs.is_empty() {
-            return group.outputs.iter().for_each(|&o| pieces[o][at..at + len].fill(0));
+        let (pieces, products) = scratch.split_at_mut(self.cols.next_multiple_of(2) * GEMM_COLUMNS);
+        if self.groups.iter().any(|group| matches!(group.weights, Weights::Short { .. })) {
+            backend.split_into(pieces, x);
         }
-        let width = len.next_multiple_of(GEMM_COLUMNS);
-        self.products.resize(group.outputs.len() * width, 0);
-        let panels = Panels { data: &self.packed, rows: self.rows };
-        backend.gemm_into(modulus, &mut self.products, &group.weights[limb], &group.inputs, panels);
-        for (product, &o) in self.products.chunks_exact(width).zip(&group.outputs) {
-            pieces[o][at..at + len].copy_from_slice(&product[..len]);
+        for Group { outputs, inputs, weights } in &self.groups {
+            let products = &mut products[..outputs.len() * GEMM_COLUMNS];
+            match weights {
+                _ if inputs.is_empty() => products.fill(0),
+                Weights::Short { pairs, run, weights } => {
+                    backend.short_gemm_into(q, products, weights, (pairs, *run), pieces);
+                }
+                Weights::Residues(limbs) => {
+                    backend.gemm_into(q, products, &limbs[limb], inputs, Panels { data: x, rows: self.cols });
+                }
+            }
+            let rows = out.as_chunks_mut::<GEMM_COLUMNS>().0;
+            products.as_chunks().0.iter().zip(outputs).for_each(|(product, &o)| rows[o] = *product);
         }
+    }
+}
+
+impl Weights {
+    /// The short form of integers (those beyond its range need not be exact), where it takes less time: half for each entry, but all of a
+    /// pair if one of it is read.
+    fn short(inputs: &[u32], integers: &[i64]) -> Option<Self> {
+        const LARGEST: i64 = i16::MAX as i64;
+        let rows = integers.chunks(inputs.len().max(1));
+        let sums = rows.clone().map(|row| row.iter().map(|w| u128::from(w.unsigned_abs())).sum::<u128>());
+        if sums.max()? > u128::from(MAX_SHORT_SUM) {
+            return None;
+        }
+        let mut by_pair: BTreeMap<u32, [Option<usize>; 2]> = BTreeMap::new();
+        for (at, &input) in inputs.iter().enumerate() {
+            let place = &mut by_pair.entry(input / 2).or_default()[input as usize % 2];
+            if place.replace(at).is_some() {
+                return None;
+            }
+        }
+        // Each pair with its rest, until nothing is left of any output's weights.
+        let mut terms: Vec<(u32, Vec<Pair>)> = Vec::new();
+        for (pair, places) in by_pair {
+            let weight = |row: &[i64], place: Option<usize>| place.map_or(0, |at| row[at]);
+            let mut rests: Vec<[i64; 2]> = rows.clone().map(|row| places.map(|place| weight(row, place))).collect();
+            while rests.iter().flatten().any(|&rest| rest != 0) {
+                let taken = rests.iter().map(|rest| rest.map(|w| w.clamp(-LARGEST, LARGEST) as i16)).collect();
+                rests.iter_mut().for_each(|rest| *rest = rest.map(|w| w - w.clamp(-LARGEST, LARGEST)));
+                terms.push((pair, taken));
+            }
+        }
+        if terms.is_empty() || terms.len() >= inputs.len() {
+            return None;
+        }
+        let row = |o: usize| terms.iter().map(move |(_, taken)| taken[o]);
+        let matrix: Vec<Pair> = (0..rows.len()).flat_map(row).collect();
+        let sum = |run: &[Pair]| run.iter().flatten().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
+        let fits =
+            |run: usize| matrix.chunks(terms.len()).all(|row| row.chunks(run).all(|run| sum(run) <= MAX_SHORT_RUN));
+        // As few runs as their sums allow.
+        let run = (1..=terms.len()).map(|runs| terms.len().div_ceil(runs)).find(|&run| fits(run))?;
+        let weights = tiled(&matrix, terms.len());
+        Some(Self::Short { pairs: terms.into_iter().map(|(pair, _)| pair).collect(), run, weights })
     }
 }

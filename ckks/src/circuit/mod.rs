@@ -2,6 +2,8 @@
 
 mod diagonals;
 mod gemm;
+mod pointwise;
 
 pub use diagonals::{DiagonalMap, DiagonalTerm};
 pub use gemm::ScalarMatrix;
+pub use pointwise::{Chained, Pointwise, apply_pointwise};

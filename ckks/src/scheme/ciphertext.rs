@@ -110,9 +110,13 @@ impl SeededCiphertext {
 
     /// The whole ciphertext. Cost: N bytes of ChaCha20 seven times a limb.
     pub fn expand(&self) -> Ciphertext {
+        self.clone().into_expanded()
+    }
+
+    /// [`Self::expand`] without a copy of c_0.
+    pub fn into_expanded(self) -> Ciphertext {
         let c1 = self.seed.expand(self.params.ring(), self.c0.basis(), self.object);
-        let parts = vec![self.c0.clone(), c1];
-        Ciphertext { params: self.params.clone(), parts, scale: self.scale, estimate: self.estimate }
+        Ciphertext { params: self.params, parts: vec![self.c0, c1], scale: self.scale, estimate: self.estimate }
     }
 
     /// Bytes on the wire.

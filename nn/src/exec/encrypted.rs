@@ -4,12 +4,16 @@
 //! the evaluation keys that [`Program::keys`](crate::program::Program::keys) asks for, and nothing secret. Work is spread over
 //! ciphertexts (and, within linear maps, over pieces of them) on the threads of the current rayon pool; results do not depend on
 //! their number.
+//!
+//! With one feature a ciphertext, matrices of constants and squares treat every point of a polynomial alone. Those that follow each other
+//! run as one chain ([`ckks::apply_pointwise`]): all but the last leave a tensor of what they got and what is to be done with it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ckks::{
-    Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, ScalarMatrix, Scale,
+    Chained, Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, Pointwise,
+    ScalarMatrix, Scale, apply_pointwise,
 };
 use rayon::prelude::*;
 
@@ -94,8 +98,31 @@ impl Prepared {
                 scale: planned.scale,
             });
         }
-        let output = super::run(&self.program, &mut Run { prepared: self, keys, done }, input)?;
+        let last_uses = self.program.last_uses();
+        let output = super::run(&self.program, &mut Run { prepared: self, keys, done, last_uses }, input.into())?;
         Ok(take(output))
+    }
+
+    /// The operation, if it treats every point alone and there are many ciphertexts of it.
+    fn pointwise(&self, index: usize) -> Option<Pointwise<'_>> {
+        let operation = self.program.operations().get(index)?;
+        match (&operation.kind, &self.maps[index]) {
+            (_, Some(PreparedMap::Gemm { matrix, bias })) => Some(Pointwise::Affine { matrix, constants: bias }),
+            (Kind::Square, _) if operation.value.layout.positions_per_ciphertext() == 1 => Some(Pointwise::Square),
+            _ => None,
+        }
+    }
+}
+
+/// Ciphertexts, and the operations that were put off, to be done on them in one chain.
+struct Tensor {
+    ciphertexts: Arc<Ciphertexts>,
+    chain: Vec<usize>,
+}
+
+impl From<Ciphertexts> for Tensor {
+    fn from(ciphertexts: Ciphertexts) -> Self {
+        Self { ciphertexts: Arc::new(ciphertexts), chain: Vec::new() }
     }
 }
 
@@ -104,38 +131,61 @@ struct Run<'a> {
     prepared: &'a Prepared,
     keys: &'a EvaluationKeys,
     done: &'a mut dyn FnMut(&Operation, Duration),
+    /// Of each operation, the last one that reads it.
+    last_uses: Vec<usize>,
 }
 
 impl Interpreter for Run<'_> {
-    type Tensor = Ciphertexts;
+    type Tensor = Tensor;
     type Error = ProgramError;
 
     fn evaluate(
         &mut self,
         index: usize,
         operation: &Operation,
-        inputs: Vec<Arc<Ciphertexts>>,
-    ) -> Result<Ciphertexts, ProgramError> {
+        inputs: Vec<Arc<Tensor>>,
+    ) -> Result<Tensor, ProgramError> {
         let start = Instant::now();
-        let result = self.step(index, operation, inputs);
-        (self.done)(operation, start.elapsed());
+        let result = match (inputs.as_slice(), self.prepared.pointwise(index)) {
+            ([x], Some(_)) => self.pointwise(index, x),
+            _ => self.step(index, operation, inputs).map(|ciphertexts| {
+                (self.done)(operation, start.elapsed());
+                ciphertexts.into()
+            }),
+        };
         result.map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
     }
 }
 
 impl Run<'_> {
-    fn step(&self, index: usize, operation: &Operation, inputs: Vec<Arc<Ciphertexts>>) -> ckks::Result<Ciphertexts> {
+    /// Puts the operation off if the next one carries the chain on and nothing else needs the result; else runs the chain.
+    fn pointwise(&mut self, index: usize, x: &Tensor) -> ckks::Result<Tensor> {
+        let chain: Vec<usize> = x.chain.iter().copied().chain([index]).collect();
+        if self.last_uses[index] == index + 1 && self.prepared.pointwise(index + 1).is_some() {
+            return Ok(Tensor { ciphertexts: Arc::clone(&x.ciphertexts), chain });
+        }
+        let steps: Vec<Pointwise<'_>> = chain.iter().filter_map(|&step| self.prepared.pointwise(step)).collect();
+        let Chained { outputs, times } = apply_pointwise(&steps, &x.ciphertexts)?;
+        let operations = self.prepared.program.operations();
+        chain.iter().zip(times).for_each(|(&step, time)| (self.done)(&operations[step], time));
+        Ok(outputs.into())
+    }
+
+    fn step(&self, index: usize, operation: &Operation, inputs: Vec<Arc<Tensor>>) -> ckks::Result<Ciphertexts> {
         let (evaluator, keys) = (&self.prepared.evaluator, self.keys);
         let mut inputs = inputs.into_iter();
         let Some(x) = inputs.next() else {
             return Ok(Vec::new());
         };
         match (&operation.kind, &self.prepared.maps[index], inputs.next()) {
-            (_, Some(map), _) => map.apply(evaluator, x, keys),
-            (Kind::Mul, _, Some(y)) => x.par_iter().zip(y.par_iter()).map(|(x, y)| evaluator.mul(x, y)).collect(),
+            (_, Some(PreparedMap::Diagonals(map)), _) => map.apply(evaluator, &x.ciphertexts, keys),
+            (Kind::Mul, _, Some(y)) => {
+                let pairs = x.ciphertexts.par_iter().zip(y.ciphertexts.par_iter());
+                pairs.map(|(x, y)| evaluator.mul(x, y)).collect()
+            }
             (Kind::Add, _, Some(y)) => take(x)
                 .into_par_iter()
-                .zip(y.par_iter())
+                .zip(y.ciphertexts.par_iter())
                 .map(|(mut x, y)| evaluator.add_assign(&mut x, y).map(|()| x))
                 .collect(),
             (kind, ..) => take(x).into_par_iter().map(|x| unary(evaluator, keys, kind, x)).collect(),
@@ -166,9 +216,13 @@ fn unary(evaluator: &Evaluator, keys: &EvaluationKeys, kind: &Kind, mut x: Ciphe
     }
 }
 
-/// The tensor itself if this is the last reference to it, otherwise a copy.
-fn take(tensor: Arc<Ciphertexts>) -> Ciphertexts {
-    Arc::try_unwrap(tensor).unwrap_or_else(|shared| shared.to_vec())
+/// The ciphertexts themselves if this is the last reference to them, otherwise a copy.
+fn take(tensor: Arc<Tensor>) -> Ciphertexts {
+    let ciphertexts = match Arc::try_unwrap(tensor) {
+        Ok(tensor) => tensor.ciphertexts,
+        Err(shared) => Arc::clone(&shared.ciphertexts),
+    };
+    Arc::try_unwrap(ciphertexts).unwrap_or_else(|shared| shared.to_vec())
 }
 
 impl PreparedMap {
@@ -200,21 +254,6 @@ impl PreparedMap {
             LinearOperator::Diagonals(plan) => plan,
         };
         PreparedDiagonals::new(encoder, linear, plan, weight_scale, result).map(Self::Diagonals)
-    }
-
-    fn apply(&self, evaluator: &Evaluator, x: Arc<Ciphertexts>, keys: &EvaluationKeys) -> ckks::Result<Ciphertexts> {
-        match self {
-            Self::Gemm { matrix, bias } => {
-                let mut y = matrix.apply(&x)?;
-                drop(x);
-                y.par_iter_mut()
-                    .zip(bias)
-                    .filter(|(_, c)| **c != 0.0)
-                    .try_for_each(|(y, &c)| evaluator.add_constant_assign(y, c))?;
-                Ok(y)
-            }
-            Self::Diagonals(diagonals) => diagonals.apply(evaluator, &x, keys),
-        }
     }
 }
 

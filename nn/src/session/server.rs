@@ -32,10 +32,10 @@ impl Server {
     /// [`Error::Program`](crate::Error::Program) for ciphertexts that are not as planned, and for a missing key.
     pub fn infer(
         &self,
-        input: &[SeededCiphertext],
+        input: Vec<SeededCiphertext>,
         done: &mut dyn FnMut(&Operation, Duration),
     ) -> Result<Vec<Ciphertext>> {
-        let expanded = input.par_iter().map(SeededCiphertext::expand).collect();
+        let expanded = input.into_par_iter().map(SeededCiphertext::into_expanded).collect();
         Ok(self.prepared.run(&self.keys, expanded, done)?)
     }
 }

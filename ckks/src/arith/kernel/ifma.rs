@@ -8,6 +8,7 @@ mod forward;
 mod gemm;
 mod inverse;
 mod ntt;
+mod short_gemm;
 
 use std::arch::x86_64::*;
 
@@ -17,8 +18,9 @@ use super::{Rows, scalar};
 pub(super) use forward::ntt_forward;
 pub(super) use gemm::gemm_into;
 pub(super) use inverse::ntt_inverse;
+pub(super) use short_gemm::{short_gemm_into, split_into};
 
-/// Proof that this CPU has AVX-512 F, DQ and IFMA.
+/// Proof that this CPU has AVX-512 F, BW, DQ, IFMA, VBMI and VNNI: Ice Lake, Zen 4 and later ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token(());
 
@@ -26,8 +28,11 @@ impl Token {
     /// Whether this CPU can run the kernels of this file.
     pub fn is_available() -> bool {
         is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512ifma")
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("avx512vnni")
     }
 
     /// The proof, if it holds.

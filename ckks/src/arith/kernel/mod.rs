@@ -118,9 +118,19 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// A matrix of constants, `terms` a row, in the order in which [`Backend::gemm_into`] reads it: tile by tile of [`GEMM_OUTPUTS`] rows,
-/// term by term, row by row.
-pub(crate) fn tiled(matrix: &[u64], terms: usize) -> Vec<u64> {
+/// The weights of two rows.
+pub(crate) type Pair = [i16; 2];
+
+/// Bits of the four pieces that a residue is cut into; all but the last are balanced, in [−2^12, 2^12).
+const PIECE_BITS: u32 = 13;
+
+/// Largest sum of the absolute values of the weights in a run of [`Backend::short_gemm_into`], and in all of them.
+pub(crate) const MAX_SHORT_RUN: u64 = (1 << 19) - 1;
+pub(crate) const MAX_SHORT_SUM: u64 = 1 << 24;
+
+/// A matrix of constants, `terms` a row, in the order in which [`Backend::gemm_into`] and [`Backend::short_gemm_into`] read it: tile by
+/// tile of [`GEMM_OUTPUTS`] rows, term by term, row by row.
+pub(crate) fn tiled<T: Copy>(matrix: &[T], terms: usize) -> Vec<T> {
     let tiles = matrix.chunks(GEMM_OUTPUTS * terms);
     tiles.flat_map(|tile| (0..terms).flat_map(move |t| tile.iter().skip(t).step_by(terms).copied())).collect()
 }
@@ -269,6 +279,52 @@ impl Backend {
         assert!(out.len().is_multiple_of(width) && weights.len().is_multiple_of(terms.len()));
         assert!(terms.iter().all(|&term| (term as usize) < x.rows));
         dispatch!(self, gemm_into(q, out, weights, terms, x))
+    }
+
+    /// Whether [`Self::short_gemm_into`] is faster than [`Self::gemm_into`].
+    pub(crate) fn has_short_gemm(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Cuts the rows of one panel into pieces of 16 bits for [`Self::short_gemm_into`], two rows at a time; a last row without a second is
+    /// followed by zeros. The order of the pieces of two rows is the backend's own.
+    pub(crate) fn split_into(self, pieces: &mut [u64], rows: &[u64]) {
+        assert!(rows.len().is_multiple_of(GEMM_COLUMNS));
+        assert_eq!(pieces.len(), rows.len().next_multiple_of(2 * GEMM_COLUMNS));
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            Self::Ifma(_) => unsafe { ifma::split_into(pieces, rows) },
+            _ => scalar::split_into(pieces, rows),
+        }
+    }
+
+    /// out_(o,i) ← Σ_t Σ_(s<2) w_(o,t,s) x_(2 terms_t + s, i) mod q for signed weights of 16 bits, in the order of [`tiled`], and one
+    /// panel from [`Self::split_into`]. The |w| of an output sum up to at most [`MAX_SHORT_RUN`] in each `run` terms, and to
+    /// [`MAX_SHORT_SUM`] in all.
+    pub(crate) fn short_gemm_into(
+        self,
+        q: &Modulus,
+        out: &mut [u64],
+        weights: &[Pair],
+        (terms, run): (&[u32], usize),
+        x: &[u64],
+    ) {
+        assert!(!terms.is_empty() && run > 0 && out.len() / GEMM_COLUMNS == weights.len() / terms.len());
+        assert!(out.len().is_multiple_of(GEMM_COLUMNS) && weights.len().is_multiple_of(terms.len()));
+        assert!(terms.iter().all(|&term| (term as usize) < x.len() / (2 * GEMM_COLUMNS)));
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            Self::Ifma(_) => unsafe { ifma::short_gemm_into(q, out, weights, (terms, run), x) },
+            _ => scalar::short_gemm_into(q, out, weights, terms, x),
+        }
     }
 
     /// Words of a vector and the widest radix of a pass between vectors, where there are vectors.

@@ -204,6 +204,50 @@ fn matrix_products_agree() {
 }
 
 #[test]
+fn matrix_products_of_short_weights_are_those_of_residues() {
+    let short = |words: &[u64], bound: i64| -> Vec<i64> {
+        words.iter().map(|&w| (w % (2 * bound as u64 + 1)) as i64 - bound).collect()
+    };
+    for q in moduli() {
+        let value = q.value();
+        // With the longest run that their sums allow: 16 largest weights, or as many smaller ones.
+        for (rows, terms, outputs, bound, run) in [
+            (1, 1, 1, 32_767, 1),
+            (2, 1, 5, 32_767, 8),
+            (30, 9, 13, 32_767, 8),
+            (31, 16, 7, 10_000, 26),
+            (512, 256, 6, 32_767, 8),
+        ] {
+            let list: Vec<u32> = (0..terms as u32).map(|t| (t * 7 + 1) % (rows as u32).div_ceil(2)).collect();
+            for (s, x) in samples(rows * GEMM_COLUMNS, value, 30).iter().enumerate() {
+                let random: Vec<u64> = words(31).take(2 * outputs * terms).collect();
+                for matrix in
+                    [short(&random, bound), vec![bound; 2 * outputs * terms], vec![-bound; 2 * outputs * terms]]
+                {
+                    let pairs: Vec<Pair> = matrix.chunks(2).map(|w| [w[0] as i16, w[1] as i16]).collect();
+                    let weights = tiled(&pairs, terms);
+                    // The same with residues of the weights; the row after the last is zero.
+                    let twice: Vec<u32> = list.iter().flat_map(|&t| [2 * t, 2 * t + 1]).collect();
+                    let residues: Vec<u64> = matrix.iter().map(|&w| q.from_i64(w)).collect();
+                    let mut padded = x.clone();
+                    padded.resize(rows.next_multiple_of(2) * GEMM_COLUMNS, 0);
+                    let panels = Panels { data: &padded, rows: rows.next_multiple_of(2) };
+                    let mut expected = vec![1; outputs * GEMM_COLUMNS];
+                    scalar::gemm_into(&q, &mut expected, &tiled(&residues, 2 * terms), &twice, panels);
+                    for backend in backends() {
+                        let mut split = vec![1; rows.next_multiple_of(2) * GEMM_COLUMNS];
+                        backend.split_into(&mut split, x);
+                        let mut out = vec![1; outputs * GEMM_COLUMNS];
+                        backend.short_gemm_into(&q, &mut out, &weights, (&list, run), &split);
+                        assert_eq!(out, expected, "{} q={value} {rows} {terms} {outputs} sample {s}", backend.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn transforms_agree_and_invert() {
     for kind in [RingKind::Standard, RingKind::ConjugateInvariant] {
         for log_n in 1..=16 {

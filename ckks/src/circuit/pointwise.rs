@@ -1,0 +1,328 @@
+//! Chains of operations that treat every evaluation point alone: y = M x + c with constants, and y = x ⊙ x.
+//!
+//! What lies between the first operands and the last results is never written to memory: a task takes one limb and a few columns of all
+//! inputs, panels of [`GEMM_COLUMNS`] points, through the whole chain. So the first layers of a network cost their arithmetic, and not
+//! the traffic of thousands of polynomials.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use crate::arith::{Backend, GEMM_COLUMNS, Modulus};
+use crate::error::{Error, Result};
+use crate::ring::{Basis, Buffer, Poly, Ring};
+use crate::scheme::{Ciphertext, Params, Scale};
+
+use super::gemm::ScalarMatrix;
+
+/// Panels of a task: so many columns are read from each input at once, which is 16 cache lines of a page.
+const PANELS: usize = 8;
+
+/// One operation of a chain.
+#[derive(Clone, Copy)]
+pub enum Pointwise<'a> {
+    /// M x + c: the scales of the matrix and of the operands multiply; the constants, one a row or none at all, are encoded at that scale.
+    Affine {
+        /// M.
+        matrix: &'a ScalarMatrix,
+        /// c.
+        constants: &'a [f64],
+    },
+    /// x ⊙ x, of degree 2: the scale is squared.
+    Square,
+}
+
+/// The results of a chain.
+pub struct Chained {
+    /// Level of the inputs; scale and degree as the operations make them.
+    pub outputs: Vec<Ciphertext>,
+    /// The wall time of each operation: that of the whole, divided as the time of all threads was.
+    pub times: Vec<Duration>,
+}
+
+/// Runs `chain` on `inputs`: bit for bit what its operations give one by one. No NTT. Errors: those of the inputs, through each
+/// operation. Runs on the threads of the current rayon pool.
+///
+/// # Errors
+/// [`Error::ShapeMismatch`] for another number of operands than a matrix has columns, or of constants than it has rows;
+/// [`Error::ParamsMismatch`], [`Error::LevelMismatch`] and [`Error::ScaleMismatch`] unless all inputs agree with each other and the
+/// matrices; [`Error::WrongDegree`] unless their degrees are equal, and 1 where they are squared; [`Error::EncodeOverflow`] for
+/// constants beyond the modulus.
+pub fn apply_pointwise(chain: &[Pointwise<'_>], inputs: &[Ciphertext]) -> Result<Chained> {
+    let started = Instant::now();
+    let first = check_inputs(inputs)?;
+    let (params, basis) = (&first.params, first.parts[0].basis());
+    let mut shape = Shape { count: inputs.len(), parts: first.parts.len(), scale: first.scale };
+    let mut operations = Vec::with_capacity(chain.len());
+    for step in chain {
+        let operation = Operation::new(step, shape, first)?;
+        shape = operation.after;
+        operations.push(operation);
+    }
+    let unwritten = || Ciphertext {
+        params: params.clone(),
+        parts: (0..shape.parts).map(|_| Poly::uninit(params.ring(), basis)).collect(),
+        scale: shape.scale,
+        estimate: None,
+    };
+    let mut outputs: Vec<Ciphertext> = (0..shape.count).map(|_| unwritten()).collect();
+    let run = Run::new(params, basis, inputs, operations);
+    run.tasks(&mut outputs).into_par_iter().enumerate().for_each_init(
+        || Scratch::new(params.ring(), run.scratch_rows()),
+        |scratch, (index, mut pieces)| run.task(&mut scratch.words, index, &mut pieces),
+    );
+    Ok(Chained { outputs, times: run.times(started.elapsed()) })
+}
+
+const OPERATION: &str = "linear combination";
+
+fn check_inputs(inputs: &[Ciphertext]) -> Result<&Ciphertext> {
+    let first = inputs
+        .first()
+        .ok_or_else(|| Error::ShapeMismatch { operation: OPERATION, reason: "no ciphertexts to combine".to_owned() })?;
+    for input in inputs {
+        if input.params != first.params {
+            return Err(Error::ParamsMismatch { operation: OPERATION });
+        }
+        if input.level() != first.level() {
+            return Err(Error::LevelMismatch { operation: OPERATION, left: first.level(), right: input.level() });
+        }
+        if input.scale != first.scale {
+            return Err(Error::ScaleMismatch { operation: OPERATION, left: first.scale, right: input.scale });
+        }
+        if input.degree() != first.degree() {
+            let advice = "all inputs must have the same";
+            return Err(Error::WrongDegree { operation: OPERATION, degree: input.degree(), advice });
+        }
+    }
+    Ok(first)
+}
+
+/// Values between two operations.
+#[derive(Clone, Copy)]
+struct Shape {
+    count: usize,
+    parts: usize,
+    scale: Scale,
+}
+
+impl Shape {
+    /// Rows of a panel that holds them: all of a part, then the next part.
+    fn rows(&self) -> usize {
+        self.count * self.parts
+    }
+}
+
+/// An operation with its operands.
+struct Operation<'a> {
+    kind: Kind<'a>,
+    before: Shape,
+    after: Shape,
+}
+
+enum Kind<'a> {
+    /// `constants[limb][row]` are residues.
+    Affine {
+        matrix: &'a ScalarMatrix,
+        constants: Vec<Vec<u64>>,
+    },
+    Square,
+}
+
+impl<'a> Operation<'a> {
+    /// `step` on values of the shape `before`, with parameters and level of `x`.
+    fn new(step: &Pointwise<'a>, before: Shape, x: &Ciphertext) -> Result<Self> {
+        let (kind, after) = match *step {
+            Pointwise::Affine { matrix, constants } => {
+                matrix.check(OPERATION, before.count, x)?;
+                let scale = before.scale.mul(matrix.scale());
+                let constants = encode(&x.params, constants, matrix.rows(), (scale, x.level()))?;
+                (Kind::Affine { matrix, constants }, Shape { count: matrix.rows(), scale, ..before })
+            }
+            Pointwise::Square if before.parts == 2 => {
+                (Kind::Square, Shape { parts: 3, scale: before.scale.mul(before.scale), ..before })
+            }
+            Pointwise::Square => {
+                let (degree, advice) = (before.parts - 1, "relinearise it first");
+                return Err(Error::WrongDegree { operation: "multiply", degree, advice });
+            }
+        };
+        Ok(Self { kind, before, after })
+    }
+
+    /// Rows of a panel that it works in.
+    fn scratch_rows(&self) -> usize {
+        match &self.kind {
+            Kind::Affine { matrix, .. } => matrix.scratch_rows(),
+            Kind::Square => 0,
+        }
+    }
+
+    /// One limb of one panel of columns.
+    fn apply(&self, on: (Backend, &Modulus, usize), x: &[u64], out: &mut [u64], scratch: &mut [u64]) {
+        let part = self.before.count * GEMM_COLUMNS;
+        let (backend, q, limb) = on;
+        match &self.kind {
+            Kind::Affine { matrix, constants } => {
+                let parts = x.chunks_exact(part).zip(out.chunks_exact_mut(self.after.count * GEMM_COLUMNS));
+                parts.for_each(|(x, out)| matrix.multiply(on, x, out, scratch));
+                backend.add_assign(q, &mut out[..constants[limb].len()], &constants[limb]);
+            }
+            Kind::Square => {
+                let ((a, b), (low, rest)) = (x.split_at(part), out.split_at_mut(part));
+                let (middle, high) = rest.split_at_mut(part);
+                backend.mul_into(q, low, a, a);
+                backend.mul_into(q, middle, a, b);
+                backend.mul_add_assign(q, middle, a, b);
+                backend.mul_into(q, high, b, b);
+            }
+        }
+    }
+}
+
+/// For each limb, the rows of a panel that hold the constants of `rows` outputs; none for no constants.
+fn encode(params: &Params, constants: &[f64], rows: usize, (scale, level): (Scale, usize)) -> Result<Vec<Vec<u64>>> {
+    if !constants.is_empty() && constants.len() != rows {
+        let reason = format!("{} constants for a matrix of {rows} rows", constants.len());
+        return Err(Error::ShapeMismatch { operation: OPERATION, reason });
+    }
+    let log_q = params.log_q(level);
+    let integers = constants.iter().map(|&c| scale.integer(c, log_q)).collect::<Result<Vec<_>>>()?;
+    let panel = |q: &Modulus| integers.iter().flat_map(|c| [c.residue(q); GEMM_COLUMNS]).collect();
+    Ok(params.ring().q().take(params.limbs(level)?).map(panel).collect())
+}
+
+/// A chain under way.
+struct Run<'a> {
+    ring: &'a Ring,
+    basis: Basis,
+    inputs: &'a [Ciphertext],
+    operations: Vec<Operation<'a>>,
+    /// Columns of a task, and of a panel.
+    columns: usize,
+    width: usize,
+    /// Of all threads, for each operation.
+    nanoseconds: Vec<AtomicU64>,
+}
+
+impl<'a> Run<'a> {
+    fn new(params: &'a Params, basis: Basis, inputs: &'a [Ciphertext], operations: Vec<Operation<'a>>) -> Self {
+        let (ring, nanoseconds) = (params.ring(), operations.iter().map(|_| AtomicU64::new(0)).collect());
+        let [columns, width] = [PANELS * GEMM_COLUMNS, GEMM_COLUMNS].map(|columns| columns.min(ring.n()));
+        Self { ring, basis, inputs, operations, columns, width, nanoseconds }
+    }
+
+    /// For each limb and range of columns, that piece of each part of each output.
+    fn tasks<'o>(&self, outputs: &'o mut [Ciphertext]) -> Vec<Vec<&'o mut [u64]>> {
+        let ranges = self.ring.n() / self.columns;
+        let pieces = outputs.iter().map(|output| output.parts.len()).sum();
+        let mut tasks: Vec<Vec<&mut [u64]>> = Vec::new();
+        tasks.resize_with(self.basis.q * ranges, || Vec::with_capacity(pieces));
+        for part in outputs.iter_mut().flat_map(|output| &mut output.parts) {
+            for (limb, words) in part.data_mut().chunks_mut(self.ring.stride()).enumerate() {
+                for (range, piece) in words[..self.ring.n()].chunks_mut(self.columns).enumerate() {
+                    tasks[limb * ranges + range].push(piece);
+                }
+            }
+        }
+        tasks
+    }
+
+    /// Rows of panels that a task works in: its inputs, two intermediate values, and what an operation needs.
+    fn scratch_rows(&self) -> usize {
+        let own = self.operations.iter().map(Operation::scratch_rows).max().unwrap_or(0);
+        PANELS * self.input_rows() + 2 * self.intermediate_rows() + own
+    }
+
+    fn input_rows(&self) -> usize {
+        self.inputs.len() * self.inputs[0].parts.len()
+    }
+
+    fn intermediate_rows(&self) -> usize {
+        self.operations.iter().map(|operation| operation.after.rows()).max().unwrap_or(0)
+    }
+
+    fn task(&self, scratch: &mut [u64], index: usize, pieces: &mut [&mut [u64]]) {
+        let ranges = self.ring.n() / self.columns;
+        let (limb, start) = (index / ranges, index % ranges * self.columns);
+        let on = (self.ring.backend(), self.ring.modulus(self.basis, limb), limb);
+        let (gathered, scratch) = scratch.split_at_mut(PANELS * self.input_rows() * GEMM_COLUMNS);
+        let (mut x, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
+        let (mut y, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
+        self.gather(gathered, limb, start);
+        for (panel, gathered) in gathered.chunks_exact(self.input_rows() * GEMM_COLUMNS).enumerate() {
+            let at = panel * GEMM_COLUMNS;
+            if at >= self.columns {
+                break;
+            }
+            for (i, operation) in self.operations.iter().enumerate() {
+                let started = Instant::now();
+                let operands = if i == 0 { gathered } else { &x[..operation.before.rows() * GEMM_COLUMNS] };
+                operation.apply(on, operands, &mut y[..operation.after.rows() * GEMM_COLUMNS], scratch);
+                std::mem::swap(&mut x, &mut y);
+                self.nanoseconds[i].fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            }
+            self.scatter(if self.operations.is_empty() { gathered } else { x }, pieces, at);
+        }
+    }
+
+    /// The columns of a task, panel by panel, all inputs of a part after another.
+    fn gather(&self, gathered: &mut [u64], limb: usize, start: usize) {
+        let (rows, gathered) = (self.input_rows(), gathered.as_chunks_mut::<GEMM_COLUMNS>().0);
+        for part in 0..self.inputs[0].parts.len() {
+            for (i, input) in self.inputs.iter().enumerate() {
+                let columns = &input.parts[part].limb(limb)[start..start + self.columns];
+                for (panel, words) in columns.chunks(self.width).enumerate() {
+                    let row = &mut gathered[panel * rows + part * self.inputs.len() + i];
+                    match words.first_chunk() {
+                        Some(words) => *row = *words,
+                        // Rings smaller than a panel.
+                        None => {
+                            row.fill(0);
+                            row[..words.len()].copy_from_slice(words);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The panel `at` so many columns of the outputs' pieces, which are sorted by output.
+    fn scatter(&self, panel: &[u64], pieces: &mut [&mut [u64]], at: usize) {
+        let parts = self.operations.last().map_or(self.inputs[0].parts.len(), |operation| operation.after.parts);
+        let (count, rows) = (pieces.len() / parts, panel.as_chunks::<GEMM_COLUMNS>().0);
+        for (i, piece) in pieces.iter_mut().enumerate() {
+            let (row, words) = (&rows[i % parts * count + i / parts], &mut piece[at..at + self.width]);
+            match words.first_chunk_mut() {
+                Some(words) => *words = *row,
+                None => words.copy_from_slice(&row[..self.width]),
+            }
+        }
+    }
+
+    /// The parts of the operations in a wall time.
+    fn times(&self, wall: Duration) -> Vec<Duration> {
+        let of = |nanoseconds: &AtomicU64| nanoseconds.load(Ordering::Relaxed) as f64;
+        let all = self.nanoseconds.iter().map(of).sum::<f64>().max(1.0);
+        self.nanoseconds.iter().map(|nanoseconds| wall.mul_f64(of(nanoseconds) / all)).collect()
+    }
+}
+
+/// A buffer of a thread, from the ring's pool.
+struct Scratch<'a> {
+    ring: &'a Ring,
+    words: Buffer,
+}
+
+impl<'a> Scratch<'a> {
+    fn new(ring: &'a Ring, rows: usize) -> Self {
+        Self { ring, words: ring.pool().take(rows * GEMM_COLUMNS) }
+    }
+}
+
+impl Drop for Scratch<'_> {
+    fn drop(&mut self) {
+        self.ring.pool().give(std::mem::replace(&mut self.words, aligned_vec::avec![]));
+    }
+}
