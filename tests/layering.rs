@@ -30,8 +30,8 @@ const CKKS: Layers = Layers {
 
 const NN: Layers = Layers {
     rows: &[
-        ("engine", &["session", "report", "measure", "onnx", "pass", "data", "exec::clear"]),
-        ("session", &["plan", "exec::encrypted"]),
+        ("engine", &["session", "report", "measure", "onnx", "pass", "exec::clear"]),
+        ("session", &["plan", "exec::encrypted", "data", "fingerprint", "progress"]),
         ("report", &["exec::trace", "pass"]),
         ("measure", &["report"]),
         ("plan", &["lower", "exec::trace", "pass"]),
@@ -44,13 +44,21 @@ const NN: Layers = Layers {
         ("layout", &["graph"]),
         ("pass", &["graph", "approx"]),
         ("approx", &["error"]),
-        ("onnx", &["graph"]),
+        ("onnx", &["graph", "fingerprint"]),
         ("graph", &["error"]),
         ("data", &["error"]),
+        ("fingerprint", &[]),
+        ("progress", &[]),
         ("error", &[]),
     ],
     // The error of the crate wraps those of the stages.
-    items: &[("error", "layout::LayoutError"), ("error", "plan::PlanError"), ("error", "program::ProgramError")],
+    items: &[
+        ("error", "layout::LayoutError"),
+        ("error", "plan::PlanError"),
+        ("error", "program::ProgramError"),
+        ("error", "session::BatchId"),
+        ("error", "session::FileError"),
+    ],
 };
 
 /// What every module of `nn` may take from `ckks`: descriptions, no ciphertext, no key, nothing that works on them.

@@ -3,9 +3,10 @@
 //! An [`Engine`] owns its threads. Samples are cut into chunks of as many as a ciphertext holds; each chunk is encrypted, evaluated and
 //! decrypted before the next, so that the memory of ciphertexts does not grow with the batch. Results are the same for every number of threads.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ckks::{Ciphertext, Entropy, SeededCiphertext};
+use ckks::Entropy;
 use rayon::ThreadPool;
 
 use crate::data::Dataset;
@@ -15,30 +16,14 @@ use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
 use crate::onnx::OnnxModel;
 use crate::pass::{Approximation, Calibration, MergeRule, calibrate, he_friendly, simplify};
-use crate::plan::{Goal, Planned, ServerPlan, plan};
+use crate::plan::{Goal, PlanError, Planned, ServerPlan, plan};
 use crate::program::{Operation, Program, Value};
+pub use crate::progress::{Progress, Silent};
 use crate::report::{
     Accuracy, ActivationReport, Batch, Bytes, Machine, OperationTime, ParamsReport, PlanReport, Prediction, Report,
     Results, Throughput, Times, peak_memory_bytes,
 };
-use crate::session::{Client, PublicKeys, Server};
-
-/// What a long run tells whoever waits for it.
-pub trait Progress: Sync {
-    /// A stage of so many steps begins; the one before has ended.
-    fn begin(&self, stage: &'static str, steps: usize);
-    /// A step is done.
-    fn step(&self);
-}
-
-/// Tells nobody.
-#[derive(Debug, Clone, Copy)]
-pub struct Silent;
-
-impl Progress for Silent {
-    fn begin(&self, _: &'static str, _: usize) {}
-    fn step(&self) {}
-}
+use crate::session::{Client, ModelId, PlanFile, PublicKeys, Server};
 
 /// A model, data and a goal.
 #[derive(Debug)]
@@ -71,6 +56,11 @@ impl Engine {
         Ok(Self { pool })
     }
 
+    /// Does `work` on these threads.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
+    }
+
     /// Runs `job`: its results, [n, results] in row-major order, behind the model's [`Head`](crate::graph::Head), and the report,
     /// whose figures are those of the results before it.
     ///
@@ -80,7 +70,7 @@ impl Engine {
         self.pool.install(|| Run::new(job, progress)?.finish(self.pool.current_num_threads()))
     }
 
-    /// The plan for `model` and samples like those of `calibration`, with all that was considered.
+    /// The plan for `model` and samples like those of `calibration`, and its report with all that was considered.
     ///
     /// # Errors
     /// Those of the passes and of the planner; [`Error::NotFinite`].
@@ -90,7 +80,7 @@ impl Engine {
         calibration: &Dataset,
         goal: &Goal,
         progress: &dyn Progress,
-    ) -> Result<PlanReport> {
+    ) -> Result<(PlanFile, PlanReport)> {
         self.pool.install(|| {
             progress.begin("plan", 1);
             let approximations = approximations(model, calibration, None, goal)?;
@@ -98,9 +88,30 @@ impl Engine {
             let (_, magnitudes) = clear_run(&graph, calibration)?;
             let mut planned = plan(&graph, &magnitudes, goal, &CostModel::default())?;
             planned.plan = planned.plan.with_approximations(approximations);
-            Ok(PlanReport::new(&planned, goal.samples))
+            Ok((plan_file(&planned.plan, model)?, PlanReport::new(&planned, goal.samples)))
         })
     }
+}
+
+/// What the owner of `model` gives away of its plan.
+fn plan_file(plan: &ServerPlan, model: &OnnxModel) -> Result<PlanFile> {
+    let input_shape = model.graph.input_shape().to_vec();
+    let model = ModelId { fingerprint: model.fingerprint, input_shape };
+    PlanFile::new(plan.client(), model).map_err(|source| Error::PlanUnreadable { source })
+}
+
+/// The plan of a file, with the program that it stands for.
+///
+/// # Errors
+/// [`PlanError::OtherModel`] if it was made for another model.
+pub fn server_plan(file: &PlanFile, model: &OnnxModel) -> Result<ServerPlan> {
+    let (planned, found) = (file.model().fingerprint, model.fingerprint);
+    if planned != found {
+        let what = format!("that one has the fingerprint {planned}, and this one {found}");
+        return Err(PlanError::OtherModel { what }.into());
+    }
+    let graph = he_friendly(&model.graph, &MergeRule::default(), &file.plan().approximations)?;
+    Ok(ServerPlan::rebuild(file.plan(), &graph)?)
 }
 
 /// The results of a graph in the clear, and the largest absolute value of each node.
@@ -214,8 +225,9 @@ impl<'a> Run<'a> {
     /// Keys, and every chunk through both parties.
     fn encrypted(&mut self) -> Result<Vec<f64>> {
         self.progress.begin("keys", 1);
-        let owner = timed(&mut self.times.keygen, || Client::generate(self.plan.client(), Entropy::from_os()?))?;
-        let (mut client, PublicKeys { encryption, evaluation }) = owner;
+        let plan = Arc::new(plan_file(&self.plan, self.job.model)?);
+        let owner = timed(&mut self.times.keygen, || Client::generate(&plan, Entropy::from_os()?))?;
+        let (mut client, PublicKeys { encryption, evaluation, .. }) = owner;
         self.bytes.public_key = encryption.packed_bytes();
         self.bytes.evaluation_keys = evaluation.packed_bytes();
         self.progress.begin("weights", 1);
@@ -234,10 +246,10 @@ impl<'a> Run<'a> {
                 }
             };
             let input = timed(&mut self.times.encrypt, || client.encrypt(chunk))?;
-            self.bytes.encrypted_input += input.iter().map(SeededCiphertext::packed_bytes).sum::<usize>();
+            self.bytes.encrypted_input += input.packed_bytes();
             let output = timed(&mut self.times.infer, || server.infer(input, &mut done))?;
-            self.bytes.encrypted_output += output.iter().map(Ciphertext::packed_bytes).sum::<usize>();
-            results.extend(timed(&mut self.times.decrypt, || client.decrypt(&output, chunk.len() / features))?);
+            self.bytes.encrypted_output += output.packed_bytes();
+            results.extend(timed(&mut self.times.decrypt, || client.decrypt(output, chunk.len() / features))?);
             self.progress.step();
         }
         Ok(results)

@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::session::{BatchId, FileError};
+
 /// The crate's result.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the engine. Names the node of the graph or the file it is about.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +158,80 @@ pub enum Error {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+
+    // ---- what two parties exchange ----
+    /// A file that is damaged, or does not belong where it is used.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FileError,
+    },
+    /// A plan that no reader would take.
+    #[error("the plan cannot be shared: {source}")]
+    PlanUnreadable {
+        /// What a reader would say.
+        source: FileError,
+    },
+    /// A key where a new one would go.
+    #[error("{}: there is a key already, and keys are never overwritten; name another folder", path.display())]
+    KeyExists {
+        /// The key.
+        path: PathBuf,
+    },
+    /// Samples far larger than the plan was calibrated for.
+    #[error(
+        "a value of {found:.3e} is far beyond the {planned:.3e} that the plan was made for; are the samples in the units that the model was trained on?"
+    )]
+    BeyondPlan {
+        /// Largest absolute value.
+        found: f64,
+        /// The plan's.
+        planned: f64,
+    },
+    /// A folder that another process writes into.
+    #[error("{}: another process is writing into this folder; wait for it, or name another folder", path.display())]
+    FolderBusy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder with chunks in it, where new ones would go.
+    #[error("{}: it holds chunks of batch {batch} already; name another folder, or continue with --resume where that is possible", path.display())]
+    FolderNotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// The batch of its chunks.
+        batch: BatchId,
+    },
+    /// Chunks of two batches where one is meant.
+    #[error("{}: it is of batch {found}, but the others are of batch {expected}; keep each batch in a folder of its own", path.display())]
+    TwoBatches {
+        /// The chunk of another batch.
+        path: PathBuf,
+        /// Its batch.
+        found: BatchId,
+        /// The batch that it should be of.
+        expected: BatchId,
+    },
+    /// A chunk under the name of another.
+    #[error("{}: it is chunk {index}, which its name does not say; give it its name back", path.display())]
+    ChunkName {
+        /// The file.
+        path: PathBuf,
+        /// The chunk that it is.
+        index: u32,
+    },
+    /// A batch that is not whole.
+    #[error("{}: {}; bring the file, or compute it with infer --resume", path.display(), Missing(*index, *chunks))]
+    ChunkMissing {
+        /// The file that is not there.
+        path: PathBuf,
+        /// Its chunk.
+        index: u32,
+        /// Chunks of the batch; unknown if none is there.
+        chunks: Option<u32>,
     },
 
     // ---- data ----
@@ -434,6 +510,18 @@ pub struct UnsupportedNode {
 impl fmt::Display for UnsupportedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}' ({})", self.node, self.operator)
+    }
+}
+
+/// Which chunk is missing.
+struct Missing(u32, Option<u32>);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(_, None) => write!(f, "the folder holds no chunk of a batch"),
+            Self(index, Some(chunks)) => write!(f, "chunk {index} of {chunks} (from 0) is missing"),
+        }
     }
 }
 

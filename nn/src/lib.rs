@@ -5,6 +5,7 @@ pub mod data;
 pub mod engine;
 mod error;
 pub mod exec;
+pub mod fingerprint;
 pub mod graph;
 pub mod layout;
 pub mod lower;
@@ -13,6 +14,7 @@ pub mod onnx;
 pub mod pass;
 pub mod plan;
 pub mod program;
+pub mod progress;
 pub mod report;
 pub mod session;
 

@@ -23,9 +23,12 @@ impl SecretKey {
     pub fn params(&self) -> &Params {
         &self.params
     }
-}
 
-impl SecretKey {
+    /// Bytes on the wire: two bits a coefficient.
+    pub fn packed_bytes(&self) -> usize {
+        self.params.ring().n().div_ceil(4)
+    }
+
     /// The secret with these ternary coefficients.
     pub(super) fn from_coefficients(params: &Params, coefficients: &[i64]) -> Self {
         let ring = params.ring();

@@ -24,6 +24,16 @@ pub enum Command {
     Plan(PlanArgs),
     /// Times the primitives of CKKS, each checked before, with its precision; several sets or lists of sizes make a sweep.
     Bench(BenchArgs),
+    /// Generates the keys of a plan: secret.key, public.key and evaluation.key.
+    Keygen(KeygenArgs),
+    /// Encrypts samples, a file for each chunk of them.
+    Encrypt(EncryptArgs),
+    /// Runs a model on encrypted samples.
+    Infer(InferArgs),
+    /// Decrypts results.
+    Decrypt(DecryptArgs),
+    /// Says what a file holds and belongs to, and nothing secret.
+    Inspect(InspectArgs),
 }
 
 /// What a plan has to keep to; flags of `run` and `plan`.
@@ -49,13 +59,12 @@ pub struct GoalArgs {
 impl GoalArgs {
     /// The goal for so many samples, if that is known.
     pub fn goal(&self, samples: Option<usize>) -> Goal {
-        const GIB: f64 = (1u64 << 30) as f64;
         Goal {
             objective: self.objective.into(),
             samples,
             interleave: self.interleave,
             precision_bits: self.precision,
-            memory_bytes: self.memory.map(|gib| (gib * GIB) as u64),
+            memory_bytes: self.memory.map(bytes),
             max_degree: self.degree.unwrap_or(Goal::default().max_degree),
             ..Goal::default()
         }
@@ -79,6 +88,9 @@ pub struct PlanArgs {
     pub batch: Option<usize>,
     #[command(flatten)]
     pub goal: GoalArgs,
+    /// Write the plan here, for the data owner; it holds no weights.
+    #[arg(short, long, value_name = "PLAN")]
+    pub output: Option<PathBuf>,
     /// Show what else was considered, with its costs or the reason why not.
     #[arg(long)]
     pub explain: bool,
@@ -88,6 +100,99 @@ pub struct PlanArgs {
     /// Write the plan's figures here, alternatives included.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Flags of `keygen`.
+#[derive(Debug, clap::Args)]
+pub struct KeygenArgs {
+    /// The plan, from the owner of the model.
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// The folder for the keys; made if it is not there.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// Threads; as many as there are processors if left out.
+    #[arg(long, value_name = "T", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+/// Flags of `encrypt`.
+#[derive(Debug, clap::Args)]
+pub struct EncryptArgs {
+    /// The plan.
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// The secret key, or the public key, under which ciphertexts have twice the size.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The samples: IDX (plain or .gz; bytes are divided by 255), .npy, .npz or text (floats as they are), [n, ...].
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The folder for the encrypted samples; made if it is not there.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// Threads; as many as there are processors if left out.
+    #[arg(long, value_name = "T", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+/// Flags of `infer`.
+#[derive(Debug, clap::Args)]
+pub struct InferArgs {
+    /// The model, the ONNX file that the plan was made for.
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// The plan.
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// The evaluation keys of the data owner.
+    #[arg(long, value_name = "FILE")]
+    pub evaluation_key: PathBuf,
+    /// The folder of encrypted samples.
+    #[arg(long, value_name = "FOLDER")]
+    pub input: PathBuf,
+    /// The folder for encrypted results; made if it is not there.
+    #[arg(long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// Keep the results that are there, and compute those that are missing.
+    #[arg(long)]
+    pub resume: bool,
+    /// Most memory to take, in GiB.
+    #[arg(long, value_name = "GIB", value_parser = positive_number)]
+    pub memory: Option<f64>,
+    /// Threads; as many as there are processors if left out.
+    #[arg(long, value_name = "T", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+/// Flags of `decrypt`.
+#[derive(Debug, clap::Args)]
+pub struct DecryptArgs {
+    /// The plan.
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// The secret key.
+    #[arg(long, value_name = "FILE")]
+    pub secret_key: PathBuf,
+    /// The folder of encrypted results.
+    #[arg(long, value_name = "FOLDER")]
+    pub input: PathBuf,
+    /// The folder of encrypted samples; results of any other are refused.
+    #[arg(long, value_name = "FOLDER")]
+    pub samples: Option<PathBuf>,
+    /// Write the results here, one row a sample (.npy or .csv).
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Threads; as many as there are processors if left out.
+    #[arg(long, value_name = "T", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// A plan, a key, or a chunk of ciphertexts.
+    pub file: PathBuf,
 }
 
 /// Flags of `run`.
@@ -194,6 +299,11 @@ impl From<ObjectiveArg> for Objective {
             ObjectiveArg::Balanced => Self::Balanced,
         }
     }
+}
+
+/// Bytes of so many GiB.
+pub fn bytes(gib: f64) -> u64 {
+    (gib * (1u64 << 30) as f64) as u64
 }
 
 fn positive(text: &str) -> Result<usize, String> {

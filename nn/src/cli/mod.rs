@@ -1,7 +1,8 @@
-//! The command line: flags as typed (`args`), then as meant ([`run`], [`plan`], [`bench`]).
+//! The command line: flags as typed (`args`), then as meant ([`run`], [`plan`], [`bench`], and the commands of two parties in [`deploy`]).
 
 mod args;
 mod bench;
+mod deploy;
 mod plan;
 mod progress;
 mod run;
@@ -22,6 +23,11 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
+        Some(Command::Keygen(args)) => deploy::keygen(&args),
+        Some(Command::Encrypt(args)) => deploy::encrypt(&args),
+        Some(Command::Infer(args)) => deploy::infer(&args),
+        Some(Command::Decrypt(args)) => deploy::decrypt(&args),
+        Some(Command::Inspect(args)) => deploy::inspect(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result};
 
-use nn::data::Dataset;
+use nn::data::{Dataset, replace_file};
 use nn::engine::Engine;
 use nn::onnx::OnnxModel;
+use nn::session::Sizes;
 
 use super::args::PlanArgs;
 use super::progress::Bars;
@@ -12,16 +13,23 @@ use super::run::{distinct_places, print, write_json};
 
 /// Plans, prints, and writes what was asked for.
 pub fn plan(args: &PlanArgs) -> Result<()> {
-    distinct_places([Some(&args.model), args.data.as_ref(), args.calibration.as_ref()], [args.json.as_ref()])?;
+    distinct_places(
+        [Some(&args.model), args.data.as_ref(), args.calibration.as_ref()],
+        [args.json.as_ref(), args.output.as_ref()],
+    )?;
     let model = OnnxModel::load(&args.model)?;
     let path = args.calibration.as_ref().or(args.data.as_ref()).context("name samples with --calibration or --data")?;
     let samples = Dataset::read(path)?.for_model(model.graph.input_shape())?;
     let bars = Bars::new();
     let engine = Engine::new(args.threads)?;
-    let report = engine.plan(&model, &samples, &args.goal.goal(args.batch), &bars)?;
+    let (plan, report) = engine.plan(&model, &samples, &args.goal.goal(args.batch), &bars)?;
     drop(bars);
     let json = args.json.as_ref().map_or(Ok(()), |path| write_json(path, &report));
+    let written = args.output.as_ref().map_or(Ok(()), |path| replace_file(path, |to| plan.write(to)));
     let table = if args.explain { print(&report.explained()) } else { print(&report) };
+    let sizes = print(&Sizes::new(plan.plan()));
     json?;
-    table
+    written?;
+    table?;
+    sizes
 }

@@ -17,7 +17,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use write::{check_output_name, replace_file, write_outputs};
+pub use write::{TEMPORARY_PREFIX, check_output_name, replace_file, write_outputs};
 
 use crate::error::{Error, Result};
 

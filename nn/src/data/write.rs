@@ -9,6 +9,9 @@ use ndarray_npy::WriteNpyExt;
 
 use crate::error::{Error, Result};
 
+/// How the name of a file begins that is not whole yet.
+pub const TEMPORARY_PREFIX: &str = ".slotwise-";
+
 /// Writes a file under a temporary name beside it, and gives it its name when it is whole: whoever looks sees the old file or
 /// the new one. What is no file, as a pipe or a device, is written to as it is.
 ///
@@ -29,7 +32,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let directory = directory.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".slotwise-");
+    builder.prefix(TEMPORARY_PREFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(directory)?;

@@ -14,6 +14,7 @@ mod polynomial;
 use std::sync::Arc;
 
 use ckks::{Params, Scale};
+use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Op};
 use crate::program::{Builder, Kind, LinearMap, LinearOperator, Program, ProgramError, Value, ValueId};
@@ -21,7 +22,8 @@ use crate::program::{Builder, Kind, LinearMap, LinearOperator, Program, ProgramE
 pub use packing::Packing;
 
 /// What is free once the packing is chosen; the planner tries several.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// log2 of the scale of the encrypted input.
     pub input_bits: i32,

@@ -31,6 +31,7 @@ pub use original::Original;
 use tract_onnx::prelude::TractResult;
 
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::graph::Graph;
 
 /// A model as trained, and the same model as a graph of affine maps and activations.
@@ -40,6 +41,8 @@ pub struct OnnxModel {
     pub graph: Graph,
     /// The model as its author knows it, in single precision, without what the graph's head does.
     pub original: Original,
+    /// Of the file, and of the files with weights that it names.
+    pub fingerprint: Fingerprint,
 }
 
 impl OnnxModel {
@@ -71,7 +74,8 @@ impl OnnxModel {
         let original = Original::new(&file, &proto, single)?;
         let results: Vec<usize> = [&[1], original.output_shape()].concat();
         let graph = graph.with_head(proto.head(&results)?)?;
-        Ok(OnnxModel { graph, original })
+        let fingerprint = proto.fingerprint(&file, bytes)?;
+        Ok(OnnxModel { graph, original, fingerprint })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The file's own description of the model, checked before tract builds it: one input whose first dimension is the batch,
 //! one output, single precision, operators that exist.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -14,6 +15,7 @@ use tract_onnx::tract_core::internal::bail;
 use super::head::{self, LastNode};
 use super::{Source, advice, node};
 use crate::error::{Error, Result, UnsupportedNode};
+use crate::fingerprint::Fingerprint;
 use crate::graph::Head;
 
 /// A description that passed, with the shape of one sample.
@@ -49,6 +51,20 @@ impl Checked {
     /// What is left to the key holder, if the results have this shape, batch included.
     pub fn head(&self, shape: &[usize]) -> Result<Head> {
         self.last.as_ref().map_or(Ok(Head::Identity), |last| last.head(shape))
+    }
+
+    /// The fingerprint of the file's bytes, and of every file in which it keeps weights.
+    pub fn fingerprint(&self, file: &Source, bytes: &[u8]) -> Result<Fingerprint> {
+        let weights = self.proto.graph.iter().flat_map(|graph| &graph.initializer);
+        let places = weights.flat_map(|weight| &weight.external_data).filter(|entry| entry.key == "location");
+        let places: BTreeSet<&str> = places.map(|entry| entry.value.as_str()).collect();
+        let folder = file.path.parent().unwrap_or(Path::new(""));
+        let read = |place: &&str| {
+            let path = folder.join(place);
+            std::fs::read(&path).map_err(|source| Error::ReadFile { path, source })
+        };
+        let external = places.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(Fingerprint::of(std::iter::once(bytes).chain(external.iter().map(Vec::as_slice))))
     }
 
     /// The node of the file that a node of tract's model stems from: its name and operator.

@@ -120,6 +120,11 @@ impl ServerPlan {
         &self.program
     }
 
+    /// Largest number of bytes that a server needs at once.
+    pub fn peak_bytes(&self) -> u64 {
+        self.trace(&CostModel::default()).peak_bytes()
+    }
+
     /// What running it on one chunk is predicted to take.
     pub fn trace(&self, cost: &CostModel) -> Trace {
         trace(&self.program, cost)

@@ -1,12 +1,18 @@
 //! The model owner: encrypted inference.
 
+use std::io::Read;
 use std::time::Duration;
 
-use ckks::{Ciphertext, EvaluationKeys, SeededCiphertext};
-use rayon::prelude::*;
+use ckks::{EvaluationKeys, wire};
 
+use super::FileError;
+use super::chunk::Ciphertexts;
+use super::client::read_key;
+use super::frame::Kind;
+use super::plan_file::PlanFile;
 use crate::error::Result;
 use crate::exec::encrypted::Prepared;
+use crate::fingerprint::Fingerprint;
 use crate::plan::ServerPlan;
 use crate::program::Operation;
 
@@ -30,12 +36,16 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Program`](crate::Error::Program) for ciphertexts that are not as planned, and for a missing key.
-    pub fn infer(
-        &self,
-        input: Vec<SeededCiphertext>,
-        done: &mut dyn FnMut(&Operation, Duration),
-    ) -> Result<Vec<Ciphertext>> {
-        let expanded = input.into_par_iter().map(SeededCiphertext::into_expanded).collect();
-        Ok(self.prepared.run(&self.keys, expanded, done)?)
+    pub fn infer(&self, input: Ciphertexts, done: &mut dyn FnMut(&Operation, Duration)) -> Result<Ciphertexts> {
+        Ok(Ciphertexts::Whole(self.prepared.run(&self.keys, input.expand(), done)?))
     }
+}
+
+/// Reads the evaluation keys that `plan` asks for, and the fingerprint of the pair that they belong to.
+///
+/// # Errors
+/// [`FileError`]: all of a frame's, and keys that are others than the plan's or cannot be.
+pub fn read_evaluation_keys(plan: &PlanFile, from: &mut dyn Read) -> Result<(EvaluationKeys, Fingerprint), FileError> {
+    let keys = &plan.plan().keys;
+    read_key(plan, Kind::EvaluationKeys, from, |params, from| wire::read_evaluation_keys(params, keys, from))
 }

@@ -1,0 +1,116 @@
+//! The commands of two parties: `keygen`, `encrypt` and `decrypt` of the data owner, `infer` of the model owner, and `inspect`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+
+use nn::data::{Dataset, write_outputs};
+use nn::engine::{Engine, server_plan};
+use nn::onnx::OnnxModel;
+use nn::plan::ServerPlan;
+use nn::progress::Progress;
+use nn::session::{
+    Client, Contributor, Header, Inference, Inspected, Kind, PlanFile, Server, decrypt_batch, encrypt_batch,
+    generate_keys, infer_batch, overlap_bytes, read_evaluation_keys, read_file, results_of,
+};
+
+use super::args::{DecryptArgs, EncryptArgs, InferArgs, InspectArgs, KeygenArgs, bytes};
+use super::progress::Bars;
+use super::run::{distinct_places, print};
+
+fn read_plan(path: &Path) -> Result<Arc<PlanFile>> {
+    Ok(Arc::new(read_file(path, PlanFile::read)?))
+}
+
+/// Generates keys.
+pub fn keygen(args: &KeygenArgs) -> Result<()> {
+    let plan = read_plan(&args.plan)?;
+    let bars = Bars::new();
+    bars.begin("keys", 1);
+    let keys = Engine::new(args.threads)?.install(|| generate_keys(&plan, &args.output))?;
+    drop(bars);
+    print(&format!("{}: keys {keys} for plan {}", args.output.display(), plan.fingerprint()))
+}
+
+/// Encrypts samples.
+pub fn encrypt(args: &EncryptArgs) -> Result<()> {
+    let plan = read_plan(&args.plan)?;
+    let kind = read_file(&args.key, |from| Ok(Header::read(from)?.kind))?;
+    let data = Dataset::read(&args.data)?.for_model(&plan.model().input_shape)?;
+    let bars = Bars::new();
+    let encrypted = Engine::new(args.threads)?.install(|| match kind {
+        Kind::PublicKey => {
+            let mut contributor = read_file(&args.key, |from| Contributor::read(&plan, from))?;
+            encrypt_batch(&mut contributor, &data, &args.output, &bars)
+        }
+        _ => {
+            let mut client = read_file(&args.key, |from| Client::read(&plan, from))?;
+            encrypt_batch(&mut client, &data, &args.output, &bars)
+        }
+    })?;
+    drop(bars);
+    print(&format!(
+        "{}: batch {}, {} samples in {} chunks, {} bytes, {} a sample",
+        args.output.display(),
+        encrypted.batch,
+        data.n(),
+        encrypted.chunks,
+        encrypted.bytes,
+        encrypted.bytes.div_ceil(data.n() as u64)
+    ))
+}
+
+/// Runs the model on encrypted samples.
+pub fn infer(args: &InferArgs) -> Result<()> {
+    let file = read_plan(&args.plan)?;
+    let model = OnnxModel::load(&args.model)?;
+    let plan = server_plan(&file, &model).with_context(|| args.model.display().to_string())?;
+    let overlap = overlaps(&plan, args.memory.map(bytes))?;
+    let bars = Bars::new();
+    let computed = Engine::new(args.threads)?.install(|| {
+        bars.begin("keys", 1);
+        let (evaluation, keys) = read_file(&args.evaluation_key, |from| read_evaluation_keys(&file, from))?;
+        bars.begin("weights", 1);
+        let server = Server::new(&plan, evaluation)?;
+        let job = Inference { server: &server, plan: &file, keys, overlap };
+        infer_batch(job, &args.input, &args.output, args.resume, &bars)
+    })?;
+    drop(bars);
+    print(&format!("{}: {computed} chunks computed", args.output.display()))
+}
+
+/// Whether there is memory to read, compute and write at the same time.
+fn overlaps(plan: &ServerPlan, memory: Option<u64>) -> Result<bool> {
+    let Some(memory) = memory else { return Ok(true) };
+    let least = plan.peak_bytes();
+    ensure!(
+        least <= memory,
+        "the plan needs {:.2} GiB of memory, above the --memory given; plan again with that --memory",
+        least as f64 / bytes(1.0) as f64
+    );
+    Ok(least + overlap_bytes(plan.client()) <= memory)
+}
+
+/// Decrypts results.
+pub fn decrypt(args: &DecryptArgs) -> Result<()> {
+    nn::data::check_output_name(&args.output)?;
+    distinct_places([Some(&args.plan), Some(&args.secret_key)], [Some(&args.output)])?;
+    let plan = read_plan(&args.plan)?;
+    if let Some(samples) = &args.samples {
+        results_of(&plan, samples, &args.input)?;
+    }
+    let bars = Bars::new();
+    let results = Engine::new(args.threads)?.install(|| {
+        let client = read_file(&args.secret_key, |from| Client::read(&plan, from))?;
+        decrypt_batch(&client, &args.input, &bars)
+    })?;
+    drop(bars);
+    let columns = plan.plan().head.len(plan.plan().output.layout.features());
+    Ok(write_outputs(&args.output, &results, columns)?)
+}
+
+/// Describes a file.
+pub fn inspect(args: &InspectArgs) -> Result<()> {
+    print(&read_file(&args.file, Inspected::read)?)
+}
