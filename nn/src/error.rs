@@ -446,6 +446,21 @@ pub enum Error {
         /// What the reader says.
         message: String,
     },
+    /// Weights in a file of their own that is not there, or not whole.
+    #[error(
+        "{}: the weights '{tensor}' are in another file, '{location}', which {problem}; keep both files together, or export the model as one file (external_data=False)",
+        path.display()
+    )]
+    OnnxExternal {
+        /// The model.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The file that it names.
+        location: String,
+        /// What is wrong with that file.
+        problem: String,
+    },
     /// A model with other than one input and one output.
     #[error("{}: {problem}; export a model from one tensor to one tensor", path.display())]
     OnnxInterface {

@@ -74,6 +74,16 @@ class Moves(nn.Module):
         return torch.stack([x[..., 0], x[..., 3]], dim=-1) / torch.tensor([2.0, -0.5]) - 1
 
 
+class Assignments(nn.Module):
+    """Parts of a tensor written over."""
+
+    def forward(self, x):
+        y = x.clone()
+        y[:, 0] = 2 * x[:, 1]
+        y[:, 1:, ::2] += x[:, :2, 1::2]
+        return y
+
+
 class Upsampling(nn.Module):
     def __init__(self):
         super().__init__()
@@ -119,6 +129,7 @@ def networks():
     yield "residual", Residual(), (3, 8, 8)
     yield "shapes", Shapes(), (2, 3, 4)
     yield "moves", Moves(), (4, 6, 7)
+    yield "assignments", Assignments(), (3, 4, 2)
     yield "upsampling", Upsampling(), (2, 4, 4)
     yield "products", Products(), (3, 4)
 

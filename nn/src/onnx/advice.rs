@@ -29,7 +29,14 @@ pub(super) fn by_name(operator: &str) -> &'static str {
         "Div" | "Reciprocal" => "the divisor comes from the data: divide by constants only",
         "MatMul" | "Gemm" | "Einsum" | "EinSum" => "both factors come from the data: one of them must be constant",
         "Conv" | "ConvTranspose" => "its weights come from the data, or are quantised: they must be constant floats",
-        "Cast" | "QuantizeLinear" | "DequantizeLinear" => "data must stay in single precision: export the float model",
+        "Cast"
+        | "QuantizeLinear"
+        | "DequantizeLinear"
+        | "DynamicQuantizeLinear"
+        | "QLinearConv"
+        | "QLinearMatMul"
+        | "ConvInteger"
+        | "MatMulInteger" => "data must stay in single precision: export the float model",
         "LayerNormalization" | "InstanceNormalization" | "GroupNormalization" | "LpNormalization" => {
             "it divides by what it finds in the sample: use batch normalisation, which is constant once trained"
         }

@@ -4,6 +4,8 @@
 //! probed. Whichever it was, the matrices are held against tract's own result on a random vector before they are used, so
 //! that a wrong construction, or a name in the table that does not keep its promise, is an error and not a wrong answer.
 
+use tract_onnx::tract_core::ops::array::{ScatterElements, ScatterNd, ScatterReduction};
+
 use super::node::Call;
 use super::{einsum, elementwise, probe, window};
 use crate::error::Result;
@@ -82,10 +84,24 @@ pub(super) fn probed(call: &Call) -> Result<Option<Linear>> {
     if PLACING.contains(&operator) && has_float_data(call) {
         return probe::places(call).map(Some);
     }
+    if let Some(linear) = scattered(call)? {
+        return Ok(Some(linear));
+    }
     let linear = LINEAR.contains(&operator)
         || elementwise::is_linear(call)
         || (MULTILINEAR.contains(&operator) && first_is_only_data(call));
     if linear { probe::unit_vectors(call).map(Some) } else { Ok(None) }
+}
+
+/// Features that take the places of others, or are added to them: what becomes of assignments like `x[:, 0] = y`.
+fn scattered(call: &Call) -> Result<Option<Linear>> {
+    let elements = call.op().downcast_ref::<ScatterElements>().map(|op| op.reduction);
+    let reduction = elements.or_else(|| call.op().downcast_ref::<ScatterNd>().map(|op| op.reduction));
+    match (reduction, call.constant(1)) {
+        (Some(ScatterReduction::None), Some(_)) => probe::places(call).map(Some),
+        (Some(ScatterReduction::Add), Some(_)) => probe::unit_vectors(call).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Whether indices, sizes and masks are constants: the data of these operators come first, or are all there is.

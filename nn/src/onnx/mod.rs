@@ -60,7 +60,7 @@ impl OnnxModel {
     ///
     /// # Errors
     /// [`Error::EmptyFile`]; [`Error::Onnx`] and [`Error::OnnxPanic`] for a file that tract cannot read;
-    /// [`Error::OnnxInterface`], [`Error::OnnxShape`] and [`Error::OnnxType`] for inputs and outputs that do not fit;
+    /// [`Error::OnnxExternal`] for weights that are not there; [`Error::OnnxInterface`], [`Error::OnnxShape`] and [`Error::OnnxType`] for inputs and outputs that do not fit;
     /// [`Error::Unsupported`], which lists all nodes that have no place in a graph; [`Error::OnnxNode`] for a node
     /// that fails when it is run, or turns out not to be what its operator promises; [`Error::WeightNotFinite`].
     pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
@@ -86,6 +86,11 @@ struct Source {
 }
 
 impl Source {
+    /// The folder in which the model lies, for weights in files of their own.
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// Runs tract code on foreign input: its panics end here.
     fn guard<T>(&self, doing: &'static str, work: impl FnOnce() -> T) -> Result<T> {
         guard::guard(work).map_err(|message| Error::OnnxPanic { path: self.path.clone(), doing, message })

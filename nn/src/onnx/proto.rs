@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use tract_onnx::Onnx;
-use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
@@ -39,6 +39,7 @@ impl Checked {
             message: "there is no graph in it".into(),
         })?;
         check_operators(file, &onnx, graph)?;
+        check_external(file, graph)?;
         let sample = check_interface(file, graph)?;
         Ok(Checked { onnx, proto, sample, last })
     }
@@ -81,9 +82,8 @@ impl Checked {
     /// The model for batches of that many samples: shapes known, constants folded.
     pub fn typed(&self, file: &Source, batch: usize) -> Result<TypedModel> {
         let shape: TVec<usize> = std::iter::once(batch).chain(self.sample.iter().copied()).collect();
-        let directory = file.path.parent().and_then(|directory| directory.to_str());
         file.tract("inferring the shapes of its nodes", || {
-            let parsed = self.onnx.parse(&self.proto, directory)?;
+            let parsed = self.onnx.parse(&self.proto, file.folder().to_str())?;
             if !parsed.unresolved_inputs.is_empty() {
                 bail!("no node makes {:?}, which others read", parsed.unresolved_inputs);
             }
@@ -122,6 +122,26 @@ fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()>
         UnsupportedNode { node: node.name.clone(), operator: node.op_type.clone(), advice: advice.to_owned() }
     });
     Err(Error::Unsupported { path: file.path.clone(), nodes: nodes.collect() })
+}
+
+/// Weights in files of their own, as exporters write them for large models, must be beside the model and whole. (That they are
+/// not outside of its folder, tract sees to.)
+fn check_external(file: &Source, graph: &GraphProto) -> Result<()> {
+    for tensor in graph.initializer.iter().filter(|tensor| tensor.data_location == Some(DataLocation::External as i32))
+    {
+        let entry =
+            |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value[..]);
+        let number = |key: &str| entry(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let (location, needed) = (entry("location").unwrap_or(""), number("offset").saturating_add(number("length")));
+        let problem = match file.folder().join(location).metadata() {
+            Ok(found) if found.is_file() && found.len() >= needed => continue,
+            Ok(found) if found.is_file() => format!("has {} bytes of at least {needed}", found.len()),
+            _ => "is not beside it".into(),
+        };
+        let (tensor, location) = (tensor.name.clone(), location.to_owned());
+        return Err(Error::OnnxExternal { path: file.path.clone(), tensor, location, problem });
+    }
+    Ok(())
 }
 
 /// One input and one output; returns the shape of one sample.

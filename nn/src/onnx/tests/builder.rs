@@ -60,6 +60,12 @@ impl Builder {
         self
     }
 
+    /// A weight of any kind.
+    pub fn tensor(mut self, tensor: TensorProto) -> Self {
+        self.graph.initializer.push(tensor);
+        self
+    }
+
     /// A weight with values of no pattern in [-1, 1).
     pub fn random(mut self, name: &str, dims: &[i64]) -> Self {
         let count = dims.iter().product::<i64>();

@@ -2,6 +2,7 @@
 
 mod builder;
 mod direct;
+mod foreign;
 mod head;
 mod operators;
 mod refused;

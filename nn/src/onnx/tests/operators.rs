@@ -74,6 +74,27 @@ fn operators_without_a_construction_are_probed() {
     import(model.node("CumSum", &["x", "axis"], &["y"], &[]));
 }
 
+/// Twice the first two rows of [3, 2], written to rows 2 and 0 of `x`, or of a constant.
+fn scatter(operator: &str, indices: (&[i64], &[i64]), target: &str, attributes: &[(&str, Attr)]) -> Builder {
+    let model = Builder::new(&[3, 2]).ints("from", &[0]).ints("to", &[2]).ints("axes", &[1]).random("c", &[1, 3, 2]);
+    let model = model.ints("flat", indices.1).ints("shape", indices.0).node("Reshape", &["flat", "shape"], &["i"], &[]);
+    let model = model.node("Slice", &["x", "from", "to", "axes"], &["rows"], &[]);
+    model.node("Add", &["rows", "rows"], &["twice"], &[]).node(operator, &[target, "i", "twice"], &["y"], attributes)
+}
+
+#[test]
+fn assignments_to_parts_of_a_tensor() {
+    let rows: (&[i64], &[i64]) = (&[1, 2, 2], &[0, 2, 0, 0]);
+    let elements: (&[i64], &[i64]) = (&[1, 2, 2], &[2, 1, 0, 2]);
+    for target in ["x", "c"] {
+        import(scatter("ScatterND", rows, target, &[]));
+        import(scatter("ScatterND", rows, target, &[("reduction", Attr::Str("add"))]));
+        import(scatter("ScatterElements", elements, target, &[("axis", Attr::Int(1))]));
+    }
+    let largest = scatter("ScatterND", rows, "x", &[("reduction", Attr::Str("max"))]);
+    assert!(matches!(OnnxModel::from_bytes("test.onnx", &largest.finish()), Err(Error::Unsupported { .. })));
+}
+
 #[test]
 fn batch_normalisation() {
     let model = Builder::new(&[3, 4, 4])

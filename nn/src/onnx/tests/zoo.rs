@@ -75,6 +75,11 @@ fn features_that_move() {
 }
 
 #[test]
+fn assignments() {
+    check("assignments");
+}
+
+#[test]
 fn upsampling() {
     check("upsampling");
 }
