@@ -151,6 +151,20 @@ fn data_beyond_the_calibration() {
 }
 
 #[test]
+fn calibration_that_says_nothing() {
+    let folder = folder();
+    folder.write("one.npy", &npy("(1, 1, 28, 28)", &[0.5; 784]));
+    let run = |data: &str, calibration: &[&str], words: &[&str]| {
+        assert_refused(&folder, &[&["run", "model.onnx", "--data", data], calibration].concat(), words);
+    };
+    run("images.npy", &["--calibration", "one.npy"], &["one.npy", "one sample", "--calibration"]);
+    run("one.npy", &[], &["one.npy", "one sample"]);
+    folder.write("small.npy", &npy("(2, 14, 14)", &[0.5; 392]));
+    run("images.npy", &["--calibration", "small.npy"], &["small.npy", "14", "28"]);
+    assert_refused(&folder, &["plan", "model.onnx", "--calibration", "one.npy"], &["one sample"]);
+}
+
+#[test]
 fn flags_that_are_none() {
     let folder = folder();
     let run = |flags: &[&str], words: &[&str]| {

@@ -131,6 +131,9 @@ fn approximations(
     labels: Option<&[usize]>,
     goal: &Goal,
 ) -> Result<Vec<Approximation>> {
+    if samples.n() == 1 {
+        return Err(Error::OneSample { path: samples.path().into() });
+    }
     let graph = simplify(&model.graph, &MergeRule::default())?;
     let samples = samples.to_f64();
     let Goal { margin, max_degree, .. } = *goal;

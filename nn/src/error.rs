@@ -383,6 +383,12 @@ pub enum Error {
         /// Number of the result.
         result: usize,
     },
+    /// One sample to take ranges from.
+    #[error("{}: one sample says nothing of the range of others; calibrate with several, better hundreds, like the data (--calibration)", path.display())]
+    OneSample {
+        /// The samples.
+        path: PathBuf,
+    },
     /// Data that leave the range that a plan was calibrated for.
     #[error(
         "{}: values of node '{node}' reach {found:.3e}, and the plan has room for {room:.3e}; calibrate with samples like these data",

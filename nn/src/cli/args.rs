@@ -206,7 +206,7 @@ pub struct RunArgs {
     /// The class of each sample: IDX, .npy or text, [n].
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Samples like the data, from which ranges are taken; the data themselves if left out.
+    /// Samples like the data, from which ranges are taken, at least two; the data themselves if left out.
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,
     /// Score this many samples: the first ones, or the set over again if it has fewer.

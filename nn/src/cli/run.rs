@@ -14,6 +14,9 @@ use nn::onnx::OnnxModel;
 use super::args::{GoalArgs, RunArgs};
 use super::progress::Bars;
 
+/// Without --calibration, ranges are taken from as many of the data even if fewer are scored.
+const CALIBRATION: usize = 1024;
+
 /// Scores the MNIST test set with the network in `models/`.
 pub fn main_job() -> Result<()> {
     let models = models_folder()?;
@@ -46,11 +49,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let data = Dataset::read(&args.data)?.for_model(shape)?;
     let wanted = args.samples.unwrap_or(data.n());
     let known = wanted.min(data.n());
+    let calibration = match &args.calibration {
+        Some(path) => Some(Dataset::read(path)?.for_model(shape)?),
+        // The few that are asked for would say little of the ranges.
+        None if wanted < data.n() => Some(data.clone().cycled(wanted.max(CALIBRATION).min(data.n()))?),
+        None => None,
+    };
     let data = data.cycled(wanted)?;
     let labels = args.labels.as_ref().map(|path| Labels::read(path)?.first(known, model.graph.output_len()));
     let labels: Option<Vec<usize>> =
         labels.transpose()?.map(|labels| labels.into_iter().cycle().take(wanted).collect());
-    let calibration = args.calibration.as_ref().map(|path| Dataset::read(path)?.for_model(shape)).transpose()?;
 
     let goal = args.goal.goal(Some(data.n()));
     let job = Job { model: &model, data: &data, labels: labels.as_deref(), calibration: calibration.as_ref(), goal };

@@ -69,6 +69,8 @@ fn operators_without_a_construction_are_probed() {
             ("coordinate_transformation_mode", Attr::Str("asymmetric")),
         ],
     ));
+    let model = Builder::new(&[2, 4, 3]).random("grid", &[1, 5, 2, 2]);
+    import(model.node("GridSample", &["x", "grid"], &["y"], &[("padding_mode", Attr::Str("zeros"))]));
     one(&[5], "Neg", &[]);
     let model = Builder::new(&[5]).int("axis", 1);
     import(model.node("CumSum", &["x", "axis"], &["y"], &[]));
