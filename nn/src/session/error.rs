@@ -18,13 +18,13 @@ pub enum FileError {
     /// Another program's file.
     #[error("it is no file of slotwise; name one that slotwise wrote")]
     Foreign,
-    /// A format that is not known here.
-    #[error("it is of format {found}, and this slotwise reads format {newest}; install the slotwise that wrote it")]
-    Newer {
+    /// A format of another version, most likely a newer one.
+    #[error("it is of format {found}, and this slotwise reads format {expected}; install the slotwise that wrote it")]
+    OtherVersion {
         /// Its format.
         found: u16,
         /// The one that is read.
-        newest: u16,
+        expected: u16,
     },
     /// A number of a kind that does not exist.
     #[error("it says it is of a kind that does not exist; make it again")]

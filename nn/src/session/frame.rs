@@ -77,7 +77,7 @@ impl Header {
     /// Reads a header.
     ///
     /// # Errors
-    /// [`FileError::Foreign`], [`FileError::Newer`], [`FileError::Truncated`], [`FileError::Damaged`],
+    /// [`FileError::Foreign`], [`FileError::OtherVersion`], [`FileError::Truncated`], [`FileError::Damaged`],
     /// [`FileError::UnknownKind`].
     pub fn read(from: &mut dyn Read) -> Result<Self, FileError> {
         let mut head = [0; HEADER];
@@ -97,7 +97,7 @@ impl Header {
         // These two places are the same in every version.
         let version = u16::from_le_bytes(fields.take());
         if found >= MAGIC.len() + 2 && version != VERSION {
-            return Err(FileError::Newer { found: version, newest: VERSION });
+            return Err(FileError::OtherVersion { found: version, expected: VERSION });
         }
         if found < HEADER {
             return Err(FileError::Truncated);

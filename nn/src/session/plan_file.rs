@@ -28,6 +28,9 @@ const MAX_BYTES: u64 = 1 << 26;
 /// Largest number of positions of a layout, over all of its ciphertexts.
 const MAX_POSITIONS: u32 = 1 << 24;
 
+/// Largest size in memory of the evaluation keys that a plan may ask for.
+const MAX_KEY_BYTES: u64 = 1 << 37;
+
 /// Scales are within ± this many bits.
 const MAX_SCALE_BITS: i32 = 256;
 
@@ -61,7 +64,8 @@ impl PlanFile {
         // Whoever reads it must find what was meant.
         let file = Self::from_json(json)?;
         match file.plan == *plan {
-            true => Ok(file),
+            // With the tables and buffers of the ring that is in use.
+            true => Ok(Self { plan: plan.clone(), ..file }),
             false => Err(content("the plan is not the same after it was written")),
         }
     }
@@ -121,6 +125,13 @@ impl PlanFile {
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
+}
+
+/// Bytes of a switching key in memory.
+fn key_bytes(params: &Params, level: usize) -> u64 {
+    let limbs = params.limbs(level).unwrap_or(0);
+    let words = 2 * params.digits(limbs) * (limbs + params.ring().p().len()) * params.ring().n();
+    8 * words as u64
 }
 
 fn content(problem: impl ToString) -> FileError {
@@ -261,6 +272,11 @@ impl PlanJson {
         }
         let keys = KeyRequest { relinearization, galois };
         keys.check(&params).map_err(content)?;
+        let key_bytes: u64 =
+            keys.galois.values().chain(&keys.relinearization).map(|&level| key_bytes(&params, level)).sum();
+        if key_bytes > MAX_KEY_BYTES {
+            return Err(content(format!("it asks for {} evaluation keys of {key_bytes} bytes", keys.galois.len())));
+        }
         let bits = [options.input_bits, options.waterline_bits].into_iter().chain(options.weight_bits.iter().copied());
         if bits.map(i32::unsigned_abs).max() > Some(MAX_SCALE_BITS.unsigned_abs()) {
             return Err(content(format!("its scales are beyond {MAX_SCALE_BITS} bits")));
