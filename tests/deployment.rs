@@ -92,8 +92,16 @@ fn files_that_do_not_belong_together() {
     // Another plan.
     let (plan, key) = (second("plan"), second("keys/secret.key"));
     let data = ["--data", "samples.txt", "-o", "new"];
-    refused(owner, &[&["encrypt", "--plan", "plan", "--key", &key], &data[..]].concat(), &["secret.key", "belongs to plan"]);
-    refused(owner, &[&["encrypt", "--plan", &plan, "--key", "keys/public.key"], &data[..]].concat(), &["belongs to plan"]);
+    refused(
+        owner,
+        &[&["encrypt", "--plan", "plan", "--key", &key], &data[..]].concat(),
+        &["secret.key", "belongs to plan"],
+    );
+    refused(
+        owner,
+        &[&["encrypt", "--plan", &plan, "--key", "keys/public.key"], &data[..]].concat(),
+        &["belongs to plan"],
+    );
     std::fs::copy(&plan, one.server.path("plan")).unwrap();
     assert_refusal(&one.run_infer("in", "out", &[]), &["evaluation.key", "belongs to plan"]);
     std::fs::copy(owner.path("plan"), one.server.path("plan")).unwrap();

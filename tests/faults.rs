@@ -73,7 +73,7 @@ fn a_server_killed_at_any_moment_loses_nothing() {
         }
         partial += usize::from((1..undisturbed.len()).contains(&there.len()));
         // A whole batch is the end of a story; begin another, now and then in the middle of one.
-        if there.len() == undisturbed.len() || random % 5 == 0 {
+        if there.len() == undisturbed.len() || random.is_multiple_of(5) {
             assert_resumes(&deployment, "out", &undisturbed);
             std::fs::remove_dir_all(deployment.server.path("out")).unwrap();
         }

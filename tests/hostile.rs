@@ -39,13 +39,13 @@ fn files() -> Vec<(&'static str, Vec<u8>, Reader)> {
     let samples = client.encrypt(&data.to_f64()[..16 * 4]).unwrap();
     let mut input = Vec::new();
     write_chunk(marks, &part, &samples, &mut input).unwrap();
-    let evaluation = read_file(&folder.path("keys/evaluation.key"), |from| read_evaluation_keys(&plan, from)).unwrap().0;
+    let evaluation =
+        read_file(&folder.path("keys/evaluation.key"), |from| read_evaluation_keys(&plan, from)).unwrap().0;
     let server = Server::new(&server_plan(&plan, &model).unwrap(), evaluation).unwrap();
     let mut output = Vec::new();
     write_chunk(results, &part, &server.infer(samples, &mut |_, _| ()).unwrap(), &mut output).unwrap();
 
-    let with = |plan: &Arc<PlanFile>| Arc::clone(plan);
-    let (secret, public, evaluation, inputs, outputs) = (with(&plan), with(&plan), with(&plan), with(&plan), with(&plan));
+    let [secret, public, evaluation, inputs, outputs] = [(); 5].map(|()| Arc::clone(&plan));
     vec![
         ("plan", plan_bytes, Box::new(|from| PlanFile::read(from).map(drop))),
         ("secret key", key("secret.key"), Box::new(move |from| Client::read(&secret, from).map(drop))),

@@ -32,7 +32,7 @@ const NN: Layers = Layers {
     rows: &[
         ("engine", &["session", "report", "measure", "onnx", "pass", "exec::clear"]),
         ("session", &["plan", "exec::encrypted", "data", "fingerprint", "progress"]),
-        ("report", &["exec::trace", "pass"]),
+        ("report", &["exec::trace", "pass", "plan"]),
         ("measure", &["report"]),
         ("plan", &["lower", "exec::trace", "pass"]),
         ("exec::encrypted", &["exec"]),
@@ -53,6 +53,7 @@ const NN: Layers = Layers {
     ],
     // The error of the crate wraps those of the stages.
     items: &[
+        ("error", "graph::Head"),
         ("error", "layout::LayoutError"),
         ("error", "plan::PlanError"),
         ("error", "program::ProgramError"),

@@ -171,7 +171,8 @@ impl Deployment {
         server.write("calibration.txt", small_samples(64).1.as_bytes());
         let deployment = Self { owner, server, samples };
         let interleave = interleave.to_string();
-        let plan = ["plan", "model.onnx", "--calibration", "calibration.txt", "--interleave", &interleave, "-o", "plan"];
+        let plan =
+            ["plan", "model.onnx", "--calibration", "calibration.txt", "--interleave", &interleave, "-o", "plan"];
         deployment.server.succeed(&plan);
         std::fs::copy(deployment.server.path("plan"), deployment.owner.path("plan")).unwrap();
         deployment.owner.succeed(&["keygen", "--plan", "plan", "-o", "keys"]);
