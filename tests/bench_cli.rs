@@ -73,9 +73,7 @@ fn a_sweep_has_a_row_for_every_operation_of_every_combination() {
     // (b, a) for each of three digits and four primes, 1024 coefficients and a cache line of words.
     let bytes = &report["sets"][1]["bytes"];
     assert_eq!(bytes["switching_key_expanded"], 2 * 3 * 4 * (1024 + 8) * 8);
-    // Two parts of three limbs of 40 bits, and a header.
-    let residues = 2 * 3 * 1024 * 40 / 8;
-    assert!((residues..residues + 256).contains(&bytes["ciphertext"].as_u64().unwrap()), "{bytes}");
+    assert_eq!(bytes["ciphertext"], 2 * 3 * 1024 * 40 / 8);
 }
 
 #[test]
@@ -85,11 +83,7 @@ fn a_secure_set_says_so_and_names_what_it_leaves_out() {
     assert!(!printed.contains("INSECURE") && printed.contains("no conjugate") && printed.contains("no rescale"));
     assert_eq!((&report["insecure"], &report["params"]["security_bits"]), (&false.into(), &128.into()));
     assert_eq!(report["params"]["ring"], "conjugate-invariant");
-    for (threads, limits) in [1, 2].into_iter().zip(report["limits"].as_array().unwrap()) {
-        assert_eq!(limits["threads"], threads);
-        // No machine is outside of these.
-        assert!((1e7..1e12).contains(&limits["products_per_s"].as_f64().unwrap()), "{limits}");
-        assert!((1e8..1e13).contains(&limits["read_bytes_per_s"].as_f64().unwrap()), "{limits}");
+    for threads in [1, 2] {
         assert_ops(&rows(&report, "threads", threads), |op| op != "conjugate" && op != "rescale");
     }
     let kernels = report["machine"]["kernels"].as_str().unwrap();
@@ -116,7 +110,7 @@ fn parameters_that_no_ring_has() {
     sizes("12", "3", "40", "1", &["170.0", "106", "--insecure"]);
     sizes("18", "3", "40", "1", &["--log-n", "18", "17"]);
     sizes("9", "3", "40", "1", &["--log-n", "9", "10"]);
-    sizes("14", "9", "17", "1", &["17 bits", "32768"]);
+    sizes("13", "40", "17", "1", &["17 bits", "16384"]);
     sizes("13", "3", "51", "1", &["51 bits", "50"]);
     sizes("13", "3", "0", "1", &["0 bits"]);
     sizes("13", "3", "40", "0", &["--special", "0"]);

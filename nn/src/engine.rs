@@ -13,9 +13,9 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::exec::clear;
 use crate::exec::trace::{CostModel, Trace};
-use crate::graph::Graph;
+use crate::graph::{Activation, Graph, Node, Op};
 use crate::onnx::OnnxModel;
-use crate::pass::{Approximation, Calibration, MergeRule, calibrate, he_friendly, simplify};
+use crate::pass::{Approximation, Calibration, MergeRule, Outside, calibrate, he_friendly, outside, simplify};
 use crate::plan::{Goal, PlanError, Planned, ServerPlan, plan};
 use crate::program::{Operation, Program, Value};
 pub use crate::progress::{Progress, Silent};
@@ -83,8 +83,9 @@ impl Engine {
     ) -> Result<(PlanFile, PlanReport)> {
         self.pool.install(|| {
             progress.begin("plan", 1);
-            let approximations = approximations(model, calibration, None, goal)?;
-            let graph = he_friendly(&model.graph, &MergeRule::default(), &approximations)?;
+            let simplified = simplify(&model.graph, &MergeRule::default())?;
+            let approximations = approximations(&simplified, calibration, None, goal)?;
+            let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
             let (_, magnitudes) = clear_run(&graph, calibration)?;
             let mut planned = plan(&graph, &magnitudes, goal, &CostModel::default())?;
             planned.plan = planned.plan.with_approximations(approximations);
@@ -110,7 +111,8 @@ pub fn server_plan(file: &PlanFile, model: &OnnxModel) -> Result<ServerPlan> {
         let what = format!("that one has the fingerprint {planned}, and this one {found}");
         return Err(PlanError::OtherModel { what }.into());
     }
-    let graph = he_friendly(&model.graph, &MergeRule::default(), &file.plan().approximations)?;
+    let simplified = simplify(&model.graph, &MergeRule::default())?;
+    let graph = he_friendly(&simplified, &MergeRule::default(), &file.plan().approximations)?;
     Ok(ServerPlan::rebuild(file.plan(), &graph)?)
 }
 
@@ -126,7 +128,7 @@ fn clear_run(graph: &Graph, data: &Dataset) -> Result<(Vec<f64>, Vec<f64>)> {
 
 /// Polynomials for the activations of the model, from its calibration data.
 fn approximations(
-    model: &OnnxModel,
+    graph: &Graph,
     samples: &Dataset,
     labels: Option<&[usize]>,
     goal: &Goal,
@@ -134,10 +136,37 @@ fn approximations(
     if samples.n() == 1 {
         return Err(Error::OneSample { path: samples.path().into() });
     }
-    let graph = simplify(&model.graph, &MergeRule::default())?;
     let samples = samples.to_f64();
     let Goal { margin, max_degree, .. } = *goal;
-    calibrate(&graph, &Calibration { samples: &samples, labels, margin, loss: Calibration::LOSS, max_degree })
+    calibrate(graph, &Calibration { samples: &samples, labels, margin, loss: Calibration::LOSS, max_degree })
+}
+
+/// What the data have outside the ranges of the polynomials in `friendly`, which the simplified graph is made into.
+fn within_fits(
+    (simplified, friendly): (&Graph, &Graph),
+    magnitudes: &[f64],
+    approximations: &[Approximation],
+    data: &Dataset,
+) -> Result<Vec<Outside>> {
+    let is_fit = |node: &&Node| matches!(node.op, Op::Activation(Activation::Chebyshev(_)));
+    if friendly.nodes().iter().filter(is_fit).all(|node| magnitudes[node.inputs[0].0] <= 1.0) {
+        return Ok(Vec::new());
+    }
+    let found = outside(simplified, approximations, &data.to_f64())?;
+    let Some(useless) = found.iter().find(|found| found.error > found.size || found.error.is_nan()) else {
+        return Ok(found);
+    };
+    let Approximation { name, fit, .. } = &approximations[useless.approximation];
+    Err(Error::BeyondFit {
+        path: data.path().into(),
+        node: name.clone(),
+        sample: useless.sample,
+        argument: useless.argument,
+        values: useless.values,
+        low: fit.range[0],
+        high: fit.range[1],
+        error: useless.error,
+    })
 }
 
 /// What the coefficients of a plaintext have room for is at least what a single slot has; those of many samples of mixed size stay
@@ -167,6 +196,8 @@ struct Run<'a> {
     he_model_clear: Vec<f64>,
     plan: ServerPlan,
     trace: Trace,
+    /// What the data have outside the ranges of polynomials.
+    outside: Vec<Outside>,
     times: Times,
     operations: Vec<OperationTime>,
     bytes: Bytes,
@@ -179,9 +210,11 @@ impl<'a> Run<'a> {
         let mut times = Times::default();
         let labels = job.labels.filter(|_| job.calibration.is_none());
         let samples = job.calibration.unwrap_or(job.data);
-        let approximations = timed(&mut times.plan, || approximations(job.model, samples, labels, &job.goal))?;
-        let graph = he_friendly(&job.model.graph, &MergeRule::default(), &approximations)?;
+        let simplified = simplify(&job.model.graph, &MergeRule::default())?;
+        let approximations = timed(&mut times.plan, || approximations(&simplified, samples, labels, &job.goal))?;
+        let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
         let (he_model_clear, magnitudes) = clear_run(&graph, job.data)?;
+        let outside = within_fits((&simplified, &graph), &magnitudes, &approximations, job.data)?;
         let calibrated = job.calibration.map(|calibration| clear_run(&graph, calibration)).transpose()?;
         let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
         let costs = CostModel::default();
@@ -196,6 +229,7 @@ impl<'a> Run<'a> {
             he_model_clear,
             plan,
             trace,
+            outside,
             times,
             operations: Vec::new(),
             bytes: Bytes::default(),
@@ -210,7 +244,7 @@ impl<'a> Run<'a> {
         self.times.total = self.started.elapsed().as_secs_f64();
         let report = Report {
             params: ParamsReport::new(&client.params),
-            activations: client.approximations.iter().map(ActivationReport::new).collect(),
+            activations: ActivationReport::all(&client.approximations, &self.outside),
             batch: Batch { samples, per_ciphertext: interleave, interleave },
             time_s: self.times,
             operations_s: self.operations,

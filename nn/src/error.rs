@@ -135,6 +135,31 @@ pub enum Error {
         problem: String,
     },
 
+    /// A sample for which the polynomial in place of an activation is of no use.
+    #[error(
+        "{}: sample {sample} has {argument:.4} at node '{node}' ({values} values lie outside), and its polynomial holds on [{low:.4}, {high:.4}]: \
+         it is off by {error:.3} there; calibrate with data that have such samples (--calibration), or leave them out",
+        path.display()
+    )]
+    BeyondFit {
+        /// The file with the data.
+        path: PathBuf,
+        /// The activation.
+        node: String,
+        /// A sample that has the value farthest out, counted from 0.
+        sample: usize,
+        /// That value.
+        argument: f64,
+        /// How many values of all samples are outside.
+        values: usize,
+        /// Lower end of the range.
+        low: f64,
+        /// Upper end of the range.
+        high: f64,
+        /// Error of the polynomial at that value.
+        error: f64,
+    },
+
     // ---- files ----
     /// A file that cannot be opened or read.
     #[error("{}: {source}", path.display())]
@@ -343,14 +368,14 @@ pub enum Error {
         known: String,
     },
     /// Sizes that no parameters can have, or that are not secure.
-    #[error("N = 2^{log_n} with {limbs} limbs: {reason}{advice}")]
+    #[error("N = 2^{log_n} with {limbs} limbs: {source}{advice}")]
     NoSuchSet {
         /// log2 of the degree.
         log_n: u32,
         /// Limbs of the chain.
         limbs: usize,
         /// What is wrong with them.
-        reason: ckks::Error,
+        source: ckks::Error,
         /// What else could be done.
         advice: &'static str,
     },

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Share of the measure of the whole range.
-const WHOLE: f64 = 0.05;
+const WHOLE: f64 = 0.02;
 /// Points of that measure, and of the grid that measures errors.
 const POINTS: usize = 2048;
 /// A function counts as symmetric if it is so within this share of its largest value.

@@ -19,25 +19,10 @@ pub struct BenchReport {
     pub bytes: Option<ObjectBytes>,
     /// What it ran on.
     pub machine: Machine,
-    /// What the machine gives at most, by the number of threads.
-    pub limits: Vec<MachineLimits>,
     /// All parameter sets.
     pub sets: Vec<SetReport>,
     /// A row for each operation, set and number of threads.
     pub ops: Vec<OpTime>,
-    /// The same for parts of these operations, and for combinations.
-    pub parts: Vec<OpTime>,
-}
-
-/// What the machine gives so many threads at most, together: what the operations are to be held against.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct MachineLimits {
-    /// Threads.
-    pub threads: usize,
-    /// Products of words, both halves, in a loop of nothing else.
-    pub products_per_s: f64,
-    /// Bytes read from memory in order.
-    pub read_bytes_per_s: f64,
 }
 
 /// One parameter set.
@@ -110,7 +95,7 @@ impl fmt::Display for BenchReport {
         let mut table = Table::new();
         table.load_style(NOTHING);
         table.set_header(["operation", "log N", "limbs", "dnum", "threads", "median ms", "min ms", "bits"]);
-        for row in self.ops.iter().chain(&self.parts) {
+        for row in &self.ops {
             table.add_row([
                 row.op.into(),
                 row.log_n.to_string(),
@@ -125,13 +110,6 @@ impl fmt::Display for BenchReport {
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         let machine = &self.machine;
         writeln!(f, "{table}")?;
-        for MachineLimits { threads, products_per_s, read_bytes_per_s } in &self.limits {
-            let (products, read) = (products_per_s / 1e9, read_bytes_per_s / 1e9);
-            writeln!(
-                f,
-                "at most, on {threads} thread(s): {products:.1} G products a second, {read:.1} GB/s from memory"
-            )?;
-        }
         write!(f, "{}, {} cores, {} kernels, {}", machine.cpu, machine.cores, machine.kernels, machine.system)
     }
 }

@@ -5,7 +5,7 @@ use super::node::Call;
 const DECRYPTED: &str = "softmax, log-softmax and argmax may only stand at the very end, where the key holder does them after decryption: \
                          leave it out here";
 const OTHER: &str = "it is not linear in the data and no known activation: use linear layers with x*x, a polynomial, \
-                     relu, sigmoid, tanh, silu or gelu between them";
+                     relu, leaky relu, elu, sigmoid, tanh, softplus, silu, gelu or clip between them";
 
 /// For a node that was looked at; by the operator's name in ONNX.
 pub(super) fn advice(operator: &str, call: &Call) -> String {
@@ -41,8 +41,9 @@ pub(super) fn by_name(operator: &str) -> &'static str {
             "it divides by what it finds in the sample: use batch normalisation, which is constant once trained"
         }
         "LSTM" | "GRU" | "RNN" | "Scan" | "Loop" => "recurrence is not supported: use a feed-forward network",
-        "Max" | "Min" | "Clip" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "HardSwish" | "HardSigmoid" | "Softplus"
-        | "Softsign" | "Mish" => "use relu (the maximum with 0), silu or a polynomial instead, and train again",
+        "Max" | "Min" | "Where" | "PRelu" | "Softsign" => {
+            "use an activation of one tensor instead, such as relu, silu or a polynomial, and train again"
+        }
         _ => OTHER,
     }
 }

@@ -129,7 +129,7 @@ impl Importer<'_> {
 
     /// The node of the graph that makes this output, or nothing if there is none that could.
     fn output(&mut self, call: &Call, data: &[&Data]) -> Result<Option<NodeId>> {
-        if !call.is_f32() {
+        if !call.is_f32() && !pointwise::is_comparison(call) {
             return Ok(None);
         }
         match pointwise::recognise(call)? {
@@ -137,6 +137,7 @@ impl Importer<'_> {
                 Ok(Some(self.push(call.name(), Op::Activation(activation), vec![data[0].node], &call.shape)))
             }
             Some(Pointwise::Product) => self.product(call, data).map(Some),
+            Some(Pointwise::Choice) => self.choice(call, data).map(Some),
             None => match linear::linear(call)? {
                 Some(linear) => self.linear(call, data, linear).map(Some),
                 None => Ok(None),
@@ -154,6 +155,15 @@ impl Importer<'_> {
             inputs.push(self.affine(call, operand.node, AffineMap::linear(matrix))?);
         }
         Ok(self.push(call.name(), Op::Mul, inputs, &call.shape))
+    }
+
+    /// s ⊙ x + (1 − s) ⊙ y with s one or zero, as y + s ⊙ (x − y).
+    fn choice(&mut self, call: &Call, data: &[&Data]) -> Result<NodeId> {
+        let minus = SparseMatrix::diagonal(&vec![-1.0; call.len()])?;
+        let minus = self.affine(call, data[2].node, AffineMap::linear(minus))?;
+        let difference = self.push(call.name(), Op::Add, vec![data[1].node, minus], &call.shape);
+        let chosen = self.push(call.name(), Op::Mul, vec![data[0].node, difference], &call.shape);
+        Ok(self.push(call.name(), Op::Add, vec![data[2].node, chosen], &call.shape))
     }
 
     /// The sum of M_i x_i over the nodes that are read, plus c.

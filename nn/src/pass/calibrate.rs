@@ -15,6 +15,8 @@ use crate::graph::{Activation, Block, Graph, NodeId, Observer, Op, Range};
 const PARTS: usize = 512;
 /// Multiplications in the clear that one measurement of the network may take.
 const WORK: usize = 4_000_000_000;
+/// Samples are decided about as closely as one if they lie within this part of all before or behind it.
+const NEIGHBOURS: usize = 16;
 /// Most samples that a measurement takes.
 const SAMPLES: usize = 4096;
 
@@ -173,7 +175,8 @@ impl Search<'_> {
         Ok(self.loss(&results) <= self.calibration.loss)
     }
 
-    /// Share of the samples lost: by their labels, or else by the classes of the network as it is.
+    /// Share of the samples lost: by their labels, or else by the classes of the network as it is; there, the share that changes, or the share
+    /// expected to change, whichever is larger.
     fn loss(&self, results: &[f64]) -> f64 {
         let columns = self.graph.output_len();
         let (found, exact) = (classes(results, columns), classes(&self.exact, columns));
@@ -181,7 +184,7 @@ impl Search<'_> {
         let samples = exact.len().max(1) as f64;
         match self.calibration.labels {
             Some(labels) => (right(&exact, labels) as f64 - right(&found, labels) as f64) / samples,
-            None => 1.0 - right(&found, &exact) as f64 / samples,
+            None => (1.0 - right(&found, &exact) as f64 / samples).max(changed(&self.exact, results, columns)),
         }
     }
 
@@ -197,6 +200,69 @@ impl Search<'_> {
     }
 }
 
+/// Arguments of an activation that its polynomial does not know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outside {
+    /// Place among the approximations.
+    pub approximation: usize,
+    /// How many there are.
+    pub values: usize,
+    /// A sample that has the one farthest out.
+    pub sample: usize,
+    /// That argument.
+    pub argument: f64,
+    /// |p − f| there.
+    pub error: f64,
+    /// Largest |f| on the range.
+    pub size: f64,
+}
+
+/// What `samples` have outside the ranges of `approximations`, which belong to `graph`; an entry for each that has anything.
+///
+/// # Errors
+/// [`Error::SampleLength`].
+pub fn outside(graph: &Graph, approximations: &[Approximation], samples: &[f64]) -> Result<Vec<Outside>> {
+    type Farthest = (usize, f64, usize, f64);
+    let farther = |a: Farthest, b: Farthest| {
+        let far = if b.1 > a.1 || (b.1 == a.1 && b.2 < a.2) { b } else { a };
+        (a.0 + b.0, far.1, far.2, far.3)
+    };
+    let observer = Observer {
+        start: || vec![(0, 0.0, usize::MAX, 0.0); approximations.len()],
+        observe: |seen: &mut Vec<Farthest>, id: NodeId, block: Block<'_>| {
+            for (found, seen) in approximations.iter().zip(seen).filter(|(f, _)| graph.nodes()[f.node].inputs[0] == id)
+            {
+                let [low, high] = found.fit.range;
+                let beyond = |value: f64| (low - value).max(value - high);
+                let out = block.values().filter(|&(_, value)| beyond(value) > 0.0);
+                *seen = out.fold(*seen, |seen, (sample, value)| farther(seen, (1, beyond(value), sample, value)));
+            }
+        },
+        merge: |a: Vec<Farthest>, b: Vec<Farthest>| a.into_iter().zip(b).map(|(a, b)| farther(a, b)).collect(),
+    };
+    let approximated = in_place(graph, approximations)?;
+    let (_, seen) = approximated.run_observed(samples, &observer)?;
+    let outside = seen.into_iter().enumerate().filter(|(_, (values, ..))| *values > 0);
+    Ok(outside.map(|(approximation, far)| outside_of(graph, approximations, (approximation, far))).collect())
+}
+
+fn outside_of(
+    graph: &Graph,
+    approximations: &[Approximation],
+    (approximation, (values, _, sample, argument)): (usize, (usize, f64, usize, f64)),
+) -> Outside {
+    let Approximation { node, fit, .. } = &approximations[approximation];
+    let function = |x: f64| match &graph.nodes()[*node].op {
+        Op::Activation(activation) => activation.eval(x),
+        _ => x,
+    };
+    let [low, high] = fit.range;
+    let grid = (0..=PARTS).map(|i| low + (high - low) * i as f64 / PARTS as f64);
+    let size = grid.map(|x| function(x).abs()).fold(0.0, f64::max);
+    let error = (polynomial(fit).eval(argument) - function(argument)).abs();
+    Outside { approximation, values, sample, argument, error, size }
+}
+
 /// The graph with polynomials for activations and no other change, so that numbers of nodes stay.
 fn in_place(graph: &Graph, approximations: &[Approximation]) -> Result<Graph> {
     let mut nodes = graph.nodes().to_vec();
@@ -204,6 +270,34 @@ fn in_place(graph: &Graph, approximations: &[Approximation]) -> Result<Graph> {
         nodes[found.node].op = Op::Activation(polynomial(&found.fit));
     }
     Graph::new(nodes, graph.output())
+}
+
+/// The share of samples expected to change their class if each may meet the error of any other that is decided about as closely: that
+/// share among all such pairs. A few hundred samples hardly have one on the brink, but their pairs have.
+fn changed(exact: &[f64], found: &[f64], columns: usize) -> f64 {
+    let gaps = |(exact, found): (&[f64], &[f64])| {
+        let (first, second) = largest_two(exact);
+        let gap = |row: &[f64]| row[first] - second.map_or(0.0, |second| row[second]);
+        // A single result is decided by its sign.
+        let sign = if second.is_none() { exact[first].signum() } else { 1.0 };
+        [sign * gap(exact), sign * (gap(found) - gap(exact))]
+    };
+    let mut gaps: Vec<[f64; 2]> = exact.chunks(columns).zip(found.chunks(columns)).map(gaps).collect();
+    gaps.sort_unstable_by(|a, b| a[0].total_cmp(&b[0]));
+    let reach = gaps.len() / NEIGHBOURS;
+    let share = |(i, &[gap, _]): (usize, &[f64; 2])| {
+        let near = &gaps[i.saturating_sub(reach)..(i + reach + 1).min(gaps.len())];
+        near.iter().filter(|[_, error]| gap + error < 0.0).count() as f64 / near.len() as f64
+    };
+    gaps.iter().enumerate().map(share).sum::<f64>() / gaps.len().max(1) as f64
+}
+
+/// The places of the largest value of a row and of the next, if there is one.
+fn largest_two(row: &[f64]) -> (usize, Option<usize>) {
+    let larger =
+        |best: Option<usize>, i: usize| if best.is_some_and(|best| row[i] <= row[best]) { best } else { Some(i) };
+    let first = (0..row.len()).fold(None, larger).unwrap_or(0);
+    (first, (0..row.len()).filter(|&i| i != first).fold(None, larger))
 }
 
 /// The class of each sample: its largest result; with a single result, whether it is positive.

@@ -1,7 +1,7 @@
 //! Rewrites of graphs, each a function from graph to graph that computes the same: fewer levels and fewer weights.
 //!
 //! A run of affine maps costs one level only if it is one map. So constants are gathered into maps ([`fold_affine`],
-//! [`distribute`], [`merge_branches`]), arithmetic on one tensor into polynomials ([`gather_polynomials`]), and what nobody
+//! [`distribute`], [`merge_branches`]), arithmetic on one tensor into polynomials ([`gather_polynomials`]) or functions that a polynomial will stand for ([`gather_functions`]), and what nobody
 //! reads is dropped ([`prune`]). [`simplify`] does all of it until nothing changes.
 
 mod approximate;
@@ -9,14 +9,16 @@ mod branches;
 mod calibrate;
 mod distribute;
 mod fold;
+mod function;
 mod polynomial;
 mod prune;
 
 pub use approximate::{Approximation, approximate, free_scalings};
 pub use branches::merge_branches;
-pub use calibrate::{Calibration, calibrate};
+pub use calibrate::{Calibration, Outside, calibrate, outside};
 pub use distribute::distribute;
 pub use fold::fold_affine;
+pub use function::gather_functions;
 pub use polynomial::gather_polynomials;
 pub use prune::prune;
 
@@ -60,19 +62,20 @@ pub fn simplify(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
         graph = prune(&distribute(&graph, rule)?)?;
         graph = prune(&merge_branches(&graph)?)?;
         graph = prune(&gather_polynomials(&graph)?)?;
+        graph = prune(&gather_functions(&graph)?)?;
         if skeleton(&graph) == before {
             return Ok(graph);
         }
     }
 }
 
-/// The graph that is lowered: `graph` as imported, simplified, with these polynomials in the place of its activations. It depends
+/// The graph that is lowered: a simplified graph with these polynomials in the place of its activations, and simplified again. It depends
 /// on nothing else, so whoever has the model and the polynomials has the same.
 ///
 /// # Errors
 /// As [`approximate`].
-pub fn he_friendly(graph: &Graph, rule: &MergeRule, approximations: &[Approximation]) -> Result<Graph> {
-    free_scalings(&simplify(&approximate(&simplify(graph, rule)?, approximations)?, rule)?)
+pub fn he_friendly(simplified: &Graph, rule: &MergeRule, approximations: &[Approximation]) -> Result<Graph> {
+    free_scalings(&simplify(&approximate(simplified, approximations)?, rule)?)
 }
 
 /// What a graph does, without its weights: two graphs of one `simplify` differ if this does.

@@ -92,7 +92,7 @@ impl ServerPlan {
         self
     }
 
-    /// The plan that `client` is a part of, from the model that it was made for: its graph is
+    /// The plan that `client` is a part of, from the model that it was made for: its graph, simplified, is made
     /// [`he_friendly`](crate::pass::he_friendly) with the client plan's approximations.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ pub use plan::{AlternativeReport, LayerReport, PlanReport, Prediction};
 pub(crate) use table::size;
 
 use crate::exec::trace::Counts;
-use crate::pass::Approximation;
+use crate::pass::{Approximation, Outside};
 
 /// All figures of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -115,6 +115,21 @@ pub struct ActivationReport {
     pub max_error: f64,
     /// Root of the mean square of its error over the calibration data.
     pub rms_error: f64,
+    /// What the data have outside the range, if anything.
+    pub outside: Option<OutsideReport>,
+}
+
+/// Values outside the range of a polynomial, where its error is another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct OutsideReport {
+    /// How many there are among all samples.
+    pub values: usize,
+    /// The sample with the one farthest out, counted from 0.
+    pub sample: usize,
+    /// That value.
+    pub argument: f64,
+    /// Error of the polynomial there.
+    pub error: f64,
 }
 
 impl ActivationReport {
@@ -128,7 +143,17 @@ impl ActivationReport {
             degree: fit.degree(),
             max_error: fit.max_error,
             rms_error: fit.rms_error,
+            outside: None,
         }
+    }
+
+    /// The figures of the polynomials of a plan, with what the data have outside their ranges.
+    pub fn all(approximations: &[Approximation], outside: &[Outside]) -> Vec<Self> {
+        let mut reports: Vec<Self> = approximations.iter().map(Self::new).collect();
+        for &Outside { approximation, values, sample, argument, error, .. } in outside {
+            reports[approximation].outside = Some(OutsideReport { values, sample, argument, error });
+        }
+        reports
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Cell, Table};
 
-use super::{ActivationReport, ParamsReport, Report};
+use super::{ActivationReport, OutsideReport, ParamsReport, Report};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,9 +38,16 @@ type Section = (&'static str, Vec<String>);
 
 impl fmt::Display for ActivationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, function, range: [low, high], degree, max_error, rms_error } = self;
+        let Self { node, function, range: [low, high], degree, max_error, rms_error, outside } = self;
         write!(f, "{function} '{node}' on [{low:.3}, {high:.3}]: degree {degree}, ")?;
-        write!(f, "largest error {max_error:.1e}, {rms_error:.1e} on the data")
+        write!(f, "largest error {max_error:.1e}, {rms_error:.1e} on the data")?;
+        match outside {
+            None => Ok(()),
+            Some(OutsideReport { values, sample, argument, error }) => write!(
+                f,
+                "\n  WARNING: {values} value(s) outside; sample {sample} has {argument:.3}, where the error is {error:.1e}"
+            ),
+        }
     }
 }
 

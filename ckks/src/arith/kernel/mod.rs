@@ -46,7 +46,7 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// The same rows without their first `words`.
     #[inline]
-    pub(crate) fn from(&self, words: usize) -> Self {
+    fn from(&self, words: usize) -> Self {
         Self { data: self.data.get(words..).unwrap_or_default(), ..*self }
     }
 
@@ -325,12 +325,6 @@ impl Backend {
             Self::Ifma(_) => unsafe { ifma::short_gemm_into(q, out, weights, (terms, run), x) },
             _ => scalar::short_gemm_into(q, out, weights, terms, x),
         }
-    }
-
-    /// At least so many products of words, in registers, and nothing else: no kernel can be faster. The result depends on all of them,
-    /// and means nothing.
-    pub fn saturate_multiplier(self, products: u64) -> u64 {
-        dispatch!(self, saturate_multiplier(products))
     }
 
     /// Words of a vector and the widest radix of a pass between vectors, where there are vectors.

@@ -73,6 +73,7 @@ pub fn trace(program: &Program, cost: &CostModel) -> Trace {
     let fresh = Estimate::fresh_secret(params, input.scale, input.magnitude);
     let mut tracer = Tracer { params, cost, operations: Vec::new() };
     tracer.operations.push(OperationTrace { counts: Counts::default(), seconds: 0.0, deviation: fresh.deviation });
+    let fresh = Estimate { message: input.magnitude * noise::TYPICAL, ..fresh };
     let traced = Traced { estimate: fresh, value: input.clone() };
     let output = match super::run(program, &mut tracer, traced) {
         Ok(output) => output,
@@ -157,19 +158,14 @@ fn peak_bytes(program: &Program) -> u64 {
     (0..operations.len()).map(alive).max().unwrap_or(0)
 }
 
-/// Limbs in the basis QP at a level.
-fn extended_limbs(params: &Params, level: usize) -> u64 {
-    limbs(params, level) + params.ring().p().len() as u64
-}
-
-/// Bytes of the rotated inputs that a product by diagonals keeps, in the basis QP.
+/// Bytes of the rotated inputs that a product by diagonals keeps.
 fn rotated_bytes(params: &Params, operation: &Operation) -> u64 {
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => 0,
             LinearOperator::Diagonals(plan) => {
                 let rotated = plan.baby_rotations() + map.input().ciphertexts();
-                rotated as u64 * 2 * extended_limbs(params, operation.value.level) * 8 * params.ring().n() as u64
+                rotated as u64 * 2 * limbs(params, operation.value.level) * 8 * params.ring().n() as u64
             }
         },
         _ => 0,
@@ -182,10 +178,7 @@ pub(crate) fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => 8 * limbs * map.map().matrix.nnz() as u64,
-            LinearOperator::Diagonals(plan) => {
-                let limbs = extended_limbs(params, operation.value.level);
-                8 * limbs * (params.ring().n() * plan.products()) as u64
-            }
+            LinearOperator::Diagonals(plan) => 8 * limbs * (params.ring().n() * plan.products()) as u64,
         },
         _ => 0,
     }

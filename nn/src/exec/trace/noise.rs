@@ -1,34 +1,41 @@
 //! The error of each operation's values, on average, from those of its operands.
+//!
+//! The message of an estimate is here the size that values typically have, not the largest: the error of a product grows with
+//! the other factor, and a typical one decides about the average. Sizes are followed through the operations, since those of
+//! polynomials lie where they want: T_2(x) is near −1 for all small x.
 
 use ckks::{Estimate, Params, RingKind, Scale};
 
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
-/// What share of its largest value a tensor's values typically have. The error of a product grows with the size of the other
-/// factor; its largest feature decides about headroom, but a typical one about the average error.
-const TYPICAL: f64 = 1.0 / 3.0;
+/// What share of its largest value the values of an input, or of a linear map, typically have.
+pub(super) const TYPICAL: f64 = 1.0 / 3.0;
 
 /// The estimate of `operation`'s value; of two operands, `x` is the first and `y` the second.
 pub(super) fn of(params: &Params, operation: &Operation, (value, x): (&Value, Estimate), y: Estimate) -> Estimate {
     let result = &operation.value;
     let limbs = super::limbs(params, value.level) as usize;
-    let typical = |estimate: Estimate| Estimate { message: estimate.message * TYPICAL, ..estimate };
     let estimate = match &operation.kind {
         Kind::LinearMap { map, weight_scale } => linear_map(params, (value, x), map, *weight_scale),
         // Both factors have the same error, which adds up in full.
         Kind::Square => {
-            let product = typical(x).mul(typical(x));
+            let product = x.mul(x);
             Estimate { deviation: product.deviation * std::f64::consts::SQRT_2, ..product }
         }
-        Kind::Mul => typical(x).mul(typical(y)),
-        Kind::MulConstant { constant, scale } => typical(x).mul_constant(*constant, rounded(*constant, scale.to_f64())),
+        Kind::Mul => x.mul(y),
+        Kind::MulConstant { constant, scale } => x.mul_constant(*constant, rounded(*constant, scale.to_f64())),
         Kind::Add => x.add(y),
         Kind::Relinearize => x.key_switch(params, limbs, value.scale),
         Kind::Rescale => rescale(params, value.degree, x, result.scale),
         Kind::RelinearizeRescale => x.key_switch(params, limbs, value.scale).rescale(params, result.scale),
         Kind::Input | Kind::AddConstant(_) | Kind::DropLevel { .. } => x,
     };
-    Estimate { message: result.magnitude, ..estimate }
+    let size = match &operation.kind {
+        Kind::LinearMap { .. } => result.magnitude * TYPICAL,
+        Kind::AddConstant(constant) => x.message + constant.abs(),
+        _ => estimate.message,
+    };
+    Estimate { message: size.min(result.magnitude), ..estimate }
 }
 
 /// Deviation of a constant rounded to a multiple of 1/scale.
@@ -45,7 +52,7 @@ fn rounded(constant: f64, scale: f64) -> f64 {
 /// A typical row: Σ w_k e_k, and Σ x_k times the error of the encoded w_k.
 fn linear_map(params: &Params, (value, x): (&Value, Estimate), map: &LinearMap, weight_scale: Scale) -> Estimate {
     let matrix = &map.map().matrix;
-    let size = x.message * TYPICAL;
+    let size = x.message;
     let (terms, encoding, x) = match map.operator() {
         LinearOperator::Gemm => {
             let terms = matrix.iter_rows().map(<[_]>::len).max().unwrap_or(0);

@@ -167,3 +167,46 @@ fn shape_arithmetic_is_folded() {
     let model = model.node("Concat", &["batch", "rest"], &["target"], &[("axis", Attr::Int(0))]);
     assert_eq!(operations(&import(model.node("Reshape", &["x", "target"], &["y"], &[]))), ["input"]);
 }
+
+/// The operations of a model of one node, simplified.
+fn simplified(operator: &str, attributes: &[(&str, Attr)]) -> Vec<&'static str> {
+    let graph = one(&[6], operator, attributes).graph;
+    let graph = crate::pass::simplify(&graph, &crate::pass::MergeRule::default()).unwrap();
+    graph.nodes().iter().map(|node| node.op.name()).collect()
+}
+
+#[test]
+fn activations_that_are_spelled_out_are_one_function() {
+    assert_eq!(simplified("LeakyRelu", &[("alpha", Attr::Float(0.2))]), ["input", "leaky relu"]);
+    assert_eq!(simplified("HardSwish", &[]), ["input", "hard swish"]);
+    assert_eq!(simplified("Erf", &[]), ["input", "erf"]);
+    for operator in ["Softplus", "HardSigmoid", "Elu", "Celu"] {
+        assert_eq!(simplified(operator, &[]), ["input", "function"], "{operator}");
+    }
+    // The scaling goes into the next layer.
+    assert_eq!(simplified("Selu", &[]), ["input", "function", "affine"]);
+}
+
+#[test]
+fn activations_of_several_nodes_are_one_function() {
+    let clip = Builder::new(&[6]).weight("low", &[], &[-0.25]).weight("high", &[], &[0.5]);
+    let clip = clip.node("Clip", &["x", "low", "high"], &["y"], &[]);
+    let mish = Builder::new(&[6]).node("Softplus", &["x"], &["s"], &[]).node("Tanh", &["s"], &["t"], &[]);
+    let mish = mish.node("Mul", &["x", "t"], &["y"], &[]);
+    let swish = Builder::new(&[6]).node("HardSigmoid", &["x"], &["h"], &[("alpha", Attr::Float(1.0 / 6.0))]);
+    let swish = swish.node("Mul", &["x", "h"], &["y"], &[]);
+    let relu6 = Builder::new(&[6]).weight("high", &[], &[0.5]).node("Relu", &["x"], &["r"], &[]);
+    let relu6 = relu6.node("Min", &["r", "high"], &["y"], &[]);
+    let tanh =
+        Builder::new(&[6]).weight("three", &[], &[3.0]).weight("a", &[], &[0.044715]).weight("b", &[], &[0.797_884_6]);
+    let tanh = tanh.weight("one", &[], &[1.0]).weight("half", &[], &[0.5]).node("Pow", &["x", "three"], &["cube"], &[]);
+    let tanh = tanh.node("Mul", &["cube", "a"], &["small"], &[]).node("Add", &["x", "small"], &["sum"], &[]);
+    let tanh = tanh.node("Mul", &["sum", "b"], &["inner"], &[]).node("Tanh", &["inner"], &["tanh"], &[]);
+    let tanh = tanh.node("Add", &["tanh", "one"], &["plus"], &[]).node("Mul", &["x", "plus"], &["twice"], &[]);
+    let tanh = tanh.node("Mul", &["twice", "half"], &["y"], &[]);
+    for (what, model) in [("clip", clip), ("mish", mish), ("hard swish", swish), ("relu6", relu6), ("gelu", tanh)] {
+        let graph = crate::pass::simplify(&import(model).graph, &crate::pass::MergeRule::default()).unwrap();
+        let activations = graph.nodes().iter().filter(|node| matches!(node.op, Op::Activation(_))).count();
+        assert_eq!(activations, 1, "{what}: {:?}", graph.nodes());
+    }
+}
