@@ -83,7 +83,11 @@ fn a_secure_set_says_so_and_names_what_it_leaves_out() {
     assert!(!printed.contains("INSECURE") && printed.contains("no conjugate") && printed.contains("no rescale"));
     assert_eq!((&report["insecure"], &report["params"]["security_bits"]), (&false.into(), &128.into()));
     assert_eq!(report["params"]["ring"], "conjugate-invariant");
-    for threads in [1, 2] {
+    for (threads, limits) in [1, 2].into_iter().zip(report["limits"].as_array().unwrap()) {
+        assert_eq!(limits["threads"], threads);
+        // No machine is outside of these.
+        assert!((1e7..1e12).contains(&limits["products_per_s"].as_f64().unwrap()), "{limits}");
+        assert!((1e8..1e13).contains(&limits["read_bytes_per_s"].as_f64().unwrap()), "{limits}");
         assert_ops(&rows(&report, "threads", threads), |op| op != "conjugate" && op != "rescale");
     }
     let kernels = report["machine"]["kernels"].as_str().unwrap();

@@ -12,8 +12,10 @@
 //! Ids are `op/log_n/limbs/backend`; an op of the conjugate-invariant ring ends in `_ci`. Suites run the presets p13 to p16 at
 //! their top level, the last one in the standard ring only. `bench/peers/` runs other libraries beside these cases.
 //!
-//! Begin with [`Setting`], which makes the operands, and [`scheme`], which goes through the operations.
+//! Begin with [`Setting`], which makes the operands, and [`scheme()`], which goes through the operations. [`Limits`] is what to hold
+//! them against.
 
+mod limits;
 mod scheme;
 mod setting;
 mod transform;
@@ -21,6 +23,7 @@ mod transform;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+pub use limits::Limits;
 pub use scheme::{HOISTED, scheme};
 pub use setting::{Setting, check_slots};
 pub use transform::transforms;

@@ -7,15 +7,15 @@ mod sample;
 mod sets;
 
 pub use ckks::RingKind;
-use ckks::{Encryptor, EvaluationKeys, KeyGenerator, NttTable, Params};
-use rayon::ThreadPoolBuilder;
+use ckks::{Backend, Encryptor, EvaluationKeys, KeyGenerator, NttTable, Params};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use bench::{Case, HOISTED, Setting};
+use bench::{Case, HOISTED, Limits, Setting};
 
 use crate::error::{Error, Result};
 use crate::report::{Machine, ParamsReport, available_memory_bytes};
 
-pub use report::{BenchReport, LeftOut, ObjectBytes, OpTime, SetReport};
+pub use report::{BenchReport, LeftOut, MachineLimits, ObjectBytes, OpTime, SetReport};
 pub use sets::Sets;
 
 use sample::Sample;
@@ -53,14 +53,24 @@ pub fn measure(
     done: &mut (dyn FnMut() + Send),
 ) -> Result<BenchReport> {
     sets.iter().try_for_each(check_memory)?;
+    let pool = |&threads: &usize| {
+        let builder = ThreadPoolBuilder::new().num_threads(threads);
+        builder.build().map_err(|error| Error::Threads { problem: error.to_string() })
+    };
+    let pools: Vec<ThreadPool> = threads.iter().map(pool).collect::<Result<_>>()?;
+    let backend = sets.first().map(|params| params.ring().backend());
+    let limits = pools.iter().zip(backend.iter().cycle()).map(|(pool, &backend)| {
+        let limits = pool.install(|| Limits::measure(backend));
+        let Limits { products_per_s, read_bytes_per_s } = limits;
+        MachineLimits { threads: pool.current_num_threads(), products_per_s, read_bytes_per_s }
+    });
+    let limits = limits.collect();
     let mut reports = Vec::new();
     let mut ops = Vec::new();
     for params in sets {
         let mut bytes = None;
-        for &threads in threads {
-            let builder = ThreadPoolBuilder::new().num_threads(threads);
-            let pool = builder.build().map_err(|error| Error::Threads { problem: error.to_string() })?;
-            bytes = Some(pool.install(|| measure_set(params, threads, &mut ops, done))?);
+        for pool in &pools {
+            bytes = Some(pool.install(|| measure_set(params, &mut ops, done))?);
         }
         reports.extend(bytes.map(|bytes| SetReport {
             params: ParamsReport::new(params),
@@ -68,20 +78,16 @@ pub fn measure(
             left_out: left_out(params),
         }));
     }
-    let kernels = sets.first().map_or("none", |params| params.ring().backend().name());
+    let kernels = backend.map_or("none", Backend::name);
     let machine = Machine::detect(threads.iter().copied().max().unwrap_or(0), kernels);
     let first = reports.first();
     let (params, bytes) = (first.map(|set| set.params.clone()), first.map(|set| set.bytes));
-    Ok(BenchReport { insecure, params, bytes, machine, sets: reports, ops })
+    Ok(BenchReport { insecure, params, bytes, machine, limits, sets: reports, ops })
 }
 
 /// One set on the threads of the current pool: a row for each operation.
-fn measure_set(
-    params: &Params,
-    threads: usize,
-    ops: &mut Vec<OpTime>,
-    done: &mut (dyn FnMut() + Send),
-) -> Result<ObjectBytes> {
+fn measure_set(params: &Params, ops: &mut Vec<OpTime>, done: &mut (dyn FnMut() + Send)) -> Result<ObjectBytes> {
+    let threads = rayon::current_num_threads();
     let mut clock = |case: Case<'_>| {
         if OPS.contains(&case.op) {
             let sample = Sample::take(case.run)?;

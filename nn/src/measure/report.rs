@@ -19,10 +19,23 @@ pub struct BenchReport {
     pub bytes: Option<ObjectBytes>,
     /// What it ran on.
     pub machine: Machine,
+    /// What the machine gives at most, by the number of threads.
+    pub limits: Vec<MachineLimits>,
     /// All parameter sets.
     pub sets: Vec<SetReport>,
     /// A row for each operation, set and number of threads.
     pub ops: Vec<OpTime>,
+}
+
+/// What the machine gives so many threads at most, together: what the operations are to be held against.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MachineLimits {
+    /// Threads.
+    pub threads: usize,
+    /// Products of words, both halves, in a loop of nothing else.
+    pub products_per_s: f64,
+    /// Bytes read from memory in order.
+    pub read_bytes_per_s: f64,
 }
 
 /// One parameter set.
@@ -110,6 +123,13 @@ impl fmt::Display for BenchReport {
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         let machine = &self.machine;
         writeln!(f, "{table}")?;
+        for MachineLimits { threads, products_per_s, read_bytes_per_s } in &self.limits {
+            let (products, read) = (products_per_s / 1e9, read_bytes_per_s / 1e9);
+            writeln!(
+                f,
+                "at most, on {threads} thread(s): {products:.1} G products a second, {read:.1} GB/s from memory"
+            )?;
+        }
         write!(f, "{}, {} cores, {} kernels, {}", machine.cpu, machine.cores, machine.kernels, machine.system)
     }
 }

@@ -386,3 +386,19 @@ fn gemm_tile<const O: usize>(p: &Prime, out: &mut [u64], weights: &[u64], terms:
 pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     scalar::permute_into(out, a, table);
 }
+
+/// A product is both its halves.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn saturate_multiplier(products: u64) -> u64 {
+    const CHAINS: usize = 6;
+    let (factor, addend) = (splat(0.75), splat(1.0));
+    let (mut hi, mut lo) = ([splat(1.0); CHAINS], [splat(3.0); CHAINS]);
+    for _ in 0..products.div_ceil((CHAINS * LANES) as u64) {
+        for i in 0..CHAINS {
+            hi[i] = _mm256_fmadd_pd(hi[i], factor, addend);
+            lo[i] = _mm256_fmadd_pd(lo[i], factor, addend);
+        }
+    }
+    let sum = hi.into_iter().chain(lo).fold(splat(0.0), |sum, x| _mm256_add_pd(sum, x));
+    _mm256_cvtsd_f64(sum).to_bits()
+}

@@ -464,3 +464,19 @@ fn load_half(line: &[u32; LANES]) -> __m256i {
     // SAFETY: the reference covers the 32 bytes of a vector, whose bits may be any, and the read does not need alignment.
     unsafe { line.as_ptr().cast::<__m256i>().read_unaligned() }
 }
+
+/// A product is both its halves; as many chains as hide the latency of four cycles behind two products a cycle.
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn saturate_multiplier(products: u64) -> u64 {
+    const CHAINS: usize = 6;
+    let factor = splat(0x3_243f_6a88_85a3);
+    let (mut hi, mut lo) = ([splat(1); CHAINS], [splat(3); CHAINS]);
+    for _ in 0..products.div_ceil((CHAINS * LANES) as u64) {
+        for i in 0..CHAINS {
+            hi[i] = _mm512_madd52hi_epu64(hi[i], hi[i], factor);
+            lo[i] = _mm512_madd52lo_epu64(lo[i], lo[i], factor);
+        }
+    }
+    let sum = hi.into_iter().chain(lo).fold(splat(0), |sum, x| _mm512_add_epi64(sum, x));
+    _mm512_reduce_add_epi64(sum) as u64
+}

@@ -327,6 +327,12 @@ impl Backend {
         }
     }
 
+    /// At least so many products of words, in registers, and nothing else: no kernel can be faster. The result depends on all of them,
+    /// and means nothing.
+    pub fn saturate_multiplier(self, products: u64) -> u64 {
+        dispatch!(self, saturate_multiplier(products))
+    }
+
     /// Words of a vector and the widest radix of a pass between vectors, where there are vectors.
     pub(crate) fn shape(self) -> Option<(usize, usize)> {
         match self {

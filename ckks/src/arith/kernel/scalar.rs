@@ -207,3 +207,15 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
         *out = a[j as usize];
     }
 }
+
+pub(super) fn saturate_multiplier(products: u64) -> u64 {
+    const FACTOR: u128 = 0x3_243f_6a88_85a3;
+    let mut chains = [1, 2, 3, 4, 5, 6, 7, 8];
+    for _ in 0..products.div_ceil(chains.len() as u64) {
+        for x in &mut chains {
+            let product = u128::from(*x) * FACTOR;
+            *x = (product as u64).wrapping_add((product >> 64) as u64);
+        }
+    }
+    chains.into_iter().fold(0, u64::wrapping_add)
+}

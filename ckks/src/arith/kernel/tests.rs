@@ -439,3 +439,13 @@ fn backends_have_names() {
         }
     }
 }
+
+#[test]
+fn the_yardstick_does_what_it_is_told() {
+    for backend in backends() {
+        let results: Vec<u64> = [0, 1 << 10, 1 << 12].map(|products| backend.saturate_multiplier(products)).to_vec();
+        assert!(results[0] != results[1], "{backend:?}: no product was made");
+        // Doubles settle.
+        assert!(results[1] != results[2] || backend.name() == "avx2", "{backend:?}: products were left out");
+    }
+}
