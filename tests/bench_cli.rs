@@ -73,7 +73,9 @@ fn a_sweep_has_a_row_for_every_operation_of_every_combination() {
     // (b, a) for each of three digits and four primes, 1024 coefficients and a cache line of words.
     let bytes = &report["sets"][1]["bytes"];
     assert_eq!(bytes["switching_key_expanded"], 2 * 3 * 4 * (1024 + 8) * 8);
-    assert_eq!(bytes["ciphertext"], 2 * 3 * 1024 * 40 / 8);
+    // Two parts of three limbs of 40 bits, and a header.
+    let residues = 2 * 3 * 1024 * 40 / 8;
+    assert!((residues..residues + 256).contains(&bytes["ciphertext"].as_u64().unwrap()), "{bytes}");
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn parameters_that_no_ring_has() {
     sizes("12", "3", "40", "1", &["170.0", "106", "--insecure"]);
     sizes("18", "3", "40", "1", &["--log-n", "18", "17"]);
     sizes("9", "3", "40", "1", &["--log-n", "9", "10"]);
-    sizes("13", "40", "17", "1", &["17 bits", "16384"]);
+    sizes("14", "9", "17", "1", &["17 bits", "32768"]);
     sizes("13", "3", "51", "1", &["51 bits", "50"]);
     sizes("13", "3", "0", "1", &["0 bits"]);
     sizes("13", "3", "40", "0", &["--special", "0"]);

@@ -16,6 +16,7 @@
 //! them against.
 
 mod limits;
+mod ring;
 mod scheme;
 mod setting;
 mod transform;
@@ -24,6 +25,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 pub use limits::Limits;
+pub use ring::ring;
 pub use scheme::{HOISTED, scheme};
 pub use setting::{Setting, check_slots};
 pub use transform::transforms;

@@ -368,14 +368,14 @@ pub enum Error {
         known: String,
     },
     /// Sizes that no parameters can have, or that are not secure.
-    #[error("N = 2^{log_n} with {limbs} limbs: {source}{advice}")]
+    #[error("N = 2^{log_n} with {limbs} limbs: {reason}{advice}")]
     NoSuchSet {
         /// log2 of the degree.
         log_n: u32,
         /// Limbs of the chain.
         limbs: usize,
         /// What is wrong with them.
-        source: ckks::Error,
+        reason: ckks::Error,
         /// What else could be done.
         advice: &'static str,
     },

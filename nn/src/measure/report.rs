@@ -25,6 +25,8 @@ pub struct BenchReport {
     pub sets: Vec<SetReport>,
     /// A row for each operation, set and number of threads.
     pub ops: Vec<OpTime>,
+    /// The same for parts of these operations, and for combinations.
+    pub parts: Vec<OpTime>,
 }
 
 /// What the machine gives so many threads at most, together: what the operations are to be held against.
@@ -108,7 +110,7 @@ impl fmt::Display for BenchReport {
         let mut table = Table::new();
         table.load_style(NOTHING);
         table.set_header(["operation", "log N", "limbs", "dnum", "threads", "median ms", "min ms", "bits"]);
-        for row in &self.ops {
+        for row in self.ops.iter().chain(&self.parts) {
             table.add_row([
                 row.op.into(),
                 row.log_n.to_string(),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// A case is run until this much time is measured, within bounds on the number of runs.
-const ENOUGH: Duration = Duration::from_millis(300);
+const ENOUGH: Duration = Duration::from_millis(200);
 const FEWEST: usize = 5;
-const MOST: usize = 500;
+const MOST: usize = 300;
 
 /// What repeated runs of a case took.
 pub(super) struct Sample {

@@ -61,13 +61,13 @@ fn named(name: &str, ring: RingKind) -> Result<ParamsSpec> {
 
 fn build(spec: &ParamsSpec, insecure: bool) -> Result<Params> {
     let built = if insecure { spec.build_insecure() } else { spec.build() };
-    built.map_err(|source| Error::NoSuchSet {
+    built.map_err(|reason| Error::NoSuchSet {
         log_n: spec.log_n,
         limbs: spec.chain.iter().map(Vec::len).sum(),
-        advice: match source {
+        advice: match reason {
             ckks::Error::Insecure { .. } => "; --insecure measures them all the same",
             _ => "",
         },
-        source,
+        reason,
     })
 }
