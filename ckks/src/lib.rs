@@ -15,7 +15,7 @@ pub use error::{Error, Result};
 pub use ring::{Basis, Coeff, Entropy, Form, Ntt, Poly, Ring, Seed};
 pub use rustfft::num_complex::Complex64;
 pub use scheme::{
-    Ciphertext, Decryptor, Encoder, Encryptor, Estimate, EvaluationKeys, Evaluator, Hoisted, KeyGenerator, KeyRequest,
-    MeasuredError, PRESETS, Params, ParamsSpec, Plaintext, Preset, PublicKey, Scale, SecretKey, SeededCiphertext,
-    SeededSwitchingKey, SwitchingKey, max_log_qp, wire,
+    Ciphertext, Decryptor, Encoder, Encryptor, Estimate, EvaluationKeys, Evaluator, ExtendedCiphertext,
+    ExtendedPlaintext, Hoisted, KeyGenerator, KeyRequest, MeasuredError, PRESETS, Params, ParamsSpec, Plaintext,
+    Preset, PublicKey, Scale, SecretKey, SeededCiphertext, SeededSwitchingKey, SwitchingKey, max_log_qp, wire,
 };

@@ -1,15 +1,16 @@
 //! Matrices on slots: y = Σ_d u_d ⊙ rot_d(x) over the generalised diagonals u_d of a matrix (Halevi-Shoup 2014/106), with baby
 //! and giant steps, y = Σ_g rot_g(Σ_b rot_−g(u_(g+b)) ⊙ rot_b(x)) (Halevi-Shoup 2018/244).
 //!
-//! Baby rotations of an input are hoisted and shared by all outputs; a giant rotation is shared by all inputs. Which diagonals
-//! there are, and in which layout, is the caller's business.
+//! Double hoisting (Bossuat et al. 2020/1203, section 4): baby rotations of an input share its ModUp and stay in the basis QP, as do
+//! the diagonals, the inner sums and the giant rotations of these; each output is divided by P once. Baby rotations are shared by all
+//! outputs. Which diagonals there are, and in which layout, is the caller's business.
 
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, Plaintext};
+use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Plaintext};
 
 /// One diagonal: input `input`, rotated left by `baby`, times `plaintext`, the sum rotated left by `giant`, goes to output `output`.
 pub struct DiagonalTerm {
@@ -29,22 +30,36 @@ pub struct DiagonalTerm {
 pub struct DiagonalMap {
     inputs: usize,
     /// For each output, the products of each giant step.
-    outputs: Vec<BTreeMap<i64, Vec<DiagonalTerm>>>,
+    outputs: Vec<BTreeMap<i64, Vec<Product>>>,
+}
+
+/// A diagonal in the basis QP and what it multiplies.
+struct Product {
+    input: usize,
+    baby: i64,
+    diagonal: ExtendedPlaintext,
 }
 
 impl DiagonalMap {
-    /// The map of the given terms.
+    /// The map of the given terms, on the threads of the current rayon pool. Cost: that of [`Plaintext::extend`] for each.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] for an index out of range or an output without a term.
     pub fn new(inputs: usize, outputs: usize, terms: Vec<DiagonalTerm>) -> Result<Self> {
         let mismatch = |reason: String| Error::ShapeMismatch { operation: "diagonal map", reason };
         let mut map = Self { inputs, outputs: std::iter::repeat_with(BTreeMap::new).take(outputs).collect() };
-        for term in terms {
-            let sums = map.outputs.get_mut(term.output).filter(|_| term.input < inputs);
-            let shape =
-                format!("a term from input {} to output {} of a {outputs} x {inputs} map", term.input, term.output);
-            sums.ok_or_else(|| mismatch(shape))?.entry(term.giant).or_insert_with(Vec::new).push(term);
+        if let Some(DiagonalTerm { output, input, .. }) =
+            terms.iter().find(|t| t.output >= outputs || t.input >= inputs)
+        {
+            return Err(mismatch(format!(
+                "a term from input {input} to output {output} of a {outputs} x {inputs} map"
+            )));
+        }
+        let extended = terms.into_par_iter().map(|DiagonalTerm { output, input, baby, giant, plaintext }| {
+            (output, giant, Product { input, baby, diagonal: plaintext.extend() })
+        });
+        for (output, giant, product) in extended.collect::<Vec<_>>() {
+            map.outputs[output].entry(giant).or_default().push(product);
         }
         match map.outputs.iter().position(BTreeMap::is_empty) {
             Some(empty) => Err(mismatch(format!("output {empty} has no diagonal"))),
@@ -52,12 +67,13 @@ impl DiagonalMap {
         }
     }
 
-    /// Applies the map. Inputs of degree 1; the level stays, the scale is multiplied by the diagonals'. Cost: one ModUp an input,
-    /// one inner product and ModDown for each distinct baby rotation of an input, one whole rotation for each giant step of an output.
+    /// Applies the map. Inputs of degree 1; the level stays, the scale is multiplied by the diagonals'. Cost: one ModUp an input, one inner
+    /// product with a key for each distinct baby rotation of an input, a ModDown of c_1, a ModUp and an inner product for each giant
+    /// step of an output, one ModDown an output.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] for another number of inputs, and those of [`Evaluator::rotate`], [`Evaluator::mul_plain_assign`] and
-    /// [`Evaluator::add_assign`].
+    /// [`Error::ShapeMismatch`] for another number of inputs, and those of [`Evaluator::rotate_extended`] and
+    /// [`Evaluator::inner_product_extended`].
     pub fn apply(
         &self,
         evaluator: &Evaluator,
@@ -69,18 +85,19 @@ impl DiagonalMap {
             return Err(Error::ShapeMismatch { operation: "diagonal map", reason });
         }
         let rotated = self.baby_rotations(evaluator, inputs, keys)?;
-        let output = |giants: &BTreeMap<i64, Vec<DiagonalTerm>>| {
+        let output = |giants: &BTreeMap<i64, Vec<Product>>| {
             let sums = giants.par_iter().map(|(&giant, terms)| {
                 let sum = inner_sum(evaluator, terms, &rotated)?;
-                if giant == 0 { Ok(sum) } else { evaluator.rotate(&sum, giant, keys) }
+                if giant == 0 { Ok(sum) } else { evaluator.rotate_extended(&sum, giant, keys) }
             });
             let mut sums = sums.collect::<Result<Vec<_>>>()?.into_iter();
             let empty = Error::ShapeMismatch { operation: "diagonal map", reason: "no diagonal".into() };
             let first = sums.next().ok_or(empty)?;
-            sums.try_fold(first, |mut total, sum| {
-                evaluator.add_assign(&mut total, &sum)?;
+            let total = sums.try_fold(first, |mut total, sum| {
+                evaluator.add_extended_assign(&mut total, &sum)?;
                 Ok(total)
-            })
+            });
+            evaluator.mod_down(total?)
         };
         self.outputs.par_iter().map(output).collect()
     }
@@ -91,7 +108,7 @@ impl DiagonalMap {
         evaluator: &Evaluator,
         inputs: &[Ciphertext],
         keys: &EvaluationKeys,
-    ) -> Result<BTreeMap<(usize, i64), Ciphertext>> {
+    ) -> Result<BTreeMap<(usize, i64), ExtendedCiphertext>> {
         let mut wanted: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for term in self.outputs.iter().flat_map(BTreeMap::values).flatten() {
             wanted.entry(term.input).or_default().push(term.baby);
@@ -100,10 +117,10 @@ impl DiagonalMap {
             babies.sort_unstable();
             babies.dedup();
             if babies == [0] {
-                return Ok(vec![((i, 0), inputs[i].clone())]);
+                return Ok(vec![((i, 0), evaluator.extend(&inputs[i])?)]);
             }
             let hoisted = evaluator.hoist(&inputs[i])?;
-            let rotate = |b: i64| Ok(((i, b), evaluator.rotate_hoisted(&hoisted, b, keys)?));
+            let rotate = |b: i64| Ok(((i, b), evaluator.rotate_hoisted_extended(&hoisted, b, keys)?));
             babies.into_par_iter().map(rotate).collect::<Result<Vec<_>>>()
         };
         let rotations = wanted.into_par_iter().map(of_input).collect::<Result<Vec<_>>>()?;
@@ -114,22 +131,15 @@ impl DiagonalMap {
 /// Σ diagonal ⊙ rotated input.
 fn inner_sum(
     evaluator: &Evaluator,
-    terms: &[DiagonalTerm],
-    rotated: &BTreeMap<(usize, i64), Ciphertext>,
-) -> Result<Ciphertext> {
-    let operand = |term: &DiagonalTerm| {
-        rotated.get(&(term.input, term.baby)).ok_or_else(|| Error::ShapeMismatch {
+    products: &[Product],
+    rotated: &BTreeMap<(usize, i64), ExtendedCiphertext>,
+) -> Result<ExtendedCiphertext> {
+    let operand = |product: &Product| {
+        rotated.get(&(product.input, product.baby)).ok_or_else(|| Error::ShapeMismatch {
             operation: "diagonal map",
-            reason: format!("input {} was not rotated by {}", term.input, term.baby),
+            reason: format!("input {} was not rotated by {}", product.input, product.baby),
         })
     };
-    let (first, rest) = terms
-        .split_first()
-        .ok_or_else(|| Error::ShapeMismatch { operation: "diagonal map", reason: "no diagonal".into() })?;
-    let mut sum = operand(first)?.clone();
-    evaluator.mul_plain_assign(&mut sum, &first.plaintext)?;
-    for term in rest {
-        evaluator.mul_plain_add_assign(&mut sum, operand(term)?, &term.plaintext)?;
-    }
-    Ok(sum)
+    let terms = products.iter().map(|product| Ok((operand(product)?, &product.diagonal)));
+    evaluator.inner_product_extended(&terms.collect::<Result<Vec<_>>>()?)
 }

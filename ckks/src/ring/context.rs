@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rayon::prelude::*;
@@ -154,6 +155,19 @@ impl Ring {
         }
     }
 
+    /// Calls `op` for the limbs `limbs`, at most `size` at a time, with what belongs to them in each of the buffers, which have so
+    /// many words for each limb; on the threads of the current rayon pool where the work is large enough.
+    pub(crate) fn each_group<const B: usize>(
+        &self,
+        limbs: Range<usize>,
+        size: usize,
+        buffers: [(&mut [u64], usize); B],
+        op: impl Fn(Range<usize>, [&mut [u64]; B]) + Sync,
+    ) {
+        let parallel = self.is_parallel(limbs.len());
+        each_half(parallel, limbs, size, buffers, &op);
+    }
+
     /// Whether work on `limbs` limbs should be spread over threads.
     pub(crate) fn is_parallel(&self, limbs: usize) -> bool {
         limbs > 1 && limbs * self.n() >= PARALLEL_WORDS && rayon::current_num_threads() > 1
@@ -167,6 +181,35 @@ impl Ring {
     /// The constants for converting from `source` to all other primes, made on first use.
     pub(crate) fn conversion(&self, source: Source) -> Arc<Conversion> {
         cached(&self.0.conversions, source, || Conversion::new(self, source))
+    }
+}
+
+/// Halves `limbs`, and what belongs to them, until `size` are left.
+fn each_half<const B: usize>(
+    parallel: bool,
+    limbs: Range<usize>,
+    size: usize,
+    buffers: [(&mut [u64], usize); B],
+    op: &(impl Fn(Range<usize>, [&mut [u64]; B]) + Sync),
+) {
+    if limbs.len() <= size {
+        if !limbs.is_empty() {
+            op(limbs, buffers.map(|(buffer, _)| buffer));
+        }
+        return;
+    }
+    let first = limbs.len().div_ceil(size).div_ceil(2) * size;
+    let middle = limbs.start + first;
+    let mut halves = buffers.map(|(buffer, words)| (buffer.split_at_mut(first * words), words));
+    let right = halves.each_mut().map(|((_, right), words)| (std::mem::take(right), *words));
+    let left = halves.map(|((left, _), words)| (left, words));
+    let left = || each_half(parallel, limbs.start..middle, size, left, op);
+    let right = || each_half(parallel, middle..limbs.end, size, right, op);
+    if parallel {
+        rayon::join(left, right);
+    } else {
+        left();
+        right();
     }
 }
 

@@ -1,18 +1,24 @@
-//! Base conversion in RNS, and the three operations made of it: ModUp, ModDown and rescale.
+//! Base conversion in RNS, and the division by a tail of the basis that is made of it: ModDown and rescale.
 //!
 //! For D = Π d_r and x mod D given by its residues, y_r = x_r (D/d_r)^−1 mod d_r and v = round(Σ y_r/d_r), the number
 //! Σ y_r (D/d_r) − v D is the representative of x in (−D/2, D/2], computed modulo any other prime (Halevi-Polyakov-Shoup
-//! 2018/117, section 2.2). ModUp extends one digit of a polynomial to the whole basis QP; dividing by a tail of the basis
-//! (special primes: ModDown; the last step: rescale; both: a merged relinearisation and rescale) subtracts that
-//! representative modulo the tail and multiplies by D^−1 (Cheon et al. 2018/931; Han-Ki 2019/688).
+//! 2018/117, section 2.2). Dividing by a tail of the basis (special primes: ModDown; the last step: rescale; both: a merged
+//! relinearisation and rescale) subtracts that representative modulo the tail and multiplies by D^−1 (Cheon et al. 2018/931;
+//! Han-Ki 2019/688). ModUp is in `digits`.
+//!
+//! Conversions go from block to block of columns, and in each to several targets: sources are read from memory once for all of
+//! them, and each target is transformed while it is in the cache.
 
-use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::arith::{Modulus, NttTable, Rows, ShoupFactor};
 
 use super::context::{Basis, Ring};
 use super::poly::{Ntt, Poly};
-use super::pool::Buffer;
+
+/// Columns that are converted at a time: those of the sources of a digit fit the first-level cache.
+const COLUMNS: usize = 256;
 
 /// The primes converted from: q\[q_start..q_end\], and all special primes if `special`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,134 +81,111 @@ impl Conversion {
     fn target(&self, index: usize) -> &Target {
         self.targets[index].as_ref().unwrap_or_else(|| unreachable!("prime {index} is a source of its own conversion"))
     }
+
+    /// x_r, in NTT form, becomes y_r, in coefficient form. `table` is that of source `r`.
+    pub(super) fn to_source(&self, r: usize, table: &NttTable, limb: &mut [u64]) {
+        table.inverse(limb);
+        table.backend().mul_scalar_assign(table.modulus(), limb, self.hat_inverses[r]);
+    }
+
+    /// The representative of `y` modulo the limbs `targets` of `basis`, in NTT form, the first one at the front of `out` and the
+    /// others `out_stride` words apart. Limbs that are sources are left alone.
+    pub(super) fn extend(
+        &self,
+        ring: &Ring,
+        y: Rows<'_>,
+        (basis, targets): (Basis, Range<usize>),
+        out: &mut [u64],
+        out_stride: usize,
+    ) {
+        let (n, backend) = (ring.n(), ring.backend());
+        let targets = targets.map(|t| (ring.table(basis, t), &self.targets[ring.table_index(basis, t)]));
+        let targets =
+            targets.enumerate().filter_map(|(i, (table, target))| Some((i * out_stride, table, target.as_ref()?)));
+        let mut quotients = [0; COLUMNS];
+        for start in (0..n).step_by(COLUMNS) {
+            let columns = start..n.min(start + COLUMNS);
+            let (y, v) = (y.from(start), &mut quotients[..columns.len()]);
+            backend.round_quotient(v, y, &self.inverses);
+            for (at, table, target) in targets.clone() {
+                let out = &mut out[at..][columns.clone()];
+                backend.convert_into(table.modulus(), out, y, &target.hats, v, target.product);
+            }
+        }
+        targets.for_each(|(at, table, _)| table.forward(&mut out[at..][..n]));
+    }
 }
 
-/// The digits of a polynomial, each extended to the basis QP, in NTT form: what key switching multiplies by its keys, and
-/// what rotations of one ciphertext share (hoisting: Halevi-Shoup 2018/244).
-pub(crate) struct Digits {
+/// Division by D, the product of all primes of a basis beyond the first `keep`: the dropped ciphertext primes and all special ones.
+pub(crate) struct Division {
     ring: Ring,
     basis: Basis,
-    count: usize,
-    data: Buffer,
+    keep: usize,
+    conversion: Arc<Conversion>,
 }
 
-impl Digits {
-    /// ModUp: splits `x` into digits of `digit_limbs` limbs and extends each to all special primes.
-    ///
-    /// Cost: l inverse and dnum (l + k) − l forward transforms.
-    pub(crate) fn new(x: &Poly<Ntt>, digit_limbs: usize) -> Self {
-        let ring = x.ring().clone();
-        let l = x.basis().q;
-        let basis = Basis { q: l, p: ring.full_basis().p };
-        let count = l.div_ceil(digit_limbs);
-        let range = |digit: usize| (digit * digit_limbs, l.min((digit + 1) * digit_limbs));
-        let conversions: Vec<_> = (0..count)
-            .map(range)
-            .map(|(q_start, q_end)| ring.conversion(Source { q_start, q_end, special: false }))
-            .collect();
-        let mut y = x.clone().inverse();
-        let backend = ring.backend();
-        y.each_limb(|i, q, limb| {
-            backend.mul_scalar_assign(q, limb, conversions[i / digit_limbs].hat_inverses[i % digit_limbs]);
-        });
-        let (n, stride) = (ring.n(), ring.stride());
-        let rows = |digit: usize| {
-            let (start, end) = range(digit);
-            Rows { data: &y.data()[start * stride..], stride, count: end - start }
-        };
-        let mut v = ring.pool().take(count * stride);
-        for (digit, v) in v.chunks_mut(stride).enumerate() {
-            backend.round_quotient(&mut v[..n], rows(digit), &conversions[digit].inverses);
-        }
-        let mut data = ring.pool().take(count * basis.limbs() * stride);
-        let extend = |(index, out): (usize, &mut [u64])| {
-            let (digit, i) = (index / basis.limbs(), index % basis.limbs());
-            let (start, end) = range(digit);
-            if (start..end).contains(&i) {
-                return out[..n].copy_from_slice(x.limb(i));
-            }
-            let table = ring.table(basis, i);
-            let target = conversions[digit].target(ring.table_index(basis, i));
-            let v = &v[digit * stride..][..n];
-            backend.convert_into(table.modulus(), &mut out[..n], rows(digit), &target.hats, v, target.product);
-            table.forward(&mut out[..n]);
-        };
-        if ring.is_parallel(count * basis.limbs()) {
-            data.par_chunks_mut(stride).enumerate().for_each(extend);
-        } else {
-            data.chunks_mut(stride).enumerate().for_each(extend);
-        }
-        ring.pool().give(v);
-        Self { ring, basis, count, data }
+impl Division {
+    pub(crate) fn new(ring: &Ring, basis: Basis, keep: usize) -> Self {
+        let source = Source { q_start: keep, q_end: basis.q, special: basis.p > 0 };
+        Self { ring: ring.clone(), basis, keep, conversion: ring.conversion(source) }
     }
 
-    /// (Σ_i digit_i b_i, Σ_i digit_i a_i) in the basis QP, for the rows of a key of `key_digits` digits in `key_basis`: b_i and a_i
-    /// modulo prime j are rows 2 (j key_digits + i) and 2 (j key_digits + i) + 1.
-    pub(crate) fn dot(&self, key: &[u64], key_basis: Basis, key_digits: usize) -> (Poly<Ntt>, Poly<Ntt>) {
-        let stride = self.ring.stride();
-        let backend = self.ring.backend();
-        let half = |h: usize| {
-            let mut out = Poly::uninit(&self.ring, self.basis);
-            out.each_limb(|j, q, limb| {
-                let key_limb = if j < self.basis.q { j } else { key_basis.q + j - self.basis.q };
-                let x = Rows { data: &self.data[j * stride..], stride: self.basis.limbs() * stride, count: self.count };
-                let first = 2 * key_limb * key_digits + h;
-                let y = Rows { data: &key[first * stride..], stride: 2 * stride, count: self.count };
-                backend.dot_into(q, limb, x, y);
-            });
-            out
-        };
-        (half(0), half(1))
+    /// Number of limbs of D.
+    pub(crate) fn dropped(&self) -> usize {
+        self.basis.limbs() - self.keep
     }
 
-    pub(crate) fn basis(&self) -> Basis {
-        self.basis
+    /// How many kept limbs to divide together.
+    pub(crate) fn group(&self) -> usize {
+        group(self.dropped())
+    }
+
+    /// Prepares limb `r` of D, in NTT form, for [`Self::divide`].
+    pub(crate) fn prepare(&self, r: usize, limb: &mut [u64]) {
+        self.conversion.to_source(r, self.ring.table(self.basis, self.keep + r), limb);
+    }
+
+    /// round(x / D) in the limbs `limbs`, a stride apart in `x`, for the prepared limbs `tail`. Error: at most 1/2 a coefficient.
+    /// Cost: one forward transform a limb.
+    pub(crate) fn divide(&self, limbs: Range<usize>, x: &mut [u64], tail: &[u64]) {
+        let (ring, stride) = (&self.ring, self.ring.stride());
+        let mut representative = ring.pool().take(limbs.len() * stride);
+        let rows = Rows { data: tail, stride, count: self.dropped() };
+        self.conversion.extend(ring, rows, (self.basis, limbs.clone()), &mut representative, stride);
+        for ((i, x), y) in limbs.zip(x.chunks_mut(stride)).zip(representative.chunks(stride)) {
+            let inverse = self.conversion.target(i).inverse_product;
+            ring.backend().sub_mul_scalar_assign(
+                ring.modulus(self.basis, i),
+                &mut x[..ring.n()],
+                &y[..ring.n()],
+                inverse,
+            );
+        }
+        ring.pool().give(representative);
     }
 }
 
-impl Drop for Digits {
-    fn drop(&mut self) {
-        self.ring.pool().give(std::mem::replace(&mut self.data, aligned_vec::avec![]));
-    }
+/// How many limbs to convert to together from so many sources: reading these once for all, against what then no longer stays in the
+/// second-level cache.
+pub(super) fn group(sources: usize) -> usize {
+    sources.div_ceil(4)
 }
 
 impl Poly<Ntt> {
-    /// round(self / D), where D is the product of all primes beyond the first `keep`: the dropped ciphertext primes and all
-    /// special ones of the basis.
+    /// round(self / D), where D is the product of all primes beyond the first `keep`.
     ///
     /// Cost: one inverse transform a dropped limb, one forward transform a kept limb. Error: at most 1/2 a coefficient.
-    pub(crate) fn divide_round(mut self, keep: usize) -> Self {
+    pub(crate) fn divide_round_assign(&mut self, keep: usize) {
+        let division = Division::new(self.ring(), self.basis(), keep);
         let ring = self.ring().clone();
-        let (basis, backend) = (self.basis(), ring.backend());
-        let (n, stride) = (ring.n(), ring.stride());
-        let dropped = basis.limbs() - keep;
-        let conversion = ring.conversion(Source { q_start: keep, q_end: basis.q, special: basis.p > 0 });
-        let (kept, tail) = self.data_mut().split_at_mut(keep * stride);
-        let to_sources = |(r, limb): (usize, &mut [u64])| {
-            let table = ring.table(basis, keep + r);
-            table.inverse(&mut limb[..n]);
-            backend.mul_scalar_assign(table.modulus(), &mut limb[..n], conversion.hat_inverses[r]);
-        };
-        if ring.is_parallel(dropped) {
-            tail.par_chunks_mut(stride).enumerate().for_each(to_sources);
-        } else {
-            tail.chunks_mut(stride).enumerate().for_each(to_sources);
-        }
-        let rows = Rows { data: tail, stride, count: dropped };
-        let mut v = ring.pool().take(stride);
-        backend.round_quotient(&mut v[..n], rows, &conversion.inverses);
-        ring.each_limb(Basis { q: keep, p: 0 }, kept, |i, table, limb| {
-            let target = conversion.target(i);
-            let mut representative = ring.pool().take(stride);
-            let words = &mut representative[..n];
-            backend.convert_into(table.modulus(), words, rows, &target.hats, &v[..n], target.product);
-            table.forward(words);
-            backend.sub_mul_scalar_assign(table.modulus(), limb, words, target.inverse_product);
-            ring.pool().give(representative);
+        let (kept, tail) = self.data_mut().split_at_mut(keep * ring.stride());
+        ring.each_group(0..division.dropped(), 1, [(&mut *tail, ring.stride())], |limbs, [limb]| {
+            division.prepare(limbs.start, &mut limb[..ring.n()]);
         });
-        ring.pool().give(v);
+        ring.each_group(0..keep, division.group(), [(kept, ring.stride())], |limbs, [x]| {
+            division.divide(limbs, x, tail)
+        });
         self.truncate(keep);
-        self
     }
 }
 
@@ -212,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::arith::{Backend, RingKind, ntt_primes};
-    use crate::ring::{Coeff, Seed};
+    use crate::ring::{Coeff, Digits, Operand, Seed};
 
     const LOG_N: u32 = 4;
 
@@ -263,7 +246,11 @@ mod tests {
                 let basis = Basis { q: basis.0, p: basis.1 };
                 let (poly, coefficients) = uniform(&ring, basis);
                 let divisor: BigInt = (keep..basis.limbs()).map(|i| ring.modulus(basis, i).value()).product();
-                let quotient = poly.divide_round(keep).inverse();
+                let quotient = {
+                    let mut quotient = poly;
+                    quotient.divide_round_assign(keep);
+                    quotient.inverse()
+                };
                 for (j, x) in coefficients.iter().enumerate() {
                     // floor((2x + D) / 2D); D is odd, so there are no ties.
                     let doubled: BigInt = x * 2 + &divisor;
@@ -284,15 +271,14 @@ mod tests {
         for ring in rings() {
             for (limbs, digit_limbs) in [(5, 2), (5, 5), (4, 1), (3, 2)] {
                 let (poly, _) = uniform(&ring, Basis { q: limbs, p: 0 });
-                let digits = Digits::new(&poly, digit_limbs);
-                let coefficients = poly.inverse();
-                let stride = ring.stride();
-                for digit in 0..digits.count {
+                let digits = Digits::new(Operand::Poly(&poly), digit_limbs).hoist();
+                let coefficients = poly.clone().inverse();
+                for digit in 0..digits.count() {
                     let range = digit * digit_limbs..limbs.min((digit + 1) * digit_limbs);
                     let expected = integers(&coefficients, range);
-                    for i in 0..digits.basis.limbs() {
-                        let table = ring.table(digits.basis, i);
-                        let mut limb = digits.data[(digit * digits.basis.limbs() + i) * stride..][..ring.n()].to_vec();
+                    for i in 0..digits.basis().limbs() {
+                        let table = ring.table(digits.basis(), i);
+                        let mut limb = digits.extended_limb(digit, i).to_vec();
                         table.inverse(&mut limb);
                         let residues: Vec<u64> = expected.iter().map(|x| residue(x, table.modulus())).collect();
                         assert_eq!(limb, residues, "{limbs} limbs, digit {digit}, limb {i}");

@@ -1,11 +1,12 @@
 //! R_Q in RNS: polynomials of Z\[X\]/(X^N + 1) or Z\[X + 1/X\] as limbs modulo the primes of a basis.
 //!
 //! [`Ring`] holds the primes and their tables, [`Poly`] one element in coefficient or NTT form, `convert` the exact base
-//! conversions behind ModUp, ModDown and rescale, `automorphism` the Galois group, `sample` the distributions.
+//! conversions behind ModDown and rescale, `digits` those of key switching, `automorphism` the Galois group, `sample` the distributions.
 
 mod automorphism;
 mod context;
 mod convert;
+mod digits;
 mod poly;
 mod pool;
 mod sample;
@@ -14,7 +15,8 @@ pub use context::{Basis, Ring};
 pub use poly::{Coeff, Form, Ntt, Poly};
 pub use sample::{Entropy, Seed};
 
-pub(crate) use automorphism::rotation_element;
-pub(crate) use convert::Digits;
+pub(crate) use automorphism::{Permutation, rotation_element};
+pub(crate) use convert::Division;
+pub(crate) use digits::{Digits, KeyRows, Operand};
 pub(crate) use pool::Buffer;
 pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary};

@@ -31,6 +31,7 @@ mod sealed {
 pub struct Poly<F: Form> {
     ring: Ring,
     basis: Basis,
+    /// At most half of it is more than the limbs need.
     data: Buffer,
     form: PhantomData<F>,
 }
@@ -66,17 +67,23 @@ impl<F: Form> Poly<F> {
 
     /// All limbs, a stride apart.
     pub(crate) fn data(&self) -> &[u64] {
-        &self.data
+        &self.data[..self.words()]
     }
 
     /// All limbs, a stride apart.
     pub(crate) fn data_mut(&mut self) -> &mut [u64] {
-        &mut self.data
+        let words = self.words();
+        &mut self.data[..words]
+    }
+
+    fn words(&self) -> usize {
+        self.basis.limbs() * self.ring.stride()
     }
 
     /// Calls `op(i, modulus, limb)` on every limb.
     pub(crate) fn each_limb(&mut self, op: impl Fn(usize, &Modulus, &mut [u64]) + Sync) {
-        self.ring.each_limb(self.basis, &mut self.data, |i, table, limb| op(i, table.modulus(), limb));
+        let (ring, basis) = (self.ring.clone(), self.basis);
+        ring.each_limb(basis, self.data_mut(), |i, table, limb| op(i, table.modulus(), limb));
     }
 
     fn assert_same_basis(&self, other_ring: &Ring, other: Basis) {
@@ -109,15 +116,13 @@ impl<F: Form> Poly<F> {
         self.each_limb(|_, q, limb| backend.mul_scalar_assign(q, limb, q.shoup(constant(q))));
     }
 
-    /// Forgets all but the first `q` limbs of ciphertext primes.
+    /// Forgets all but the first `q` limbs of ciphertext primes. They stay where they are, unless that would hold more than twice their
+    /// memory.
     pub(crate) fn truncate(&mut self, q: usize) {
         assert!(q <= self.basis.q, "truncation of {:?} to {q} limbs", self.basis);
-        let basis = Basis { q, p: 0 };
-        if basis != self.basis {
-            let mut kept = Self::uninit(&self.ring, basis);
-            let words = kept.data.len();
-            kept.data.copy_from_slice(&self.data[..words]);
-            *self = kept;
+        self.basis = Basis { q, p: 0 };
+        if 2 * self.words() < self.data.len() {
+            *self = self.clone();
         }
     }
 
@@ -135,7 +140,8 @@ impl<F: Form> Poly<F> {
 impl Poly<Coeff> {
     /// To NTT form: one transform a limb.
     pub(crate) fn forward(mut self) -> Poly<Ntt> {
-        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.forward(limb));
+        let (ring, basis) = (self.ring.clone(), self.basis);
+        ring.each_limb(basis, self.data_mut(), |_, table, limb| table.forward(limb));
         self.change_form()
     }
 
@@ -154,7 +160,8 @@ impl Poly<Coeff> {
 impl Poly<Ntt> {
     /// To coefficient form: one transform a limb.
     pub(crate) fn inverse(mut self) -> Poly<Coeff> {
-        self.ring.each_limb(self.basis, &mut self.data, |_, table, limb| table.inverse(limb));
+        let (ring, basis) = (self.ring.clone(), self.basis);
+        ring.each_limb(basis, self.data_mut(), |_, table, limb| table.inverse(limb));
         self.change_form()
     }
 
@@ -163,6 +170,37 @@ impl Poly<Ntt> {
         self.assert_same_basis(&other.ring, other.basis);
         let backend = self.ring.backend();
         self.each_limb(|i, q, limb| backend.mul_assign(q, limb, other.limb(i)));
+    }
+
+    /// Σ a_i m_i and Σ b_i m_i over terms ((a_i, b_i), m_i), of which there is at least one: limb by limb, and in a limb from block to
+    /// block of columns, so that sums stay in the first-level cache and all else is read once.
+    pub(crate) fn inner_products<'a>(
+        ring: &Ring,
+        basis: Basis,
+        terms: impl Iterator<Item = ([&'a Self; 2], &'a Self)> + Clone + Sync,
+    ) -> [Self; 2] {
+        const COLUMNS: usize = 512;
+        terms.clone().flat_map(|([a, b], m)| [a, b, m]).for_each(|x| x.assert_same_basis(ring, basis));
+        let (n, stride, backend) = (ring.n(), ring.stride(), ring.backend());
+        let mut out = [Self::uninit(ring, basis), Self::uninit(ring, basis)];
+        let buffers = out.each_mut().map(|out| (out.data_mut(), stride));
+        ring.each_group(0..basis.limbs(), 1, buffers, |limbs, mut sums| {
+            let (i, q) = (limbs.start, ring.modulus(basis, limbs.start));
+            for start in (0..n).step_by(COLUMNS) {
+                let columns = start..n.min(start + COLUMNS);
+                for (t, (factors, m)) in terms.clone().enumerate() {
+                    let m = &m.limb(i)[columns.clone()];
+                    for (sum, factor) in sums.iter_mut().zip(factors) {
+                        let (sum, factor) = (&mut sum[columns.clone()], &factor.limb(i)[columns.clone()]);
+                        match t {
+                            0 => backend.mul_into(q, sum, factor, m),
+                            _ => backend.mul_add_assign(q, sum, factor, m),
+                        }
+                    }
+                }
+            }
+        });
+        out
     }
 
     /// a · b.
@@ -203,7 +241,7 @@ impl Poly<Ntt> {
 impl<F: Form> Clone for Poly<F> {
     fn clone(&self) -> Self {
         let mut copy = Self::uninit(&self.ring, self.basis);
-        copy.data.copy_from_slice(&self.data);
+        copy.data.copy_from_slice(self.data());
         copy
     }
 }

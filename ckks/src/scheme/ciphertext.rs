@@ -2,17 +2,22 @@
 
 use std::fmt;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::ring::{Ntt, Poly, Seed};
 
 use super::noise::Estimate;
 use super::params::Params;
 use super::scale::Scale;
 
+/// Two or three polynomials, in place: their own buffers come from the pool of the ring, so that operations do not allocate.
+pub(crate) type Parts = SmallVec<[Poly<Ntt>; 3]>;
+
 /// (c_0, c_1) with c_0 + c_1 s ≈ Δ m, or (c_0, c_1, c_2) with c_0 + c_1 s + c_2 s² ≈ Δ m; in NTT form.
 #[derive(Clone)]
 pub struct Ciphertext {
     pub(crate) params: Params,
-    pub(crate) parts: Vec<Poly<Ntt>>,
+    pub(crate) parts: Parts,
     pub(crate) scale: Scale,
     pub(crate) estimate: Option<Estimate>,
 }
@@ -116,7 +121,8 @@ impl SeededCiphertext {
     /// [`Self::expand`] without a copy of c_0.
     pub fn into_expanded(self) -> Ciphertext {
         let c1 = self.seed.expand(self.params.ring(), self.c0.basis(), self.object);
-        Ciphertext { params: self.params, parts: vec![self.c0, c1], scale: self.scale, estimate: self.estimate }
+        let parts = smallvec![self.c0, c1];
+        Ciphertext { params: self.params, parts, scale: self.scale, estimate: self.estimate }
     }
 
     /// Bytes on the wire.

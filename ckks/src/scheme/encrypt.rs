@@ -1,5 +1,7 @@
 //! Encryption under either key, and decryption.
 
+use smallvec::smallvec;
+
 use crate::error::{Error, Result};
 use crate::ring::{Basis, Entropy, Poly, Seed, fill_ternary};
 
@@ -51,7 +53,7 @@ impl Encryptor<'_, PublicKey> {
         let c1 = part(&self.key.a);
         u.zeroize();
         c0.add_assign(&plaintext.poly);
-        Ok(Ciphertext { params: params.clone(), parts: vec![c0, c1], scale: plaintext.scale, estimate: None })
+        Ok(Ciphertext { params: params.clone(), parts: smallvec![c0, c1], scale: plaintext.scale, estimate: None })
     }
 }
 

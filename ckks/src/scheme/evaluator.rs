@@ -4,10 +4,10 @@
 //! k special primes and d digits. Read [`Evaluator::mul`], [`Evaluator::relinearize`] and [`Evaluator::rescale`] first.
 
 use crate::error::{Error, Result};
-use crate::ring::Digits;
+use crate::ring::{Digits, Ntt, Operand, Poly};
 
 use super::ciphertext::Ciphertext;
-use super::key_switch::Extended;
+use super::key_switch::{Addend, KeySwitch};
 use super::keys::{EvaluationKeys, SwitchingKey};
 use super::noise::Estimate;
 use super::params::Params;
@@ -17,13 +17,13 @@ use super::scale::Scale;
 /// Evaluates on ciphertexts of one set of parameters. Holds no key.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
-    params: Params,
+    pub(super) params: Params,
 }
 
 /// A ciphertext whose c_1 is decomposed: rotations of it share that work (Halevi-Shoup 2018/244).
 pub struct Hoisted<'a> {
-    ciphertext: &'a Ciphertext,
-    digits: Digits,
+    pub(super) ciphertext: &'a Ciphertext,
+    pub(super) digits: Digits<'a>,
 }
 
 impl Evaluator {
@@ -173,16 +173,26 @@ impl Evaluator {
     /// # Errors
     /// [`Error::ParamsMismatch`], [`Error::LevelMismatch`]; [`Error::WrongDegree`] unless both have degree 1.
     pub fn mul(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext> {
+        let tensor = self.tensor(a, b)?;
+        let (basis, ring) = (a.parts[0].basis(), self.params.ring());
+        let mut parts: [Poly<Ntt>; 3] = std::array::from_fn(|_| Poly::uninit(ring, basis));
+        let buffers = parts.each_mut().map(|part| (part.data_mut(), ring.stride()));
+        ring.each_group(0..basis.q, 1, buffers, |limbs, out| {
+            for (out, operand) in out.into_iter().zip(&tensor) {
+                operand.limb_into(limbs.start, &mut out[..ring.n()]);
+            }
+        });
+        let estimate = join(a.estimate, b.estimate, Estimate::mul);
+        let parts = parts.into_iter().collect();
+        Ok(Ciphertext { params: self.params.clone(), parts, scale: a.scale.mul(b.scale), estimate })
+    }
+
+    fn tensor<'a>(&self, a: &'a Ciphertext, b: &'a Ciphertext) -> Result<[Operand<'a>; 3]> {
         self.check("multiply", a, &b.params, b.level())?;
         for factor in [a, b] {
             expect_degree("multiply", factor, 1, "relinearise it first")?;
         }
-        let product = crate::ring::Poly::product;
-        let mut middle = product(&a.parts[0], &b.parts[1]);
-        middle.mul_add_assign(&a.parts[1], &b.parts[0]);
-        let parts = vec![product(&a.parts[0], &b.parts[0]), middle, product(&a.parts[1], &b.parts[1])];
-        let estimate = join(a.estimate, b.estimate, Estimate::mul);
-        Ok(Ciphertext { params: self.params.clone(), parts, scale: a.scale.mul(b.scale), estimate })
+        Ok(Operand::tensor([&a.parts[0], &a.parts[1]], [&b.parts[0], &b.parts[1]]))
     }
 
     /// a ⊙ a; as [`Self::mul`].
@@ -199,8 +209,10 @@ impl Evaluator {
     /// # Errors
     /// [`Error::WrongDegree`] unless the degree is 2; [`Error::MissingKey`].
     pub fn relinearize(&self, a: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
-        let limbs = a.limbs();
-        self.relinearize_to(a, keys, limbs)
+        expect_degree("relinearise", a, 2, "only products have something to relinearise")?;
+        self.check("relinearise", a, keys.params(), a.level())?;
+        let tensor = [0, 1, 2].map(|i| Operand::Poly(&a.parts[i]));
+        self.relinearize_to(a.limbs(), (tensor, a.scale, a.estimate), keys)
     }
 
     /// [`Self::relinearize`] then [`Self::rescale`], with one division instead of two: l − 1 forward NTTs and a rounding less
@@ -209,24 +221,48 @@ impl Evaluator {
     /// # Errors
     /// Those of both.
     pub fn relinearize_rescale(&self, a: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
-        let level = a.level();
-        let below = level.checked_sub(1).ok_or(Error::LevelExhausted { operation: "rescale", level, wanted: 0 })?;
-        let mut out = self.relinearize_to(a, keys, self.params.limbs(below)?)?;
-        out.scale = self.params.rescaled(a.scale, level);
-        out.estimate = out.estimate.map(|estimate| estimate.rescale(&self.params, out.scale));
-        Ok(out)
-    }
-
-    fn relinearize_to(&self, a: &Ciphertext, keys: &EvaluationKeys, limbs: usize) -> Result<Ciphertext> {
         expect_degree("relinearise", a, 2, "only products have something to relinearise")?;
         self.check("relinearise", a, keys.params(), a.level())?;
-        let key = keys.relinearization(a.level())?;
-        let digits = Digits::new(&a.parts[2], self.params.digit_limbs());
-        let mut sum = Extended::inner_product(&digits, key);
-        sum.add_multiple_of_p(&a.parts[0], &a.parts[1]);
-        let (c0, c1) = sum.divide_round(limbs);
-        let estimate = a.estimate.map(|estimate| estimate.key_switch(&self.params, a.limbs(), a.scale));
-        Ok(Ciphertext { params: self.params.clone(), parts: vec![c0, c1], scale: a.scale, estimate })
+        let tensor = [0, 1, 2].map(|i| Operand::Poly(&a.parts[i]));
+        let out = self.relinearize_to(self.limbs_below(a)?, (tensor, a.scale, a.estimate), keys)?;
+        Ok(self.rescaled(out, a.level()))
+    }
+
+    /// [`Self::mul`] then [`Self::relinearize`], without writing the three parts of the product.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn mul_relinearize(&self, a: &Ciphertext, b: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
+        self.check("relinearise", a, keys.params(), a.level())?;
+        let product = (self.tensor(a, b)?, a.scale.mul(b.scale), join(a.estimate, b.estimate, Estimate::mul));
+        self.relinearize_to(a.limbs(), product, keys)
+    }
+
+    /// [`Self::mul`] then [`Self::relinearize_rescale`], without writing the three parts of the product.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn mul_relinearize_rescale(&self, a: &Ciphertext, b: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
+        self.check("relinearise", a, keys.params(), a.level())?;
+        let product = (self.tensor(a, b)?, a.scale.mul(b.scale), join(a.estimate, b.estimate, Estimate::mul));
+        let out = self.relinearize_to(self.limbs_below(a)?, product, keys)?;
+        Ok(self.rescaled(out, a.level()))
+    }
+
+    /// The first `keep` limbs of a product with its scale and estimate.
+    fn relinearize_to(
+        &self,
+        keep: usize,
+        ([c0, c1, c2], scale, estimate): ([Operand<'_>; 3], Scale, Option<Estimate>),
+        keys: &EvaluationKeys,
+    ) -> Result<Ciphertext> {
+        let digits = Digits::new(c2, self.params.digit_limbs());
+        let limbs = digits.basis().q;
+        let key = keys.relinearization(self.params.level_of(limbs))?;
+        let addends = [c0, c1].map(Addend::Multiple);
+        let parts = KeySwitch { digits: &digits, key, addends, permutation: None }.divide_round(keep);
+        let estimate = estimate.map(|estimate| estimate.key_switch(&self.params, limbs, scale));
+        Ok(Ciphertext { params: self.params.clone(), parts: parts.into_iter().collect(), scale, estimate })
     }
 
     /// Divides by the primes of the top step: one level less, the scale divided by the same primes. Error: a rounding of each
@@ -236,14 +272,24 @@ impl Evaluator {
     /// [`Error::LevelExhausted`] at level 0.
     pub fn rescale(&self, mut a: Ciphertext) -> Result<Ciphertext> {
         self.check("rescale", &a, &a.params, a.level())?;
+        let (level, keep) = (a.level(), self.limbs_below(&a)?);
+        a.parts.iter_mut().for_each(|part| part.divide_round_assign(keep));
+        Ok(self.rescaled(a, level))
+    }
+
+    /// Limbs of `a` after a rescale.
+    fn limbs_below(&self, a: &Ciphertext) -> Result<usize> {
         let level = a.level();
         let below = level.checked_sub(1).ok_or(Error::LevelExhausted { operation: "rescale", level, wanted: 0 })?;
-        let keep = self.params.limbs(below)?;
+        self.params.limbs(below)
+    }
+
+    /// The scale and the estimate of what was divided by the primes of the step at `level`.
+    fn rescaled(&self, mut a: Ciphertext, level: usize) -> Ciphertext {
         a.scale = self.params.rescaled(a.scale, level);
-        a.parts = a.parts.into_iter().map(|part| part.divide_round(keep)).collect();
         // The estimate knows the rounding of two parts.
         a.estimate = a.estimate.filter(|_| a.degree() == 1).map(|e| e.rescale(&self.params, a.scale));
-        Ok(a)
+        a
     }
 
     /// Forgets limbs down to `level`; the scale stays. Exact.
@@ -267,7 +313,11 @@ impl Evaluator {
     pub fn rotate(&self, a: &Ciphertext, k: i64, keys: &EvaluationKeys) -> Result<Ciphertext> {
         match k.rem_euclid(self.params.slots() as i64) {
             0 => Ok(a.clone()),
-            k => self.rotate_hoisted(&self.hoist(a)?, k, keys),
+            k => {
+                self.check("rotate", a, keys.params(), a.level())?;
+                expect_degree("rotate", a, 1, "relinearise it first")?;
+                Ok(self.automorphism(a, &self.digits(a), keys.rotation(k, a.level())?))
+            }
         }
     }
 
@@ -277,8 +327,8 @@ impl Evaluator {
     /// As [`Self::rotate`], and [`Error::NoComplexSlots`].
     pub fn conjugate(&self, a: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
         self.check("conjugate", a, keys.params(), a.level())?;
-        let (element, key) = keys.conjugation(a.level())?;
-        Ok(self.automorphism(&self.hoist(a)?, element, key))
+        expect_degree("conjugate", a, 1, "relinearise it first")?;
+        Ok(self.automorphism(a, &self.digits(a), keys.conjugation(a.level())?))
     }
 
     /// Decomposes c_1 once for any number of [`Self::rotate_hoisted`].
@@ -288,7 +338,11 @@ impl Evaluator {
     pub fn hoist<'a>(&self, a: &'a Ciphertext) -> Result<Hoisted<'a>> {
         self.check("rotate", a, &a.params, a.level())?;
         expect_degree("rotate", a, 1, "relinearise it first")?;
-        Ok(Hoisted { ciphertext: a, digits: Digits::new(&a.parts[1], self.params.digit_limbs()) })
+        Ok(Hoisted { ciphertext: a, digits: self.digits(a).hoist() })
+    }
+
+    fn digits<'a>(&self, a: &'a Ciphertext) -> Digits<'a> {
+        Digits::new(Operand::Poly(&a.parts[1]), self.params.digit_limbs())
     }
 
     /// [`Self::rotate`] of a hoisted ciphertext. Cost: 2 (l + k) NTTs.
@@ -300,21 +354,19 @@ impl Evaluator {
             return Ok(a.ciphertext.clone());
         }
         self.check("rotate", a.ciphertext, keys.params(), a.ciphertext.level())?;
-        let (element, key) = keys.rotation(k, a.ciphertext.level())?;
-        Ok(self.automorphism(a, element, key))
+        Ok(self.automorphism(a.ciphertext, &a.digits, keys.rotation(k, a.ciphertext.level())?))
     }
 
     /// Key-switches c_1 to σ^−1(s) and applies σ: two permutations of l limbs instead of one of all digits.
-    fn automorphism(&self, a: &Hoisted<'_>, element: u64, key: &SwitchingKey) -> Ciphertext {
-        let ciphertext = a.ciphertext;
-        let (mut c0, c1) = Extended::inner_product(&a.digits, key).divide_round(a.digits.basis().q);
-        c0.add_assign(&ciphertext.parts[0]);
-        let parts = vec![c0.automorphism(element), c1.automorphism(element)];
-        let estimate = ciphertext.estimate.map(|e| e.key_switch(&self.params, ciphertext.limbs(), ciphertext.scale));
-        Ciphertext { params: self.params.clone(), parts, scale: ciphertext.scale, estimate }
+    fn automorphism(&self, a: &Ciphertext, digits: &Digits<'_>, (element, key): (u64, &SwitchingKey)) -> Ciphertext {
+        let addends = [Addend::Multiple(Operand::Poly(&a.parts[0])), Addend::Nothing];
+        let permutation = Some(self.params.ring().permutation(element));
+        let parts = KeySwitch { digits, key, addends, permutation }.divide_round(a.limbs());
+        let estimate = a.estimate.map(|e| e.key_switch(&self.params, a.limbs(), a.scale));
+        Ciphertext { params: self.params.clone(), parts: parts.into_iter().collect(), scale: a.scale, estimate }
     }
 
-    fn check(&self, operation: &'static str, a: &Ciphertext, params: &Params, level: usize) -> Result<()> {
+    pub(super) fn check(&self, operation: &'static str, a: &Ciphertext, params: &Params, level: usize) -> Result<()> {
         if a.params != self.params || *params != self.params {
             return Err(Error::ParamsMismatch { operation });
         }
@@ -337,10 +389,19 @@ impl Evaluator {
     }
 }
 
-fn expect_degree(operation: &'static str, a: &Ciphertext, degree: usize, advice: &'static str) -> Result<()> {
+pub(super) fn expect_degree(
+    operation: &'static str,
+    a: &Ciphertext,
+    degree: usize,
+    advice: &'static str,
+) -> Result<()> {
     if a.degree() == degree { Ok(()) } else { Err(Error::WrongDegree { operation, degree: a.degree(), advice }) }
 }
 
-fn join(a: Option<Estimate>, b: Option<Estimate>, with: impl Fn(Estimate, Estimate) -> Estimate) -> Option<Estimate> {
+pub(super) fn join(
+    a: Option<Estimate>,
+    b: Option<Estimate>,
+    with: impl Fn(Estimate, Estimate) -> Estimate,
+) -> Option<Estimate> {
     a.zip(b).map(|(a, b)| with(a, b))
 }

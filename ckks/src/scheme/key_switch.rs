@@ -1,39 +1,117 @@
-//! Hybrid key switching (Gentry-Halevi-Smart 2012/099; Han-Ki 2019/688): ModUp of the digits, inner product with the key in
-//! the basis QP, ModDown by P.
+//! Hybrid key switching (Gentry-Halevi-Smart 2012/099; Han-Ki 2019/688): ModUp of the digits, inner products with the key in the
+//! basis QP, ModDown by P.
+//!
+//! It goes limb by limb. First the limbs of the divisor, the special ones: their sums are what the division needs of them. Then each
+//! limb that is kept: its digits, sums and quotient are made while they are in the cache, and nothing but the result is written.
 
-use crate::ring::{Digits, Ntt, Poly};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::keys::SwitchingKey;
+use crate::ring::{Basis, Digits, Division, KeyRows, Ntt, Operand, Permutation, Poly, Ring};
 
-/// (b, a) in the basis QP: P times a key-switched polynomial, before ModDown.
-pub(crate) struct Extended {
-    b: Poly<Ntt>,
-    a: Poly<Ntt>,
+use super::keys::{KeyShape, SwitchingKey};
+
+/// What is added to a sum.
+#[derive(Clone, Copy)]
+pub(super) enum Addend<'a> {
+    Nothing,
+    /// P times a polynomial, which a division by P leaves as it is.
+    Multiple(Operand<'a>),
+    /// A polynomial in the basis QP.
+    Extended(&'a Poly<Ntt>),
 }
 
-impl Extended {
-    /// Σ_i digit_i (b_i, a_i).
-    pub(crate) fn inner_product(digits: &Digits, key: &SwitchingKey) -> Self {
-        let (b, a) = digits.dot(&key.rows, key.shape.basis, key.shape.digits);
-        Self { b, a }
-    }
+/// Σ_i digit_i (b_i, a_i) + (addends), then an automorphism.
+pub(super) struct KeySwitch<'a> {
+    pub(super) digits: &'a Digits<'a>,
+    pub(super) key: &'a SwitchingKey,
+    pub(super) addends: [Addend<'a>; 2],
+    pub(super) permutation: Option<Arc<Permutation>>,
+}
 
-    /// Adds P c_0 and P c_1, which a division by P leaves as c_0 and c_1.
-    pub(crate) fn add_multiple_of_p(&mut self, c0: &Poly<Ntt>, c1: &Poly<Ntt>) {
-        for (sum, part) in [(&mut self.b, c0), (&mut self.a, c1)] {
-            let ring = sum.ring().clone();
-            let backend = ring.backend();
-            let limbs = part.basis().q;
-            sum.each_limb(|i, q, limb| {
-                if i < limbs {
-                    backend.mul_scalar_add_assign(q, limb, part.limb(i), ring.special_product(i));
-                }
-            });
-        }
+impl KeySwitch<'_> {
+    /// The sums in the basis QP, before ModDown.
+    pub(super) fn extended(&self) -> [Poly<Ntt>; 2] {
+        self.write(self.digits.basis().limbs(), |_, _| ())
     }
 
     /// ModDown to the first `keep` limbs: divides by P and by the ciphertext primes beyond them.
-    pub(crate) fn divide_round(self, keep: usize) -> (Poly<Ntt>, Poly<Ntt>) {
-        (self.b.divide_round(keep), self.a.divide_round(keep))
+    pub(super) fn divide_round(&self, keep: usize) -> [Poly<Ntt>; 2] {
+        let ring = self.ring();
+        let division = Division::new(ring, self.digits.basis(), keep);
+        let size = division.dropped() * ring.stride();
+        let mut tails = [ring.pool().take(size), ring.pool().take(size)];
+        let [b, a] = &mut tails;
+        let buffers = [(b.as_mut_slice(), ring.stride()), (a.as_mut_slice(), ring.stride())];
+        ring.each_group(0..division.dropped(), self.digits.group(), buffers, |limbs, mut halves| {
+            self.sums(keep + limbs.start..keep + limbs.end, &mut halves);
+            for half in halves {
+                for (r, limb) in limbs.clone().zip(half.chunks_mut(ring.stride())) {
+                    division.prepare(r, &mut limb[..ring.n()]);
+                }
+            }
+        });
+        let quotients = self.write(keep, |limbs, halves: &mut [&mut [u64]; 2]| {
+            for (half, tail) in halves.iter_mut().zip(&tails) {
+                division.divide(limbs.clone(), half, tail);
+            }
+        });
+        tails.into_iter().for_each(|tail| ring.pool().give(tail));
+        quotients
+    }
+
+    /// The first `limbs` limbs of the sums, after `finish`, permuted.
+    fn write(&self, limbs: usize, finish: impl Fn(Range<usize>, &mut [&mut [u64]; 2]) + Sync) -> [Poly<Ntt>; 2] {
+        let ring = self.ring();
+        let (n, stride) = (ring.n(), ring.stride());
+        let basis = if limbs == self.digits.basis().limbs() { self.digits.basis() } else { Basis { q: limbs, p: 0 } };
+        let mut out = [Poly::uninit(ring, basis), Poly::uninit(ring, basis)];
+        let buffers = out.each_mut().map(|out| (out.data_mut(), stride));
+        ring.each_group(0..limbs, self.digits.group(), buffers, |limbs, mut out| {
+            let Some(permutation) = &self.permutation else {
+                self.sums(limbs.clone(), &mut out);
+                return finish(limbs, &mut out);
+            };
+            let mut sums = ring.pool().take(2 * limbs.len() * stride);
+            let (b, a) = sums.split_at_mut(limbs.len() * stride);
+            let mut halves = [b, a];
+            self.sums(limbs.clone(), &mut halves);
+            finish(limbs, &mut halves);
+            for (out, half) in out.into_iter().zip(halves) {
+                for (out, half) in out.chunks_mut(stride).zip(half.chunks(stride)) {
+                    ring.backend().permute_into(&mut out[..n], &half[..n], &permutation.sources);
+                }
+            }
+            ring.pool().give(sums);
+        });
+        out
+    }
+
+    /// The sums in the limbs `limbs`, a stride apart, with their addends.
+    fn sums(&self, limbs: Range<usize>, out: &mut [&mut [u64]; 2]) {
+        let ring = self.ring();
+        let (n, stride, basis) = (ring.n(), ring.stride(), self.digits.basis());
+        let KeyShape { basis: key_basis, digits, .. } = &self.key.shape;
+        let key = KeyRows { data: &self.key.rows, basis: *key_basis, digits: *digits };
+        self.digits.dot(limbs.clone(), key, out);
+        let mut scratch = ring.pool().take(stride);
+        for (out, addend) in out.iter_mut().zip(&self.addends) {
+            for (j, out) in limbs.clone().zip(out.chunks_mut(stride)) {
+                let (q, out) = (ring.modulus(basis, j), &mut out[..n]);
+                match addend {
+                    Addend::Multiple(x) if j < basis.q => {
+                        let x = x.limb(j, &mut scratch[..n]);
+                        ring.backend().mul_scalar_add_assign(q, out, x, ring.special_product(j));
+                    }
+                    Addend::Extended(x) => ring.backend().add_assign(q, out, x.limb(j)),
+                    Addend::Multiple(_) | Addend::Nothing => {}
+                }
+            }
+        }
+        ring.pool().give(scratch);
+    }
+
+    fn ring(&self) -> &Ring {
+        self.digits.ring()
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// The same rows without their first `words`.
     #[inline]
-    fn from(&self, words: usize) -> Self {
+    pub(crate) fn from(&self, words: usize) -> Self {
         Self { data: self.data.get(words..).unwrap_or_default(), ..*self }
     }
 

@@ -46,7 +46,8 @@ impl CostModel {
                 LinearOperator::Gemm => (inputs + y.layout.ciphertexts() as u64) * parts * limbs,
                 LinearOperator::Diagonals(plan) => {
                     let rotations = plan.baby_rotations() + plan.giant_rotations() + plan.fold_rotations();
-                    2 * limbs * plan.products() as u64 + (switch + 2 * limbs) * rotations as u64
+                    let extended = limbs + params.ring().p().len() as u64;
+                    2 * extended * plan.products() as u64 + (switch + 2 * extended) * rotations as u64
                 }
             },
             Kind::Square | Kind::Mul => 4 * inputs * limbs,

@@ -94,12 +94,15 @@ pub(super) fn of(params: &Params, kind: &Kind, x: &Value, y: &Value) -> Counts {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => counts.scalar_mac = map.map().matrix.nnz() as u64 * n * limbs * parts,
             LinearOperator::Diagonals(plan) => {
-                let baby = plan.baby_rotations() as u64;
-                let alone = (plan.giant_rotations() + plan.fold_rotations()) as u64;
+                let [baby, giant, fold] = [plan.baby_rotations(), plan.giant_rotations(), plan.fold_rotations()];
+                let computed = plan.outputs().iter().filter(|steps| !steps.is_empty()).count();
                 counts.ct_pt_mul = plan.products() as u64;
-                counts.rotations = baby + alone;
-                counts.limb_ntts =
-                    plan.hoisted_inputs() as u64 * switch.mod_up + baby * switch.mod_down + alone * switch.limb_ntts();
+                counts.rotations = (baby + giant + fold) as u64;
+                // Baby and giant rotations stay in the basis QP: a giant one divides one part, each output both at the end.
+                counts.limb_ntts = plan.hoisted_inputs() as u64 * switch.mod_up
+                    + giant as u64 * (switch.mod_down / 2 + switch.mod_up)
+                    + computed as u64 * switch.mod_down
+                    + fold as u64 * switch.limb_ntts();
             }
         },
         Kind::Square | Kind::Mul => counts.ct_ct_mul = inputs,

@@ -158,14 +158,19 @@ fn peak_bytes(program: &Program) -> u64 {
     (0..operations.len()).map(alive).max().unwrap_or(0)
 }
 
-/// Bytes of the rotated inputs that a product by diagonals keeps.
+/// Limbs in the basis QP at a level.
+fn extended_limbs(params: &Params, level: usize) -> u64 {
+    limbs(params, level) + params.ring().p().len() as u64
+}
+
+/// Bytes of the rotated inputs that a product by diagonals keeps, in the basis QP.
 fn rotated_bytes(params: &Params, operation: &Operation) -> u64 {
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => 0,
             LinearOperator::Diagonals(plan) => {
                 let rotated = plan.baby_rotations() + map.input().ciphertexts();
-                rotated as u64 * 2 * limbs(params, operation.value.level) * 8 * params.ring().n() as u64
+                rotated as u64 * 2 * extended_limbs(params, operation.value.level) * 8 * params.ring().n() as u64
             }
         },
         _ => 0,
@@ -178,7 +183,10 @@ pub(crate) fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => 8 * limbs * map.map().matrix.nnz() as u64,
-            LinearOperator::Diagonals(plan) => 8 * limbs * (params.ring().n() * plan.products()) as u64,
+            LinearOperator::Diagonals(plan) => {
+                let limbs = extended_limbs(params, operation.value.level);
+                8 * limbs * (params.ring().n() * plan.products()) as u64
+            }
         },
         _ => 0,
     }

@@ -1,0 +1,240 @@
+//! The first half of key switching: ModUp of the digits of a polynomial to the basis QP, and inner products with a key.
+//!
+//! A digit is a run of limbs; its representative (see `convert`) modulo every other prime is its extension. Extended digits are
+//! made, transformed and multiplied by the rows of a key for a few limbs at a time, while these are in the cache; only what several
+//! keys share (hoisting: Halevi-Shoup 2018/244) is kept whole.
+
+use std::ops::Range;
+
+use crate::arith::Rows;
+
+use super::context::{Basis, Ring};
+use super::convert::{Source, group};
+use super::poly::{Ntt, Poly};
+use super::pool::Buffer;
+
+/// Columns that are multiplied at a time: a page of each row of a key.
+const COLUMNS: usize = 512;
+
+/// A polynomial whose limbs are had one at a time: one that exists, or products that are never stored whole.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    Poly(&'a Poly<Ntt>),
+    /// a b.
+    Product(&'a Poly<Ntt>, &'a Poly<Ntt>),
+    /// a b + c d.
+    Products([&'a Poly<Ntt>; 2], [&'a Poly<Ntt>; 2]),
+}
+
+impl<'a> Operand<'a> {
+    /// (a_0 b_0, a_0 b_1 + a_1 b_0, a_1 b_1).
+    pub(crate) fn tensor(a: [&'a Poly<Ntt>; 2], b: [&'a Poly<Ntt>; 2]) -> [Self; 3] {
+        [Self::Product(a[0], b[0]), Self::Products([a[0], b[1]], [a[1], b[0]]), Self::Product(a[1], b[1])]
+    }
+
+    fn first(&self) -> &'a Poly<Ntt> {
+        match self {
+            Self::Poly(a) | Self::Product(a, _) | Self::Products([a, _], _) => a,
+        }
+    }
+
+    /// Writes limb `i`.
+    pub(crate) fn limb_into(&self, i: usize, out: &mut [u64]) {
+        let first = self.first();
+        let (q, backend) = (first.ring().modulus(first.basis(), i), first.ring().backend());
+        match self {
+            Self::Poly(a) => out.copy_from_slice(a.limb(i)),
+            Self::Product(a, b) => backend.mul_into(q, out, a.limb(i), b.limb(i)),
+            Self::Products([a, b], [c, d]) => {
+                backend.mul_into(q, out, a.limb(i), b.limb(i));
+                backend.mul_add_assign(q, out, c.limb(i), d.limb(i));
+            }
+        }
+    }
+
+    /// Limb `i`, which is written to `scratch` unless it exists.
+    pub(crate) fn limb<'s>(&'s self, i: usize, scratch: &'s mut [u64]) -> &'s [u64] {
+        match self {
+            Self::Poly(a) => a.limb(i),
+            _ => {
+                self.limb_into(i, scratch);
+                scratch
+            }
+        }
+    }
+}
+
+/// The digits of a polynomial, to be extended to the basis QP, or extended already.
+pub(crate) struct Digits<'a> {
+    ring: Ring,
+    basis: Basis,
+    digit_limbs: usize,
+    count: usize,
+    x: Operand<'a>,
+    rows: DigitRows,
+}
+
+enum DigitRows {
+    /// The y_r of every limb.
+    Sources(Buffer),
+    /// Digit i modulo prime j of the basis, in NTT form: row j count + i.
+    Extended(Buffer),
+}
+
+/// The rows of a key of `digits` digits in `basis`: b_i and a_i modulo prime j are rows 2 (j digits + i) and 2 (j digits + i) + 1.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyRows<'a> {
+    pub(crate) data: &'a [u64],
+    pub(crate) basis: Basis,
+    pub(crate) digits: usize,
+}
+
+impl<'a> Digits<'a> {
+    /// Splits `x` into digits of `digit_limbs` limbs. Cost: one inverse transform a limb.
+    pub(crate) fn new(x: Operand<'a>, digit_limbs: usize) -> Self {
+        let ring = x.first().ring().clone();
+        let l = x.first().basis().q;
+        let basis = Basis { q: l, p: ring.full_basis().p };
+        let mut sources = ring.pool().take(l * ring.stride());
+        ring.each_group(0..l, 1, [(&mut sources, ring.stride())], |limbs, [limb]| {
+            let (i, limb) = (limbs.start, &mut limb[..ring.n()]);
+            x.limb_into(i, limb);
+            ring.conversion(source(l, digit_limbs, i / digit_limbs)).to_source(
+                i % digit_limbs,
+                ring.table(basis, i),
+                limb,
+            );
+        });
+        Self { basis, digit_limbs, count: l.div_ceil(digit_limbs), x, rows: DigitRows::Sources(sources), ring }
+    }
+
+    /// Extends every digit to the whole basis once, for any number of keys. Cost: dnum (l + k) − l forward transforms.
+    pub(crate) fn hoist(mut self) -> Self {
+        let size = self.count * self.ring.stride();
+        let mut rows = self.ring.pool().take(self.basis.limbs() * size);
+        if let DigitRows::Sources(sources) = &self.rows {
+            self.ring.each_group(0..self.basis.limbs(), self.group(), [(&mut rows, size)], |limbs, [rows]| {
+                self.extend(limbs, sources, rows);
+            });
+        }
+        let sources = std::mem::replace(&mut self.rows, DigitRows::Extended(rows));
+        self.ring.pool().give(sources.into_buffer());
+        self
+    }
+
+    /// The extension of the only digit.
+    pub(crate) fn into_poly(self) -> Poly<Ntt> {
+        assert_eq!(self.count, 1, "one polynomial of {} digits", self.count);
+        let mut out = Poly::uninit(&self.ring, self.basis);
+        let stride = self.ring.stride();
+        if let DigitRows::Sources(sources) = &self.rows {
+            self.ring.each_group(0..self.basis.limbs(), self.group(), [(out.data_mut(), stride)], |limbs, [rows]| {
+                self.extend(limbs, sources, rows);
+            });
+        }
+        out
+    }
+
+    /// The ring.
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The ciphertext primes of the polynomial and all special ones.
+    pub(crate) fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// Number of digits.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// A digit modulo limb `i` of the basis, in NTT form, when hoisted.
+    #[cfg(test)]
+    pub(crate) fn extended_limb(&self, digit: usize, i: usize) -> &[u64] {
+        match &self.rows {
+            DigitRows::Extended(rows) => &rows[(i * self.count + digit) * self.ring.stride()..][..self.ring.n()],
+            DigitRows::Sources(_) => &[],
+        }
+    }
+
+    /// How many limbs to ask for together.
+    pub(crate) fn group(&self) -> usize {
+        group(self.digit_limbs)
+    }
+
+    /// Σ_i digit_i b_i and Σ_i digit_i a_i in the limbs `limbs`, a stride apart. Cost: unless hoisted, the forward transforms of the
+    /// extended digits.
+    pub(crate) fn dot(&self, limbs: Range<usize>, key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
+        let stride = self.ring.stride();
+        match &self.rows {
+            DigitRows::Extended(rows) => {
+                self.dot_rows(limbs.clone(), &rows[limbs.start * self.count * stride..], key, out)
+            }
+            DigitRows::Sources(sources) => {
+                let mut rows = self.ring.pool().take(limbs.len() * self.count * stride);
+                self.extend(limbs.clone(), sources, &mut rows);
+                self.dot_rows(limbs, &rows, key, out);
+                self.ring.pool().give(rows);
+            }
+        }
+    }
+
+    /// Digit i modulo limb j of `limbs`, in NTT form, to row (j − limbs.start) count + i.
+    fn extend(&self, limbs: Range<usize>, sources: &[u64], rows: &mut [u64]) {
+        let stride = self.ring.stride();
+        for digit in 0..self.count {
+            let own = digit * self.digit_limbs..self.basis.q.min((digit + 1) * self.digit_limbs);
+            let y = Rows { data: &sources[own.start * stride..], stride, count: own.len() };
+            let conversion = self.ring.conversion(source(self.basis.q, self.digit_limbs, digit));
+            let rows = &mut rows[digit * stride..];
+            conversion.extend(&self.ring, y, (self.basis, limbs.clone()), rows, self.count * stride);
+            for (t, j) in limbs.clone().enumerate().filter(|(_, j)| own.contains(j)) {
+                self.x.limb_into(j, &mut rows[t * self.count * stride..][..self.ring.n()]);
+            }
+        }
+    }
+
+    fn dot_rows(&self, limbs: Range<usize>, rows: &[u64], key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
+        let (n, stride, count) = (self.ring.n(), self.ring.stride(), self.count);
+        for (t, j) in limbs.enumerate() {
+            let q = self.ring.modulus(self.basis, j);
+            let key_limb = if j < self.basis.q { j } else { key.basis.q + j - self.basis.q };
+            let x = Rows { data: &rows[t * count * stride..], stride, count };
+            let y = Rows { data: &key.data[2 * key_limb * key.digits * stride..], stride: 2 * stride, count };
+            for start in (0..n).step_by(COLUMNS) {
+                let columns = t * stride + start..t * stride + n.min(start + COLUMNS);
+                for (half, out) in out.iter_mut().enumerate() {
+                    self.ring.backend().dot_into(
+                        q,
+                        &mut out[columns.clone()],
+                        x.from(start),
+                        y.from(half * stride + start),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The limbs of digit `digit` among `l` limbs.
+fn source(l: usize, digit_limbs: usize, digit: usize) -> Source {
+    Source { q_start: digit * digit_limbs, q_end: l.min((digit + 1) * digit_limbs), special: false }
+}
+
+impl DigitRows {
+    fn into_buffer(self) -> Buffer {
+        match self {
+            Self::Sources(buffer) | Self::Extended(buffer) => buffer,
+        }
+    }
+}
+
+impl Drop for Digits<'_> {
+    fn drop(&mut self) {
+        let rows = std::mem::replace(&mut self.rows, DigitRows::Sources(aligned_vec::avec![]));
+        self.ring.pool().give(rows.into_buffer());
+    }
+}
