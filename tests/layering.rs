@@ -33,7 +33,7 @@ const NN: Layers = Layers {
         ("engine", &["session", "report", "measure", "onnx", "pass", "exec::clear"]),
         ("session", &["plan", "exec::encrypted", "data", "fingerprint", "progress"]),
         ("report", &["exec::trace", "pass", "plan"]),
-        ("measure", &["report"]),
+        ("measure", &["exec::trace", "report", "data"]),
         ("plan", &["lower", "exec::trace", "pass"]),
         ("exec::encrypted", &["exec"]),
         ("exec::trace", &["exec"]),
@@ -51,7 +51,7 @@ const NN: Layers = Layers {
         ("progress", &[]),
         ("error", &[]),
     ],
-    // The error of the crate wraps those of the stages.
+    // The error of the crate wraps those of the stages, and names what does not fit.
     items: &[
         ("error", "graph::Head"),
         ("error", "layout::LayoutError"),

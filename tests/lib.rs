@@ -77,7 +77,9 @@ impl Folder {
     /// `slotwise`, to be run in it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(arguments).current_dir(self.0.path());
+        // What is timed while tests run is not for the user's cache.
+        let cache = binary().with_file_name("test-cache");
+        command.args(arguments).current_dir(self.0.path()).env("XDG_CACHE_HOME", cache);
         command
     }
 }

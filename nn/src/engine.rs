@@ -12,8 +12,9 @@ use rayon::ThreadPool;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::exec::clear;
-use crate::exec::trace::{CostModel, Trace};
+use crate::exec::trace::Trace;
 use crate::graph::{Activation, Graph, Node, Op};
+use crate::measure;
 use crate::onnx::OnnxModel;
 use crate::pass::{Approximation, Calibration, MergeRule, Outside, calibrate, he_friendly, outside, simplify};
 use crate::plan::{Goal, PlanError, Planned, ServerPlan, plan};
@@ -21,7 +22,7 @@ use crate::program::{Operation, Program, Value};
 pub use crate::progress::{Progress, Silent};
 use crate::report::{
     Accuracy, ActivationReport, Batch, Bytes, Machine, OperationTime, ParamsReport, PlanReport, Prediction, Report,
-    Results, Throughput, Times, peak_memory_bytes,
+    Results, Throughput, Times, available_memory_bytes, peak_memory_bytes, resident_memory_bytes,
 };
 use crate::session::{Client, ModelId, PlanFile, PublicKeys, Server};
 
@@ -61,6 +62,14 @@ impl Engine {
         self.pool.install(work)
     }
 
+    /// Times the primitives of this machine again, for all plans to come.
+    ///
+    /// # Errors
+    /// [`Error::Ckks`] if the scheme does not work on this machine.
+    pub fn remeasure(&self) -> Result<()> {
+        self.pool.install(|| measure::costs(true).map(drop))
+    }
+
     /// Runs `job`: its results, [n, results] in row-major order, behind the model's [`Head`](crate::graph::Head), and the report,
     /// whose figures are those of the results before it.
     ///
@@ -87,7 +96,7 @@ impl Engine {
             let approximations = approximations(&simplified, calibration, None, goal)?;
             let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
             let (_, magnitudes) = clear_run(&graph, calibration)?;
-            let mut planned = plan(&graph, &magnitudes, goal, &CostModel::default())?;
+            let mut planned = plan(&graph, &magnitudes, &within_machine(goal), &measure::costs(false)?)?;
             planned.plan = planned.plan.with_approximations(approximations);
             Ok((plan_file(&planned.plan, model)?, PlanReport::new(&planned, goal.samples)))
         })
@@ -99,6 +108,11 @@ fn plan_file(plan: &ServerPlan, model: &OnnxModel) -> Result<PlanFile> {
     let input_shape = model.graph.input_shape().to_vec();
     let model = ModelId { fingerprint: model.fingerprint, input_shape };
     PlanFile::new(plan.client(), model).map_err(|source| Error::PlanUnreadable { source })
+}
+
+/// The same goal, within the memory that there is now unless another limit is set.
+fn within_machine(goal: &Goal) -> Goal {
+    Goal { memory_bytes: goal.memory_bytes.or_else(available_memory_bytes), ..*goal }
 }
 
 /// The plan of a file, with the program that it stands for.
@@ -198,6 +212,8 @@ struct Run<'a> {
     trace: Trace,
     /// What the data have outside the ranges of polynomials.
     outside: Vec<Outside>,
+    /// Resident memory once planned, and the samples as they will be encrypted.
+    resident: u64,
     times: Times,
     operations: Vec<OperationTime>,
     bytes: Bytes,
@@ -217,8 +233,9 @@ impl<'a> Run<'a> {
         let outside = within_fits((&simplified, &graph), &magnitudes, &approximations, job.data)?;
         let calibrated = job.calibration.map(|calibration| clear_run(&graph, calibration)).transpose()?;
         let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
-        let costs = CostModel::default();
-        let Planned { plan, trace, .. } = timed(&mut times.plan, || Ok(plan(&graph, &planned, &job.goal, &costs)?))?;
+        let costs = measure::costs(false)?;
+        let goal = within_machine(&job.goal);
+        let Planned { plan, trace, .. } = timed(&mut times.plan, || Ok(plan(&graph, &planned, &goal, &costs)?))?;
         within_plan(&graph, &magnitudes, job.data, plan.program())?;
         let plan = plan.with_approximations(approximations);
         Ok(Self {
@@ -230,6 +247,7 @@ impl<'a> Run<'a> {
             plan,
             trace,
             outside,
+            resident: resident_memory_bytes().unwrap_or(0) + size_of_val(job.data.samples()) as u64 * 2,
             times,
             operations: Vec::new(),
             bytes: Bytes::default(),
@@ -252,7 +270,11 @@ impl<'a> Run<'a> {
             bytes: self.bytes,
             ops: self.trace.counts.times(samples.div_ceil(interleave) as u64),
             peak_memory_bytes: peak_memory_bytes(),
-            predicted: Prediction::new(&self.trace, (samples, interleave, client.output.layout.features())),
+            predicted: Prediction::new(
+                &self.trace,
+                (samples, interleave, client.output.layout.features()),
+                self.resident,
+            ),
             accuracy,
             machine: Machine::detect(threads, client.params.ring().backend().name()),
         };

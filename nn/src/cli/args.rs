@@ -42,7 +42,7 @@ pub struct GoalArgs {
     /// What the plan is chosen for.
     #[arg(long, value_enum, default_value_t)]
     pub objective: ObjectiveArg,
-    /// Most memory that the server may take, in GiB.
+    /// Most memory that keys, weights and ciphertexts may take, in GiB; what is available now if left out.
     #[arg(long, value_name = "GIB", value_parser = positive_number)]
     pub memory: Option<f64>,
     /// Bits of precision that the results need at least (-log2 of the largest error); left out, 9 bits below the largest result.
@@ -54,6 +54,9 @@ pub struct GoalArgs {
     /// Largest degree of the polynomials that stand for activations; otherwise as high as accuracy needs it, at most 32.
     #[arg(long, value_name = "D", value_parser = positive)]
     pub degree: Option<usize>,
+    /// Time this machine's primitives again; they were timed when the first plan was made, and kept.
+    #[arg(long)]
+    pub remeasure: bool,
 }
 
 impl GoalArgs {

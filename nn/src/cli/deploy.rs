@@ -66,6 +66,7 @@ pub fn infer(args: &InferArgs) -> Result<()> {
     let file = read_plan(&args.plan)?;
     let model = OnnxModel::load(&args.model)?;
     let plan = server_plan(&file, &model).with_context(|| args.model.display().to_string())?;
+    let plan = plan.within(args.memory.map(bytes));
     let overlap = overlaps(&plan, args.memory.map(bytes))?;
     let bars = Bars::new();
     let computed = Engine::new(args.threads)?.install(|| {
@@ -83,7 +84,7 @@ pub fn infer(args: &InferArgs) -> Result<()> {
 /// Whether there is memory to read, compute and write at the same time.
 fn overlaps(plan: &ServerPlan, memory: Option<u64>) -> Result<bool> {
     let Some(memory) = memory else { return Ok(true) };
-    let least = plan.peak_bytes();
+    let least = plan.memory().peak_bytes();
     ensure!(
         least <= memory,
         "the plan needs {:.2} GiB of memory, above the --memory given; plan again with that --memory",

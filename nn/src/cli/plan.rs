@@ -22,6 +22,9 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     let samples = Dataset::read(path)?.for_model(model.graph.input_shape())?;
     let bars = Bars::new();
     let engine = Engine::new(args.threads)?;
+    if args.goal.remeasure {
+        engine.remeasure()?;
+    }
     let (plan, report) = engine.plan(&model, &samples, &args.goal.goal(args.batch), &bars)?;
     drop(bars);
     let json = args.json.as_ref().map_or(Ok(()), |path| write_json(path, &report));

@@ -63,7 +63,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let goal = args.goal.goal(Some(data.n()));
     let job = Job { model: &model, data: &data, labels: labels.as_deref(), calibration: calibration.as_ref(), goal };
     let bars = Bars::new();
-    let (outputs, report) = Engine::new(args.threads)?.run(&job, &bars)?;
+    let engine = Engine::new(args.threads)?;
+    if args.goal.remeasure {
+        engine.remeasure()?;
+    }
+    let (outputs, report) = engine.run(&job, &bars)?;
     drop(bars);
 
     // Each is written whatever becomes of the others.

@@ -28,7 +28,8 @@ pub type Ciphertexts = Vec<Ciphertext>;
 pub struct Prepared {
     program: Arc<Program>,
     evaluator: Evaluator,
-    /// Of each operation that is a linear map.
+    encoder: Encoder,
+    /// Of each operation that is a linear map, unless its weights are streamed.
     maps: Vec<Option<PreparedMap>>,
 }
 
@@ -50,25 +51,21 @@ struct PreparedDiagonals {
 }
 
 impl Prepared {
-    /// Encodes all weights of `program`: for matrices of constants their residues, for diagonals one plaintext each, kept in
-    /// memory.
+    /// Encodes the weights of `program`: for matrices of constants their residues, for diagonals one plaintext each, kept in
+    /// memory; except those of the operations in `streamed`, which are encoded for each run anew and dropped again.
     ///
     /// # Errors
     /// [`ProgramError::Operation`] for weights that overflow their scale.
-    pub fn new(program: Arc<Program>) -> Result<Self, ProgramError> {
+    pub fn new(program: Arc<Program>, streamed: &[usize]) -> Result<Self, ProgramError> {
         let params = program.params().clone();
         let encoder = Encoder::new(&params);
-        let prepare = |operation: &Operation| match &operation.kind {
-            Kind::LinearMap { map, weight_scale } => {
-                let prepared = PreparedMap::new(&encoder, &params, map, *weight_scale, &operation.value);
-                prepared
-                    .map(Some)
-                    .map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
-            }
-            _ => Ok(None),
+        let prepare = |(index, operation): (usize, &Operation)| match streamed.contains(&index) {
+            true => Ok(None),
+            false => PreparedMap::new(&encoder, &params, operation)
+                .map_err(|source| ProgramError::Operation { operation: operation.to_string(), source }),
         };
-        let maps = program.operations().iter().map(prepare).collect::<Result<_, _>>()?;
-        Ok(Self { evaluator: Evaluator::new(&params), program, maps })
+        let maps = program.operations().iter().enumerate().map(prepare).collect::<Result<_, _>>()?;
+        Ok(Self { evaluator: Evaluator::new(&params), program, encoder, maps })
     }
 
     /// The program.
@@ -177,13 +174,26 @@ impl Run<'_> {
         let Some(x) = inputs.next() else {
             return Ok(Vec::new());
         };
-        match (&operation.kind, &self.prepared.maps[index], inputs.next()) {
-            (_, Some(PreparedMap::Diagonals(map)), _) => map.apply(evaluator, &x.ciphertexts, keys),
-            (Kind::Mul, _, Some(y)) => {
+        if let Kind::LinearMap { .. } = &operation.kind {
+            let streamed = match &self.prepared.maps[index] {
+                Some(PreparedMap::Diagonals(map)) => return map.apply(evaluator, &x.ciphertexts, keys),
+                _ => PreparedMap::new(&self.prepared.encoder, evaluator.params(), operation)?,
+            };
+            return match streamed {
+                Some(PreparedMap::Diagonals(map)) => map.apply(evaluator, &x.ciphertexts, keys),
+                Some(PreparedMap::Gemm { matrix, bias }) => {
+                    let step = Pointwise::Affine { matrix: &matrix, constants: &bias };
+                    Ok(apply_pointwise(&[step], &x.ciphertexts)?.outputs)
+                }
+                None => Ok(Vec::new()),
+            };
+        }
+        match (&operation.kind, inputs.next()) {
+            (Kind::Mul, Some(y)) => {
                 let pairs = x.ciphertexts.par_iter().zip(y.ciphertexts.par_iter());
                 pairs.map(|(x, y)| evaluator.mul(x, y)).collect()
             }
-            (Kind::Add, _, Some(y)) => take(x)
+            (Kind::Add, Some(y)) => take(x)
                 .into_par_iter()
                 .zip(y.ciphertexts.par_iter())
                 .map(|(mut x, y)| evaluator.add_assign(&mut x, y).map(|()| x))
@@ -226,13 +236,11 @@ fn take(tensor: Arc<Tensor>) -> Ciphertexts {
 }
 
 impl PreparedMap {
-    fn new(
-        encoder: &Encoder,
-        params: &Params,
-        linear: &LinearMap,
-        weight_scale: Scale,
-        result: &Value,
-    ) -> ckks::Result<Self> {
+    /// None for an operation that is no linear map.
+    fn new(encoder: &Encoder, params: &Params, operation: &Operation) -> ckks::Result<Option<Self>> {
+        let Operation { kind: Kind::LinearMap { map: linear, weight_scale }, value: result, .. } = operation else {
+            return Ok(None);
+        };
         let (input, output, map) = (linear.input(), linear.output(), linear.map());
         let plan = match linear.operator() {
             LinearOperator::Gemm => {
@@ -247,13 +255,13 @@ impl PreparedMap {
                     })
                     .collect();
                 let rows = rows.iter().map(Vec::as_slice);
-                let matrix = ScalarMatrix::new(params, rows, input.ciphertexts(), weight_scale, result.level)?;
+                let matrix = ScalarMatrix::new(params, rows, input.ciphertexts(), *weight_scale, result.level)?;
                 let bias = features.iter().map(|&r| map.bias[r]).collect();
-                return Ok(Self::Gemm { matrix, bias });
+                return Ok(Some(Self::Gemm { matrix, bias }));
             }
             LinearOperator::Diagonals(plan) => plan,
         };
-        PreparedDiagonals::new(encoder, linear, plan, weight_scale, result).map(Self::Diagonals)
+        PreparedDiagonals::new(encoder, linear, plan, *weight_scale, result).map(Self::Diagonals).map(Some)
     }
 }
 

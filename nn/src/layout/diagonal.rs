@@ -158,6 +158,11 @@ impl DiagonalPlan {
         self.giant_steps().filter(|step| step.rotation != 0).count()
     }
 
+    /// Number of sums of products, each of which is rotated unless its giant step is 0.
+    pub fn giant_sums(&self) -> usize {
+        self.giant_steps().count()
+    }
+
     /// Number of rotations of the fold. An output that is zero is not folded.
     pub fn fold_rotations(&self) -> usize {
         self.outputs.iter().filter(|steps| !steps.is_empty()).count() * self.fold.len()

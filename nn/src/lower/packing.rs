@@ -62,6 +62,11 @@ impl Packing {
         Some(&self.get(id)?.layout)
     }
 
+    /// Whether ciphertexts hold one feature each, so that linear maps rotate nothing.
+    pub fn has_one_feature(&self) -> bool {
+        self.nodes.iter().flatten().all(|packed| packed.layout.positions_per_ciphertext() == 1)
+    }
+
     pub(super) fn get(&self, id: NodeId) -> Option<&Packed> {
         self.nodes.get(id.0)?.as_ref()
     }

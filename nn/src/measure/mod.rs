@@ -1,7 +1,9 @@
-//! The primitives of `ckks`, measured on this machine: the cases of the crate `bench`, sampled for a fraction of a second each.
+//! The primitives of `ckks`, measured on this machine: the cases of the crate `bench`, sampled for a fraction of a second each; and what the
+//! planner reckons with ([`costs`]).
 //!
 //! The cases live in `bench` so that its suites build without the engine; the names of the operations here are an interface.
 
+mod cost;
 mod report;
 mod sample;
 mod sets;
@@ -15,6 +17,7 @@ use bench::{Case, HOISTED, Limits, Setting};
 use crate::error::{Error, Result};
 use crate::report::{Machine, ParamsReport, available_memory_bytes};
 
+pub use cost::costs;
 pub use report::{BenchReport, LeftOut, MachineLimits, ObjectBytes, OpTime, SetReport};
 pub use sets::Sets;
 

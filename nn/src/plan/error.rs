@@ -1,5 +1,7 @@
 //! Why there is no plan.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::program::ProgramError;
@@ -21,6 +23,48 @@ pub enum PlanError {
         /// Precision asked for.
         precision_bits: f64,
         /// What stood in the way of the largest parameters.
+        refusal: String,
+    },
+    /// Chains that hold the values, but not precisely enough.
+    #[error("{limbs} primes give {bits:.1} of {wanted:.1} bits of precision")]
+    Imprecise {
+        /// Primes of the longest chain.
+        limbs: usize,
+        /// Bits that the results have.
+        bits: f64,
+        /// Bits that they need.
+        wanted: f64,
+    },
+    /// A degree too small for any chain worth trying.
+    #[error("N = 2^{log_n} has room for no chain that is long enough")]
+    NoChain {
+        /// log2 of the degree.
+        log_n: u32,
+    },
+    /// A place that was not looked into, since it cannot be the best.
+    #[error("a chunk would take about {seconds:.3} s, which costs {times:.1} times the best plan")]
+    Costly {
+        /// Server seconds of a chunk.
+        seconds: f64,
+        /// Its cost over that of the best plan.
+        times: f64,
+    },
+    /// More multiplications, one after another, than the longest chain has room for.
+    #[error(
+        "the network is too deep: it multiplies {needed} times one after another, and the longest chain of 128-bit security (N = 2^{log_n}) has room for about {levels}. By layer:{}\n\
+         What shortens it: polynomials of lower degree (--degree), squares in place of ReLU, fewer layers. ({refusal})",
+        Layers(layers)
+    )]
+    TooDeep {
+        /// Multiplications on the longest way through the network.
+        needed: usize,
+        /// Levels of the longest chain.
+        levels: usize,
+        /// log2 of its degree.
+        log_n: u32,
+        /// How many each layer takes.
+        layers: Vec<(String, usize)>,
+        /// What the longest chain ran into.
         refusal: String,
     },
     /// A forced interleave that no ciphertext has room for.
@@ -49,6 +93,15 @@ pub enum PlanError {
         /// What differs.
         what: String,
     },
+}
+
+/// Each layer with its multiplications.
+struct Layers<'a>(&'a [(String, usize)]);
+
+impl fmt::Display for Layers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(layer, levels)| write!(f, "\n  {layer}: {levels}"))
+    }
 }
 
 fn gib(bytes: u64) -> f64 {

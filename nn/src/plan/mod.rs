@@ -4,9 +4,13 @@
 //! it: parameters, where and at which scale inputs and outputs lie, which keys to make, and the numbers from which a server that
 //! has the model rebuilds the rest. It holds no weight. (Which keys are asked for shows which diagonals are zero.)
 //!
-//! [`plan`] searches; read `search` for how.
+//! [`plan`] searches; read `search` for how, then `scales` and `chain`.
 
+mod chain;
+mod depth;
 mod error;
+mod goal;
+mod scales;
 mod search;
 
 use std::sync::Arc;
@@ -14,9 +18,10 @@ use std::sync::Arc;
 use ckks::{KeyRequest, Params};
 
 pub use error::PlanError;
-pub use search::{Alternative, Figures, Goal, Objective, Planned, plan};
+pub use goal::{Goal, Objective};
+pub use search::{Alternative, Figures, Planned, plan};
 
-use crate::exec::trace::{CostModel, Trace, trace};
+use crate::exec::trace::{CostModel, Memory, Trace, trace};
 use crate::graph::{Graph, Head};
 use crate::lower::{Options, Packing, lower};
 use crate::pass::Approximation;
@@ -48,6 +53,8 @@ pub struct ClientPlan {
 pub struct ServerPlan {
     client: ClientPlan,
     program: Arc<Program>,
+    /// What weights, keys and ciphertexts may take.
+    memory_bytes: Option<u64>,
 }
 
 impl ClientPlan {
@@ -82,7 +89,7 @@ impl ServerPlan {
             magnitudes: magnitudes.to_vec(),
             approximations: Vec::new(),
         };
-        Ok(Self { client, program: Arc::new(program) })
+        Ok(Self { client, program: Arc::new(program), memory_bytes: None })
     }
 
     /// The same plan, which says that these polynomials stand for the model's activations.
@@ -120,14 +127,21 @@ impl ServerPlan {
         &self.program
     }
 
-    /// Largest number of bytes that a server needs at once.
-    pub fn peak_bytes(&self) -> u64 {
-        self.trace(&CostModel::default()).peak_bytes()
+    /// The same plan in so much memory: weights that do not fit are encoded when their operation runs.
+    #[must_use]
+    pub fn within(self, memory_bytes: Option<u64>) -> Self {
+        Self { memory_bytes, ..self }
+    }
+
+    /// What a server holds in memory at most.
+    pub fn memory(&self) -> Memory {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Memory::new(&self.program, threads, self.memory_bytes)
     }
 
     /// What running it on one chunk is predicted to take.
     pub fn trace(&self, cost: &CostModel) -> Trace {
-        trace(&self.program, cost)
+        trace(&self.program, cost, self.memory_bytes)
     }
 }
 

@@ -145,3 +145,10 @@ pub enum ProgramError {
         nodes: usize,
     },
 }
+
+impl ProgramError {
+    /// Whether a longer chain could help.
+    pub fn is_of_depth(&self) -> bool {
+        matches!(self, Self::Exhausted { .. } | Self::Overflow { .. })
+    }
+}

@@ -36,6 +36,11 @@ pub fn available_memory_bytes() -> Option<u64> {
     kibibytes("/proc/meminfo", "MemAvailable")
 }
 
+/// Resident memory of this process now, where the system tells (Linux).
+pub fn resident_memory_bytes() -> Option<u64> {
+    kibibytes("/proc/self/status", "VmRSS")
+}
+
 /// A field of the proc file system that counts kibibytes, in bytes.
 fn kibibytes(path: &str, name: &str) -> Option<u64> {
     let field = proc_field(path, name)?;

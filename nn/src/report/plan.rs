@@ -7,6 +7,7 @@ use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{Cell, CellAlignment, Table};
 use serde::Serialize;
 
+use super::machine::resident_memory_bytes;
 use super::table::size;
 use super::{ActivationReport, ParamsReport};
 use crate::exec::trace::{OperationTrace, Trace};
@@ -45,7 +46,7 @@ pub struct Prediction {
     pub infer_s: f64,
     /// Server seconds of one chunk.
     pub chunk_s: f64,
-    /// Largest resident memory of a server.
+    /// Largest resident memory of a server process: what this one has now, and what the run adds.
     pub peak_memory_bytes: u64,
     /// Bytes of all evaluation keys in memory.
     pub evaluation_keys: u64,
@@ -105,24 +106,25 @@ pub struct AlternativeReport {
     pub chunk_s: Option<f64>,
     /// Server seconds a sample.
     pub sample_s: Option<f64>,
-    /// Largest resident memory of a server.
+    /// Bytes of keys, weights and ciphertexts at once.
     pub peak_memory_bytes: Option<u64>,
     /// Why there is no plan.
     pub refused: Option<String>,
 }
 
 impl Prediction {
-    /// What `trace`, of one chunk of `interleave` samples with `results` results each, comes to for `samples` samples.
-    pub fn new(trace: &Trace, (samples, interleave, results): (usize, usize, usize)) -> Self {
+    /// What `trace`, of one chunk of `interleave` samples with `results` results each, comes to for `samples` samples in a process that
+    /// has `resident` bytes before.
+    pub fn new(trace: &Trace, (samples, interleave, results): (usize, usize, usize), resident: u64) -> Self {
         Self {
             samples,
             infer_s: trace.seconds * samples.div_ceil(interleave) as f64,
             chunk_s: trace.seconds,
-            peak_memory_bytes: trace.peak_bytes(),
-            evaluation_keys: trace.key_bytes,
+            peak_memory_bytes: resident + trace.memory.peak_bytes(),
+            evaluation_keys: trace.memory.key_bytes,
             encrypted_input: trace.input_bytes,
             encrypted_output: trace.output_bytes,
-            weights: trace.weight_bytes,
+            weights: trace.memory.weight_bytes,
             precision_bits: trace.precision_bits(results * samples),
         }
     }
@@ -142,7 +144,11 @@ impl PlanReport {
             weight_bits: client.options.weight_bits.clone(),
             waterline_bits: client.options.waterline_bits,
             layers: layers(planned.plan.program(), &planned.trace),
-            predicted: Prediction::new(&planned.trace, (samples, interleave, client.output.layout.features())),
+            predicted: Prediction::new(
+                &planned.trace,
+                (samples, interleave, client.output.layout.features()),
+                resident_memory_bytes().unwrap_or(0),
+            ),
             alternatives: planned.alternatives.iter().map(AlternativeReport::new).collect(),
         }
     }

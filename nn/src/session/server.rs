@@ -28,7 +28,7 @@ impl Server {
     /// # Errors
     /// [`Error::Program`](crate::Error::Program) for weights that overflow their scale.
     pub fn new(plan: &ServerPlan, keys: EvaluationKeys) -> Result<Self> {
-        Ok(Self { prepared: Prepared::new(plan.program().clone())?, keys })
+        Ok(Self { prepared: Prepared::new(plan.program().clone(), &plan.memory().streamed)?, keys })
     }
 
     /// Runs the program on one chunk, the expansion of seeds included, on the threads of the current rayon pool.

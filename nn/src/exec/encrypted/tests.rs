@@ -50,13 +50,16 @@ fn agrees(program: Program) {
     let secret = generator.secret_key();
     let keys = generator.evaluation_keys(&secret, &program.keys()).unwrap();
     let input = encrypt(&program, &secret, &mut entropy, &samples);
-    let prepared = Prepared::new(Arc::clone(&program)).unwrap();
-    let output = prepared.run(&keys, input, &mut |_, _| ()).unwrap();
+    let prepared = Prepared::new(Arc::clone(&program), &[]).unwrap();
+    let output = prepared.run(&keys, input.clone(), &mut |_, _| ()).unwrap();
+    let all: Vec<usize> = (0..program.operations().len()).collect();
+    let streamed = Prepared::new(Arc::clone(&program), &all).unwrap().run(&keys, input, &mut |_, _| ()).unwrap();
+    assert!(output.iter().zip(&streamed).all(|(y, z)| y.parts() == z.parts()));
     let planned = program.output();
     assert!(output.iter().all(|y| (y.level(), y.scale(), y.degree()) == (planned.level, planned.scale, 1)));
     let found = decrypt(&program, &secret, &output, count);
     let error = found.iter().zip(&expected).fold(0.0f64, |max, (y, e)| max.max((y - e).abs()));
-    let traced = trace::trace(&program, &trace::CostModel::default());
+    let traced = trace::trace(&program, &trace::CostModel::nominal(1), None);
     let bits = traced.precision_bits(expected.len());
     println!("predicted {bits:.1} bits, found {:.1}", -error.log2());
     assert!((bits + error.log2()).abs() < 5.0, "predicted {bits:.1} bits, found {:.1}", -error.log2());
@@ -113,7 +116,7 @@ fn inputs_and_keys_that_are_not_as_planned_are_refused_by_name() {
     let mut request = program.keys();
     request.galois.pop_last();
     let keys = generator.evaluation_keys(&secret, &request).unwrap();
-    let prepared = Prepared::new(Arc::clone(&program)).unwrap();
+    let prepared = Prepared::new(Arc::clone(&program), &[]).unwrap();
     let input = encrypt(&program, &secret, &mut entropy, &samples(1, 20));
     let error = prepared.run(&keys, input.clone(), &mut |_, _| ()).unwrap_err();
     assert!(matches!(&error, ProgramError::Operation { source: ckks::Error::MissingKey { .. }, .. }), "{error}");

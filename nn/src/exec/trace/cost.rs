@@ -1,60 +1,232 @@
 //! Seconds from counts and measured primitives.
 
 use ckks::Params;
+use serde::{Deserialize, Serialize};
 
 use super::counts::{self, KeySwitch};
-use crate::program::{Kind, LinearOperator, Value};
+use crate::layout::DiagonalPlan;
+use crate::program::{Kind, LinearMap, LinearOperator, Value};
 
-/// Core-seconds of the primitives that programs spend their time in.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What primitives cost on one machine with so many threads: core-seconds while all threads are busy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostModel {
-    /// One butterfly of a limb NTT, of which there are N/2 · log2 N.
-    pub butterfly: f64,
+    /// Threads that work is spread over.
+    pub threads: usize,
     /// One multiply-accumulate of a residue by a constant in the GEMM.
     pub mac: f64,
-    /// One residue read from memory, multiplied and added where it does not stay in cache: products of ciphertexts and of
-    /// diagonals, key switching's inner products, permutations.
-    pub residue: f64,
+    /// One residue read or written by the GEMM, over what its multiply-accumulates cost.
+    pub gemm_edge: f64,
+    /// By degree, ascending.
+    pub degrees: Vec<DegreeCost>,
 }
 
-impl Default for CostModel {
-    /// One core of a Zen 4 with AVX-512 IFMA, November 2026: 14 µs a limb NTT at N = 2^13, 13.6 G multiply-accumulates a
-    /// second, and 2.5 G residues a second through memory.
-    fn default() -> Self {
-        Self { butterfly: 0.26e-9, mac: 1.0 / 13.6e9, residue: 0.4e-9 }
-    }
+/// What primitives cost at one degree, each for one limb.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DegreeCost {
+    /// log2 of the degree.
+    pub log_n: u32,
+    /// An NTT.
+    pub ntt: f64,
+    /// A pass through memory: a product, a sum or a permutation.
+    pub product: f64,
+    /// A multiply-accumulate of a base conversion, from one limb to one other.
+    pub convert: f64,
+    /// A product with a limb of a key.
+    pub switch: f64,
+    /// The expansion of a seed.
+    pub expand: f64,
+    /// An encoding, apart from what each limb takes.
+    pub encode: f64,
+    /// Each limb of an encoding, apart from its NTT.
+    pub encode_limb: f64,
 }
+
+/// A limb of no degree takes longer.
+const MOST_SECONDS: f64 = 10.0;
+
+/// Below this many words `ckks` does not spread the limbs of a polynomial over threads.
+const PARALLEL_WORDS: usize = 1 << 16;
 
 impl CostModel {
-    /// Core-seconds of an operation that reads `x` and makes `y`.
-    pub(super) fn seconds(&self, params: &Params, kind: &Kind, x: &Value, y: &Value) -> f64 {
-        let n = params.ring().n() as f64;
-        let counts = counts::of(params, kind, x, y);
-        let ntts = counts.limb_ntts as f64 * n / 2.0 * f64::from(params.log_n()) * self.butterfly;
-        let macs = counts.scalar_mac as f64 * self.mac;
-        ntts + macs + self.limb_passes(params, kind, x, y) as f64 * n * self.residue
+    /// Round figures like those of one core of a Zen 4 with AVX-512 IFMA (November 2026), for tests.
+    #[cfg(test)]
+    pub(crate) fn nominal(threads: usize) -> Self {
+        let at = |log_n: u32| {
+            let n = f64::from(1 << log_n);
+            DegreeCost {
+                log_n,
+                ntt: 0.13e-9 * n * f64::from(log_n),
+                product: 0.4e-9 * n,
+                convert: 0.1e-9 * n,
+                switch: 0.4e-9 * n,
+                expand: 2e-9 * n,
+                encode: 20e-9 * n,
+                encode_limb: 1e-9 * n,
+            }
+        };
+        Self { threads, mac: 0.08e-9, gemm_edge: 0.5e-9, degrees: (12..=16).map(at).collect() }
     }
 
-    /// Limbs that pass through memory for products and sums.
-    fn limb_passes(&self, params: &Params, kind: &Kind, x: &Value, y: &Value) -> u64 {
-        let limbs = super::limbs(params, x.level);
-        let parts = x.degree as u64 + 1;
-        let inputs = x.layout.ciphertexts() as u64;
-        let switch = KeySwitch::at(params, x.level).inner_product;
+    /// Whether all figures are ones that a machine can have.
+    pub fn is_sound(&self) -> bool {
+        let of_limb = |d: &DegreeCost| [d.ntt, d.product, d.convert, d.switch, d.expand, d.encode, d.encode_limb];
+        let figures = self.degrees.iter().flat_map(of_limb).chain([self.mac, self.gemm_edge]);
+        self.threads > 0 && !self.degrees.is_empty() && { figures }.all(|figure| (0.0..MOST_SECONDS).contains(&figure))
+    }
+
+    /// Wall seconds of an operation that reads `x`.
+    pub(super) fn seconds(&self, params: &Params, kind: &Kind, x: &Value) -> f64 {
+        let at = Costs::new(self, params, x.level);
+        let (inputs, parts) = (x.layout.ciphertexts(), x.degree as f64 + 1.0);
+        let each = |limb_seconds: f64| at.spread(inputs as f64 * limb_seconds, inputs);
         match kind {
             Kind::LinearMap { map, .. } => match map.operator() {
-                LinearOperator::Gemm => (inputs + y.layout.ciphertexts() as u64) * parts * limbs,
-                LinearOperator::Diagonals(plan) => {
-                    let rotations = plan.baby_rotations() + plan.giant_rotations() + plan.fold_rotations();
-                    let extended = limbs + params.ring().p().len() as u64;
-                    2 * extended * plan.products() as u64 + (switch + 2 * extended) * rotations as u64
-                }
+                LinearOperator::Gemm => at.gemm(map, parts),
+                LinearOperator::Diagonals(plan) => at.diagonals(plan),
             },
-            Kind::Square | Kind::Mul => 4 * inputs * limbs,
-            Kind::Relinearize | Kind::RelinearizeRescale => inputs * switch,
-            Kind::Rescale | Kind::Add | Kind::DropLevel { .. } => inputs * parts * limbs,
-            Kind::AddConstant(_) => inputs * limbs,
-            Kind::Input | Kind::MulConstant { .. } => 0,
+            // Four products, the sum of the middle two in one.
+            Kind::Square | Kind::Mul => each(4.0 * at.limbs * at.limb.product),
+            Kind::Relinearize => each(at.mod_up() + at.inner_product() + at.mod_down(0.0)),
+            Kind::RelinearizeRescale => each(at.mod_up() + at.inner_product() + at.mod_down(at.step)),
+            Kind::Rescale => each(parts * at.divide(at.step, at.limbs - at.step)),
+            // A change of scale alone.
+            Kind::MulConstant { constant, scale } if counts::is_one(*constant, *scale) => 0.0,
+            Kind::Add | Kind::DropLevel { .. } | Kind::MulConstant { .. } => each(parts * at.limbs * at.limb.product),
+            Kind::AddConstant(_) => each(at.limbs * at.limb.product),
+            Kind::Input => 0.0,
         }
+    }
+
+    /// Wall seconds of expanding the seeds of an encrypted input.
+    pub(super) fn expand(&self, params: &Params, input: &Value) -> f64 {
+        let at = Costs::new(self, params, input.level);
+        let ciphertexts = input.layout.ciphertexts();
+        at.spread(ciphertexts as f64 * at.limbs * at.limb.expand, ciphertexts)
+    }
+
+    /// Wall seconds of encoding so many plaintexts at a level.
+    pub(super) fn encode(&self, params: &Params, level: usize, plaintexts: usize) -> f64 {
+        let at = Costs::new(self, params, level);
+        let one = at.limb.encode + at.limbs * (at.limb.encode_limb + at.limb.ntt);
+        at.spread(plaintexts as f64 * one, plaintexts)
+    }
+
+    /// The costs of a degree; those of the nearest one measured, in proportion to N.
+    fn at(&self, log_n: u32) -> DegreeCost {
+        let nearest = self.degrees.iter().min_by_key(|degree| degree.log_n.abs_diff(log_n));
+        let degree = nearest.copied().unwrap_or(DegreeCost::FREE);
+        let ratio = 2f64.powi(log_n as i32 - degree.log_n as i32);
+        DegreeCost {
+            log_n,
+            ntt: degree.ntt * ratio,
+            product: degree.product * ratio,
+            convert: degree.convert * ratio,
+            switch: degree.switch * ratio,
+            expand: degree.expand * ratio,
+            encode: degree.encode * ratio,
+            encode_limb: degree.encode_limb * ratio,
+        }
+    }
+}
+
+impl DegreeCost {
+    const FREE: Self = Self {
+        log_n: 0,
+        ntt: 0.0,
+        product: 0.0,
+        convert: 0.0,
+        switch: 0.0,
+        expand: 0.0,
+        encode: 0.0,
+        encode_limb: 0.0,
+    };
+}
+
+/// Costs at one level.
+struct Costs<'a> {
+    model: &'a CostModel,
+    limb: DegreeCost,
+    n: usize,
+    /// l.
+    limbs: f64,
+    /// k.
+    special: f64,
+    /// d.
+    digits: f64,
+    digit_limbs: f64,
+    /// Limbs that a rescale drops.
+    step: f64,
+    switch: KeySwitch,
+}
+
+impl<'a> Costs<'a> {
+    fn new(model: &'a CostModel, params: &Params, level: usize) -> Self {
+        let limbs = super::limbs(params, level);
+        Self {
+            model,
+            limb: model.at(params.log_n()),
+            n: params.ring().n(),
+            limbs: limbs as f64,
+            special: params.ring().p().len() as f64,
+            digits: params.digits(limbs as usize) as f64,
+            digit_limbs: params.digit_limbs() as f64,
+            step: params.step(level).count() as f64,
+            switch: KeySwitch::at(params, level),
+        }
+    }
+
+    /// Wall seconds of so many core-seconds in so many equal tasks, each of which works on limbs.
+    fn spread(&self, core_seconds: f64, tasks: usize) -> f64 {
+        let inner = if self.limbs as usize * self.n >= PARALLEL_WORDS { self.limbs as usize } else { 1 };
+        let (tasks, threads) = ((tasks * inner).max(1), self.model.threads.max(1));
+        core_seconds * tasks.div_ceil(threads) as f64 / tasks as f64
+    }
+
+    /// round(x / D) for D of `dropped` limbs, one part.
+    fn divide(&self, dropped: f64, kept: f64) -> f64 {
+        (dropped + kept) * self.limb.ntt + dropped * kept * self.limb.convert + kept * self.limb.product
+    }
+
+    fn mod_up(&self) -> f64 {
+        let conversions = self.limbs * (self.limbs + self.special - self.digit_limbs).max(0.0);
+        self.switch.mod_up as f64 * self.limb.ntt + conversions * self.limb.convert
+    }
+
+    fn inner_product(&self) -> f64 {
+        2.0 * self.digits * (self.limbs + self.special) * self.limb.switch
+    }
+
+    /// ModDown of both parts, and a rescale of `step` limbs with it.
+    fn mod_down(&self, step: f64) -> f64 {
+        2.0 * self.divide(self.special + step, self.limbs - step)
+    }
+
+    /// Two permutations and a sum, of so many limbs.
+    fn permute(&self, limbs: f64) -> f64 {
+        3.0 * limbs * self.limb.product
+    }
+
+    fn gemm(&self, map: &LinearMap, parts: f64) -> f64 {
+        let residues = self.n as f64 * self.limbs * parts;
+        let edges = (map.input().ciphertexts() + map.output().ciphertexts()) as f64;
+        let core = residues * (map.map().matrix.nnz() as f64 * self.model.mac + edges * self.model.gemm_edge);
+        core / self.model.threads.max(1) as f64
+    }
+
+    /// Baby and giant rotations stay in the basis QP: a giant one divides one part, each output both at the end.
+    fn diagonals(&self, plan: &DiagonalPlan) -> f64 {
+        let phase = |count: usize, seconds: f64| self.spread(count as f64 * seconds, count);
+        let extended = self.limbs + self.special;
+        let switched = self.inner_product() + self.permute(extended);
+        let fold = self.mod_up() + self.inner_product() + self.mod_down(0.0) + self.permute(self.limbs);
+        let giant = self.mod_down(0.0) / 2.0 + self.mod_up() + switched;
+        let computed = plan.outputs().iter().filter(|steps| !steps.is_empty()).count();
+        let folds = plan.fold().len();
+        phase(plan.hoisted_inputs(), self.mod_up())
+            + phase(plan.baby_rotations(), switched)
+            + self.spread(2.0 * extended * plan.products() as f64 * self.limb.product, plan.giant_sums())
+            + self.spread(plan.giant_rotations() as f64 * giant, plan.giant_sums())
+            + phase(computed, self.mod_down(0.0))
+            + folds as f64 * phase(plan.fold_rotations() / folds.max(1), fold)
     }
 }

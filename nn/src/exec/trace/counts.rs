@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use ckks::Params;
+use ckks::{Params, Scale};
 use serde::Serialize;
 
 use crate::program::{Kind, LinearOperator, Value};
@@ -62,25 +62,24 @@ pub(super) struct KeySwitch {
     pub(super) mod_up: u64,
     /// ModDown of both parts: 2 k inverse, 2 l forward.
     pub(super) mod_down: u64,
-    /// Residue products of the inner product with the key, in limbs: 2 d (l + k).
-    pub(super) inner_product: u64,
 }
 
 impl KeySwitch {
     pub(super) fn at(params: &Params, level: usize) -> Self {
         let limbs = super::limbs(params, level);
         let (special, digits) = (params.ring().p().len() as u64, params.digits(limbs as usize) as u64);
-        Self {
-            mod_up: digits * (limbs + special),
-            mod_down: 2 * (limbs + special),
-            inner_product: 2 * digits * (limbs + special),
-        }
+        Self { mod_up: digits * (limbs + special), mod_down: 2 * (limbs + special) }
     }
 
     /// One that shares nothing.
     pub(super) fn limb_ntts(&self) -> u64 {
         self.mod_up + self.mod_down
     }
+}
+
+/// Whether the integer that stands for a constant is one.
+pub(super) fn is_one(constant: f64, scale: Scale) -> bool {
+    (constant * scale.to_f64() - 1.0).abs() < f64::EPSILON
 }
 
 /// The counts of an operation that reads `x` and makes `y`.
@@ -107,7 +106,7 @@ pub(super) fn of(params: &Params, kind: &Kind, x: &Value, y: &Value) -> Counts {
         },
         Kind::Square | Kind::Mul => counts.ct_ct_mul = inputs,
         // The product with one is no product.
-        Kind::MulConstant { constant, scale } if (constant * scale.to_f64() - 1.0).abs() < f64::EPSILON => {}
+        Kind::MulConstant { constant, scale } if is_one(*constant, *scale) => {}
         Kind::MulConstant { .. } => counts.scalar_mac = inputs * n * limbs * parts,
         Kind::Relinearize => {
             counts.relinearizations = outputs;

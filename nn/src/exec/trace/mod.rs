@@ -6,6 +6,7 @@
 
 mod cost;
 mod counts;
+mod memory;
 mod noise;
 
 use std::convert::Infallible;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 
 use ckks::{Estimate, Params};
 
-pub use cost::CostModel;
+pub use cost::{CostModel, DegreeCost};
 pub use counts::Counts;
+pub use memory::Memory;
 
 use super::Interpreter;
 use crate::program::{Kind, LinearOperator, Operation, Program, Value};
@@ -26,14 +28,10 @@ pub struct Trace {
     pub operations: Vec<OperationTrace>,
     /// Sum of all counts.
     pub counts: Counts,
-    /// Core-seconds.
+    /// Server seconds, from seeded ciphertexts to results.
     pub seconds: f64,
-    /// Largest number of bytes of ciphertexts alive at once.
-    pub tensor_bytes: u64,
-    /// Bytes of encoded weights, prepared once.
-    pub weight_bytes: u64,
-    /// Bytes of evaluation keys in memory.
-    pub key_bytes: u64,
+    /// What a server holds in memory.
+    pub memory: Memory,
     /// Packed bytes of the encrypted input, c_1 as a seed.
     pub input_bytes: u64,
     /// Packed bytes of the encrypted output.
@@ -47,18 +45,13 @@ pub struct Trace {
 pub struct OperationTrace {
     /// What it counts.
     pub counts: Counts,
-    /// Core-seconds.
+    /// Wall seconds; of the input, those of expanding its seeds.
     pub seconds: f64,
     /// Standard deviation of the error of its values.
     pub deviation: f64,
 }
 
 impl Trace {
-    /// Largest number of bytes that a server needs at once: keys, weights, and tensors.
-    pub fn peak_bytes(&self) -> u64 {
-        self.key_bytes + self.weight_bytes + self.tensor_bytes
-    }
-
     /// −log2 of the largest error that `results` results are expected to have: a Gaussian's maximum, deviation √(2 ln results).
     pub fn precision_bits(&self, results: usize) -> f64 {
         let maximum = (2.0 * (results.max(2) as f64).ln()).sqrt();
@@ -66,28 +59,33 @@ impl Trace {
     }
 }
 
-/// Traces `program` with the costs of `cost`; its input encrypted under the secret key.
-pub fn trace(program: &Program, cost: &CostModel) -> Trace {
+/// Traces `program` with the costs of `cost`; its input encrypted under the secret key. Weights that do not fit into `memory_bytes`
+/// are streamed: encoded when their operation runs.
+pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> Trace {
     let params = program.params();
     let input = program.input();
     let fresh = Estimate::fresh_secret(params, input.scale, input.magnitude);
     let mut tracer = Tracer { params, cost, operations: Vec::new() };
-    tracer.operations.push(OperationTrace { counts: Counts::default(), seconds: 0.0, deviation: fresh.deviation });
+    let seconds = cost.expand(params, input);
+    tracer.operations.push(OperationTrace { counts: Counts::default(), seconds, deviation: fresh.deviation });
     let fresh = Estimate { message: input.magnitude * noise::TYPICAL, ..fresh };
     let traced = Traced { estimate: fresh, value: input.clone() };
     let output = match super::run(program, &mut tracer, traced) {
         Ok(output) => output,
         Err(never) => match never {},
     };
-    let operations = tracer.operations;
+    let mut operations = tracer.operations;
+    let memory = Memory::new(program, cost.threads, memory_bytes);
+    for &index in &memory.streamed {
+        let operation = &program.operations()[index];
+        operations[index].seconds += cost.encode(params, operation.value.level, products(operation));
+    }
     let mut counts = Counts::default();
     operations.iter().for_each(|operation| counts += operation.counts);
     Trace {
         seconds: operations.iter().map(|operation| operation.seconds).sum(),
         counts,
-        tensor_bytes: peak_bytes(program),
-        weight_bytes: program.operations().iter().map(|o| weight_bytes(params, o)).sum(),
-        key_bytes: key_bytes(program),
+        memory,
         input_bytes: packed_bytes(params, program.input(), 1),
         output_bytes: packed_bytes(params, program.output(), 2),
         deviation: output.estimate.deviation,
@@ -121,7 +119,7 @@ impl Interpreter for Tracer<'_> {
         let estimate = noise::of(self.params, operation, (&x.value, x.estimate), y.estimate);
         self.operations.push(OperationTrace {
             counts,
-            seconds: self.cost.seconds(self.params, &operation.kind, &x.value, &value),
+            seconds: self.cost.seconds(self.params, &operation.kind, &x.value),
             deviation: estimate.deviation,
         });
         Ok(Traced { estimate, value })
@@ -133,12 +131,6 @@ fn limbs(params: &Params, level: usize) -> u64 {
     params.limbs(level).unwrap_or(0) as u64
 }
 
-/// Bytes of a tensor in memory.
-pub(crate) fn bytes(params: &Params, value: &Value) -> u64 {
-    let polynomials = value.layout.ciphertexts() * (value.degree + 1);
-    polynomials as u64 * limbs(params, value.level) * 8 * params.ring().n() as u64
-}
-
 /// Bytes of so many polynomials a ciphertext with each residue at the width of its prime.
 fn packed_bytes(params: &Params, value: &Value, polynomials: u64) -> u64 {
     let limbs = limbs(params, value.level) as usize;
@@ -146,32 +138,17 @@ fn packed_bytes(params: &Params, value: &Value, polynomials: u64) -> u64 {
     value.layout.ciphertexts() as u64 * polynomials * (bits * params.ring().n() as u64).div_ceil(8)
 }
 
-/// The largest sum of tensors alive: those still to be read, the one being made, and what making it keeps besides.
-fn peak_bytes(program: &Program) -> u64 {
-    let last_uses = program.last_uses();
-    let (params, operations) = (program.params(), program.operations());
-    let alive = |now: usize| -> u64 {
-        let still = (0..=now).filter(|&made| made == now || last_uses[made] >= now);
-        let tensors: u64 = still.map(|made| bytes(params, &operations[made].value)).sum();
-        tensors + rotated_bytes(params, &operations[now])
-    };
-    (0..operations.len()).map(alive).max().unwrap_or(0)
-}
-
 /// Limbs in the basis QP at a level.
 fn extended_limbs(params: &Params, level: usize) -> u64 {
     limbs(params, level) + params.ring().p().len() as u64
 }
 
-/// Bytes of the rotated inputs that a product by diagonals keeps, in the basis QP.
-fn rotated_bytes(params: &Params, operation: &Operation) -> u64 {
+/// Plaintexts that an operation multiplies by.
+fn products(operation: &Operation) -> usize {
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => 0,
-            LinearOperator::Diagonals(plan) => {
-                let rotated = plan.baby_rotations() + map.input().ciphertexts();
-                rotated as u64 * 2 * extended_limbs(params, operation.value.level) * 8 * params.ring().n() as u64
-            }
+            LinearOperator::Diagonals(plan) => plan.products(),
         },
         _ => 0,
     }
@@ -190,18 +167,6 @@ pub(crate) fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
         },
         _ => 0,
     }
-}
-
-/// Bytes of the evaluation keys in memory: two halves of limbs + special limbs for each digit.
-fn key_bytes(program: &Program) -> u64 {
-    let params = program.params();
-    let special = params.ring().p().len();
-    let key = |level: usize| {
-        let limbs = limbs(params, level) as usize;
-        8 * (2 * params.digits(limbs) * (limbs + special) * params.ring().n()) as u64
-    };
-    let rotations = program.rotations();
-    rotations.values().copied().chain(program.relinearizations()).map(key).sum()
 }
 
 #[cfg(test)]

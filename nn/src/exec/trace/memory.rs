@@ -1,0 +1,159 @@
+//! What a server holds in memory at most: keys, encoded weights, ciphertexts, and buffers that wait in the pool of the ring.
+//!
+//! The pool keeps idle buffers of each length apart, up to [`IDLE_BYTES`]: polynomials of fewer limbs cannot use those of more.
+
+use std::collections::BTreeMap;
+
+use ckks::Params;
+
+use crate::program::{Kind, LinearOperator, Operation, Program, Value};
+
+/// What the pool of a ring keeps at most.
+const IDLE_BYTES: u64 = 1 << 30;
+/// Words between limbs beyond N, which keep them from thrashing a cache.
+const PADDING: usize = 8;
+
+/// Largest numbers of bytes of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Of ciphertexts at once, alive or in the pool of buffers.
+    pub tensor_bytes: u64,
+    /// Of encoded weights at once.
+    pub weight_bytes: u64,
+    /// Of evaluation keys.
+    pub key_bytes: u64,
+    /// The operations whose weights are encoded when they run, and dropped again; all others' are encoded once.
+    pub streamed: Vec<usize>,
+}
+
+impl Memory {
+    /// Of a run of `program` on so many threads. If weights do not fit into `limit` together with everything else, the largest are
+    /// streamed first, until what is kept and the largest of those streamed fit, or all are: encoding takes time by the byte, so that
+    /// it matters little which are kept.
+    pub fn new(program: &Program, threads: usize, limit: Option<u64>) -> Self {
+        let (key_bytes, tensor_bytes) = (key_bytes(program), peak_bytes(program, threads));
+        let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
+        let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
+        let (mut total, mut largest, mut streamed) = (kept.iter().map(|(bytes, _)| bytes).sum::<u64>(), 0, Vec::new());
+        kept.retain(|&(_, index)| super::products(&program.operations()[index]) > 0);
+        kept.sort_unstable();
+        while limit.is_some_and(|limit| key_bytes + tensor_bytes + total + largest > limit)
+            && let Some((bytes, index)) = kept.pop()
+        {
+            total -= bytes;
+            largest = largest.max(bytes);
+            streamed.push(index);
+        }
+        streamed.sort_unstable();
+        Self { tensor_bytes, weight_bytes: total + largest, key_bytes, streamed }
+    }
+
+    /// All of it.
+    pub fn peak_bytes(&self) -> u64 {
+        self.tensor_bytes + self.weight_bytes + self.key_bytes
+    }
+}
+
+/// The most bytes that buffers take at once, alive or idle, from seeded inputs to results.
+fn peak_bytes(program: &Program, threads: usize) -> u64 {
+    let last_uses = program.last_uses();
+    let (params, operations) = (program.params(), program.operations());
+    let mut buffers = Buffers { params, idle: BTreeMap::new(), alive: 0, idle_bytes: 0, peak: 0 };
+    let polynomials = |value: &Value| (value.layout.ciphertexts() * (value.degree + 1)) as u64;
+    let input = program.input();
+    // The seeded halves stay with whoever sent them.
+    let limbs = buffers.limbs(input);
+    buffers.take(limbs, polynomials(input) * 3 / 2);
+    for (index, operation) in operations.iter().enumerate().skip(1) {
+        let dying: Vec<&Value> = {
+            let mut inputs: Vec<_> = operation.inputs.iter().filter(|input| last_uses[input.0] == index).collect();
+            inputs.dedup();
+            inputs.into_iter().map(|&input| program.value(input)).collect()
+        };
+        let together = matches!(operation.kind, Kind::LinearMap { .. } | Kind::Mul);
+        let give = |buffers: &mut Buffers<'_>| {
+            dying.iter().for_each(|value| buffers.give(buffers.limbs(value), polynomials(value)));
+        };
+        // Other operations free each ciphertext as they are done with it.
+        if !together {
+            give(&mut buffers);
+        }
+        let (limbs, scratch) = (buffers.limbs(&operation.value), scratch(params, operation, threads));
+        scratch.iter().for_each(|&(limbs, count)| buffers.take(limbs, count));
+        buffers.take(limbs, polynomials(&operation.value));
+        scratch.iter().for_each(|&(limbs, count)| buffers.give(limbs, count));
+        if together {
+            give(&mut buffers);
+        }
+    }
+    buffers.peak
+}
+
+/// (limbs, number) of the buffers that an operation needs besides its value.
+fn scratch(params: &Params, operation: &Operation, threads: usize) -> Vec<(usize, u64)> {
+    let limbs = super::limbs(params, operation.value.level) as usize;
+    let extended = limbs + params.ring().p().len();
+    let digits = (params.digits(limbs) * extended, threads as u64);
+    match &operation.kind {
+        Kind::LinearMap { map, .. } => match map.operator() {
+            LinearOperator::Gemm => Vec::new(),
+            LinearOperator::Diagonals(plan) => {
+                let rotated = plan.baby_rotations() + map.input().ciphertexts();
+                let sums = plan.giant_sums();
+                vec![(extended, 2 * (rotated + sums) as u64), digits, (extended, 2 * threads as u64)]
+            }
+        },
+        Kind::Relinearize | Kind::RelinearizeRescale => vec![digits, (extended, 2 * threads as u64)],
+        _ => Vec::new(),
+    }
+}
+
+/// The buffers of a ring during a run.
+struct Buffers<'a> {
+    params: &'a Params,
+    /// Idle buffers by their number of limbs.
+    idle: BTreeMap<usize, u64>,
+    idle_bytes: u64,
+    alive: u64,
+    peak: u64,
+}
+
+impl Buffers<'_> {
+    fn limbs(&self, value: &Value) -> usize {
+        super::limbs(self.params, value.level) as usize
+    }
+
+    fn bytes(&self, limbs: usize) -> u64 {
+        8 * (limbs * (self.params.ring().n() + PADDING)) as u64
+    }
+
+    fn take(&mut self, limbs: usize, count: u64) {
+        let bytes = self.bytes(limbs);
+        let idle = self.idle.entry(limbs).or_default();
+        let reused = count.min(*idle);
+        *idle -= reused;
+        self.idle_bytes -= reused * bytes;
+        self.alive += count * bytes;
+        self.peak = self.peak.max(self.alive + self.idle_bytes);
+    }
+
+    fn give(&mut self, limbs: usize, count: u64) {
+        let bytes = self.bytes(limbs);
+        let kept = count.min((IDLE_BYTES - self.idle_bytes) / bytes);
+        *self.idle.entry(limbs).or_default() += kept;
+        self.idle_bytes += kept * bytes;
+        self.alive -= count * bytes;
+    }
+}
+
+/// Bytes of the evaluation keys in memory: two halves of limbs + special limbs for each digit.
+fn key_bytes(program: &Program) -> u64 {
+    let params = program.params();
+    let special = params.ring().p().len();
+    let key = |level: usize| {
+        let limbs = super::limbs(params, level) as usize;
+        8 * (2 * params.digits(limbs) * (limbs + special) * params.ring().n()) as u64
+    };
+    let rotations = program.rotations();
+    rotations.values().copied().chain(program.relinearizations()).map(key).sum()
+}

@@ -1,0 +1,342 @@
+//! The primitives that the planner reckons with, timed on this machine in a second or so, and kept in the user's cache directory.
+//!
+//! Every primitive runs on as many threads as there are in the current pool at once, since they share caches and memory; of each the
+//! shortest run counts, which other programs disturb least. What is timed are the operations of `ckks` as programs use them; from those that consist of several primitives, the
+//! known ones are subtracted. A cache of another machine, number of threads or version of this program is not believed.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ckks::{
+    Backend, Ciphertext, Encoder, Encryptor, Entropy, Evaluator, Hoisted, KeyGenerator, KeyRequest, NttTable, Params,
+    ParamsSpec, Plaintext, RingKind, ScalarMatrix, Scale,
+};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::data::replace_file;
+use crate::error::{Error, Result};
+use crate::exec::trace::{CostModel, DegreeCost};
+use crate::report::Machine;
+
+/// Of this program: another one may time other things.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A primitive runs this often, or after the fewest runs until this much time has passed.
+const RUNS: usize = 100;
+const FEWEST: usize = 6;
+const ENOUGH: Duration = Duration::from_millis(25);
+
+/// Degrees at which transforms and encodings are timed, and those at which what goes through memory is.
+const TRANSFORMS: std::ops::RangeInclusive<u32> = 12..=16;
+const MEMORY: [u32; 3] = [13, 14, 15];
+
+/// Rotations of different keys, so that keys come from memory as in a program.
+const ROTATIONS: i64 = 8;
+
+/// What a cache file holds.
+#[derive(Serialize, Deserialize)]
+struct Cached {
+    version: String,
+    machine: String,
+    costs: CostModel,
+}
+
+/// The costs on the current pool's threads: from the cache, or measured and cached. `again` measures in any case.
+///
+/// # Errors
+/// [`Error::Ckks`](crate::Error::Ckks) if the scheme does not work on this machine.
+pub fn costs(again: bool) -> Result<CostModel> {
+    let machine = Machine::detect(rayon::current_num_threads(), Backend::detect()?.name());
+    let path = cache_path(&machine);
+    let machine = format!("{machine:?}");
+    if let Some(costs) = path.as_ref().filter(|_| !again).and_then(|path| read(path, &machine)) {
+        return Ok(costs);
+    }
+    let costs = measure()?;
+    if let Some(path) = path {
+        write(&path, &Cached { version: VERSION.into(), machine, costs: costs.clone() });
+    }
+    Ok(costs)
+}
+
+/// Where the costs of a machine are kept: in `XDG_CACHE_HOME`, or `.cache` in the home directory. None without either.
+fn cache_path(machine: &Machine) -> Option<PathBuf> {
+    let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(folder.join("slotwise").join(format!("costs-{}-{}.json", machine.kernels, machine.threads)))
+}
+
+fn read(path: &Path, machine: &str) -> Option<CostModel> {
+    let cached: Cached = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let believed = cached.version == VERSION && cached.machine == machine && cached.costs.is_sound();
+    believed.then_some(cached.costs)
+}
+
+/// Costs that cannot be kept are measured again the next time.
+fn write(path: &Path, cached: &Cached) {
+    let written = path.parent().map(std::fs::create_dir_all).is_some_and(|made| made.is_ok())
+        && replace_file(path, |file| Ok(serde_json::to_writer_pretty(file, cached)?)).is_ok();
+    if !written {
+        tracing::debug!(path = %path.display(), "measured costs could not be kept");
+    }
+}
+
+/// Times everything.
+fn measure() -> Result<CostModel> {
+    let clock = Clock::new()?;
+    let memory = MEMORY.into_iter().map(|log_n| Memory::measure(&clock, log_n)).collect::<Result<Vec<_>>>()?;
+    let degrees = TRANSFORMS.map(|log_n| {
+        let nearest = MEMORY.iter().take_while(|&&measured| measured < log_n).count();
+        memory[nearest.min(MEMORY.len() - 1)].at(&clock, log_n)
+    });
+    let degrees = degrees.collect::<Result<_>>()?;
+    let (mac, gemm_edge) = gemm(&clock)?;
+    Ok(CostModel { threads: clock.pools.len(), mac, gemm_edge, degrees })
+}
+
+/// Threads that run the same primitive at the same time, each in a pool of its own: none helps another.
+struct Clock {
+    pools: Vec<ThreadPool>,
+}
+
+impl Clock {
+    fn new() -> Result<Self> {
+        let pool = || ThreadPoolBuilder::new().num_threads(1).build();
+        let pools: std::result::Result<_, _> =
+            std::iter::repeat_with(pool).take(rayon::current_num_threads()).collect();
+        Ok(Self { pools: pools.map_err(|error| Error::Threads { problem: error.to_string() })? })
+    }
+
+    /// Seconds of `run`, which gets the number of the run: the shortest run of each thread, averaged over threads.
+    fn seconds<S>(
+        &self,
+        state: impl Fn() -> ckks::Result<S> + Sync,
+        run: impl Fn(&mut S, usize) -> ckks::Result<()> + Sync,
+    ) -> Result<f64> {
+        let shortest = || -> ckks::Result<f64> {
+            let mut state = state()?;
+            // The first run touches fresh memory.
+            run(&mut state, 0)?;
+            let (start, mut least) = (Instant::now(), f64::INFINITY);
+            for number in 1..=RUNS {
+                let start_run = Instant::now();
+                run(&mut state, number)?;
+                least = least.min(start_run.elapsed().as_secs_f64());
+                if number >= FEWEST && start.elapsed() > ENOUGH {
+                    break;
+                }
+            }
+            Ok(least)
+        };
+        let each = std::thread::scope(|scope| {
+            let threads: Vec<_> = self.pools.iter().map(|pool| scope.spawn(|| pool.install(shortest))).collect();
+            let join = threads.into_iter().map(|thread| match thread.join() {
+                Ok(least) => least,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            join.collect::<ckks::Result<Vec<f64>>>()
+        })?;
+        Ok(each.iter().sum::<f64>() / each.len() as f64)
+    }
+}
+
+fn params(log_n: u32, chain: &[u32], special: &[u32]) -> Result<Params> {
+    Ok(ParamsSpec::new(RingKind::ConjugateInvariant, log_n, chain, special).build()?)
+}
+
+/// What goes through memory, for each limb of one degree.
+struct Memory {
+    n: f64,
+    product: f64,
+    convert: f64,
+    switch: f64,
+    expand: f64,
+    encode_limb: f64,
+}
+
+impl Memory {
+    fn measure(clock: &Clock, log_n: u32) -> Result<Self> {
+        let setting = Setting::new(params(log_n, &[50; 3], &[50])?)?;
+        let (ntt, product) = (transform(clock, &setting.params)?, setting.product(clock)?);
+        let (hoist, rotate) = setting.rotation(clock)?;
+        // With l = 3, k = 1 and three digits, ModUp takes 12 transforms and 9 conversions from one limb to another.
+        let convert = ((hoist - 12.0 * ntt) / 9.0).max(0.0);
+        // 24 products with the key; for both ModDowns 8 transforms, 6 conversions and 6 differences; three passes of 3 limbs.
+        let switch = ((rotate - 8.0 * ntt - 6.0 * convert - 15.0 * product) / 24.0).max(0.0);
+        let (one, all) = (setting.encode(clock, 0)?, setting.encode(clock, setting.params.max_level())?);
+        Ok(Self {
+            n: setting.params.ring().n() as f64,
+            product,
+            convert,
+            switch,
+            expand: setting.expand(clock)?,
+            encode_limb: ((all - one) / (setting.limbs() - 1.0) - ntt).max(0.0),
+        })
+    }
+
+    /// The costs of another degree: transforms and encodings measured there, the rest in proportion.
+    fn at(&self, clock: &Clock, log_n: u32) -> Result<DegreeCost> {
+        let setting = Setting::new(params(log_n, &[50], &[50])?)?;
+        let (ntt, ratio) = (transform(clock, &setting.params)?, setting.params.ring().n() as f64 / self.n);
+        let encode_limb = self.encode_limb * ratio;
+        Ok(DegreeCost {
+            log_n,
+            ntt,
+            product: self.product * ratio,
+            convert: self.convert * ratio,
+            switch: self.switch * ratio,
+            expand: self.expand * ratio,
+            encode: (setting.encode(clock, 0)? - ntt - encode_limb).max(0.0),
+            encode_limb,
+        })
+    }
+}
+
+/// One limb NTT, both directions in turn.
+fn transform(clock: &Clock, params: &Params) -> Result<f64> {
+    const TIMES: usize = 4;
+    let ring = params.ring();
+    let tables: Vec<NttTable> =
+        ring.q().take(1).map(|&q| NttTable::new(q, ring.log_n(), ring.kind(), ring.backend())).collect();
+    let limb = || Ok(vec![1; ring.n()]);
+    let both = clock.seconds(limb, |limb: &mut Vec<u64>, _| {
+        for table in tables.iter().cycle().take(TIMES) {
+            table.forward(limb);
+            table.inverse(limb);
+        }
+        Ok(())
+    })?;
+    Ok(both / (2 * TIMES) as f64)
+}
+
+/// Parameters with something to compute on. Its secret key goes with it.
+struct Setting {
+    params: Params,
+    encoder: Encoder,
+    evaluator: Evaluator,
+    values: Vec<f64>,
+}
+
+const SCALE_BITS: i32 = 30;
+
+impl Setting {
+    fn new(params: Params) -> Result<Self> {
+        let values = (0..params.slots()).map(|i| (i % 97) as f64 / 97.0 - 0.5).collect();
+        Ok(Self { encoder: Encoder::new(&params), evaluator: Evaluator::new(&params), values, params })
+    }
+
+    fn limbs(&self) -> f64 {
+        self.params.ring().q().len() as f64
+    }
+
+    fn plaintext(&self, level: usize) -> ckks::Result<Plaintext> {
+        self.encoder.encode(&self.values, Scale::power_of_two(SCALE_BITS), level)
+    }
+
+    /// Encoding of a vector of slots.
+    fn encode(&self, clock: &Clock, level: usize) -> Result<f64> {
+        clock.seconds(|| Ok(()), |(), _| self.plaintext(level).map(drop))
+    }
+
+    /// Adding the product of a limb with an encoded one, from memory.
+    fn product(&self, clock: &Clock) -> Result<f64> {
+        const OPERANDS: usize = 4;
+        let top = self.params.max_level();
+        let mut entropy = Entropy::from_os()?;
+        let secret = KeyGenerator::new(&self.params, &mut entropy).secret_key();
+        let mut encryptor = Encryptor::new(&secret, entropy);
+        let plaintexts = vec![self.plaintext(top)?; OPERANDS];
+        let mut sum = encryptor.encrypt(&plaintexts[0])?;
+        let operands = vec![sum.clone(); OPERANDS];
+        self.evaluator.mul_plain_assign(&mut sum, &plaintexts[0])?;
+        let add = |sum: &mut Ciphertext, _| {
+            let pairs = operands.iter().zip(&plaintexts);
+            pairs.into_iter().try_for_each(|(x, m)| self.evaluator.mul_plain_add_assign(sum, x, m))
+        };
+        Ok(clock.seconds(|| Ok(sum.clone()), add)? / (OPERANDS as f64 * 2.0 * self.limbs()))
+    }
+
+    /// The decomposition of a ciphertext, and one rotation out of it.
+    fn rotation(&self, clock: &Clock) -> Result<(f64, f64)> {
+        let top = self.params.max_level();
+        let mut entropy = Entropy::from_os()?;
+        let mut generator = KeyGenerator::new(&self.params, &mut entropy);
+        let secret = generator.secret_key();
+        let request = (1..=ROTATIONS).fold(KeyRequest::default(), |r, k| r.rotation(&self.params, k, top));
+        let keys = generator.evaluation_keys(&secret, &request)?;
+        let x = Encryptor::new(&secret, entropy).encrypt(&self.plaintext(top)?)?;
+        let hoist = clock.seconds(|| Ok(()), |(), _| self.evaluator.hoist(&x).map(drop))?;
+        let by = |run: usize| 1 + run as i64 % ROTATIONS;
+        let rotate = |hoisted: &mut Hoisted<'_>, run| self.evaluator.rotate_hoisted(hoisted, by(run), &keys).map(drop);
+        Ok((hoist, clock.seconds(|| self.evaluator.hoist(&x), rotate)?))
+    }
+
+    /// Expanding the seeded half of a limb.
+    fn expand(&self, clock: &Clock) -> Result<f64> {
+        let mut entropy = Entropy::from_os()?;
+        let secret = KeyGenerator::new(&self.params, &mut entropy).secret_key();
+        let seeded = Encryptor::new(&secret, entropy).encrypt_seeded(&self.plaintext(self.params.max_level())?)?;
+        let expand = |(): &mut (), _| {
+            drop(seeded.expand());
+            Ok(())
+        };
+        Ok(clock.seconds(|| Ok(()), expand)? / self.limbs())
+    }
+}
+
+/// Seconds of a multiply-accumulate in a large product with constants, and of an input or output residue in small ones.
+fn gemm(clock: &Clock) -> Result<(f64, f64)> {
+    let setting = Setting::new(params(12, &[50], &[50])?)?;
+    let mut entropy = Entropy::from_os()?;
+    let secret = KeyGenerator::new(&setting.params, &mut entropy).secret_key();
+    let x = Encryptor::new(&secret, entropy).encrypt(&setting.plaintext(0)?)?;
+    // (groups of rows, rows of each, columns of each): a dense layer, and the windows of a convolution.
+    let product = |groups: usize, rows: usize, cols: usize| -> Result<f64> {
+        let row =
+            |r: usize| (0..cols).map(|c| ((r / rows * cols + c) as u32, (r + c) as f64 * 1e-3)).collect::<Vec<_>>();
+        let entries: Vec<Vec<(u32, f64)>> = (0..groups * rows).map(row).collect();
+        let entries = entries.iter().map(Vec::as_slice);
+        let matrix = ScalarMatrix::new(&setting.params, entries, groups * cols, Scale::power_of_two(12), 0)?;
+        let inputs = vec![x.clone(); groups * cols];
+        clock.seconds(|| Ok(()), |(), _| matrix.apply(&inputs).map(drop))
+    };
+    let residues = |per_group: usize| (2 * setting.params.ring().n() * per_group) as f64;
+    let mac = product(1, 16, 128)? / residues(16 * 128);
+    let (groups, rows, cols) = (8, 5, 25);
+    let edge = product(groups, rows, cols)? / residues(groups * (rows + cols))
+        - mac * (rows * cols) as f64 / (rows + cols) as f64;
+    Ok((mac, edge.max(0.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_is_damaged_or_foreign_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep").join("costs.json");
+        let costs = CostModel::nominal(2);
+        write(&path, &Cached { version: VERSION.into(), machine: "here".into(), costs: costs.clone() });
+        assert_eq!(read(&path, "here"), Some(costs.clone()));
+        assert_eq!(read(&path, "elsewhere"), None);
+        for (version, ntt) in [("0.0.0", 1e-5), (VERSION, -1.0), (VERSION, 1e9)] {
+            let mut costs = costs.clone();
+            costs.degrees[0].ntt = ntt;
+            write(&path, &Cached { version: version.into(), machine: "here".into(), costs });
+            assert_eq!(read(&path, "here"), None, "{version} {ntt}");
+        }
+        std::fs::write(&path, b"{").unwrap();
+        assert_eq!(read(&path, "here"), None);
+    }
+
+    #[test]
+    fn measured_costs_are_sound() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let costs = pool.install(measure).unwrap();
+        assert!(costs.is_sound(), "{costs:?}");
+        let ntts: Vec<f64> = costs.degrees.iter().map(|degree| degree.ntt).collect();
+        assert!(ntts.windows(2).all(|pair| pair[1] > pair[0]), "{ntts:?}");
+    }
+}

@@ -1,0 +1,83 @@
+//! What a plan is chosen for.
+
+use crate::exec::trace::Trace;
+
+/// What a plan is chosen for, and what it has to keep to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Goal {
+    /// What to minimise.
+    pub objective: Objective,
+    /// Samples to come, if known; otherwise ciphertexts are full.
+    pub samples: Option<usize>,
+    /// b, if it is not free.
+    pub interleave: Option<usize>,
+    /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error is held to 2^−9 of the
+    /// largest result.
+    pub precision_bits: Option<f64>,
+    /// Largest resident memory that a server may have.
+    pub memory_bytes: Option<u64>,
+    /// Factor from calibrated to planned magnitudes.
+    pub margin: f64,
+    /// Largest degree of a polynomial that stands for an activation.
+    pub max_degree: usize,
+}
+
+/// What to minimise, all in server seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// Seconds a sample, for all samples together.
+    Throughput,
+    /// Seconds of a single chunk.
+    Latency,
+    /// The product of both: of two plans, one that halves the latency may cost up to twice as much a sample.
+    Balanced,
+}
+
+impl Default for Goal {
+    fn default() -> Self {
+        Self {
+            objective: Objective::Throughput,
+            samples: None,
+            interleave: None,
+            precision_bits: None,
+            memory_bytes: None,
+            margin: 1.25,
+            max_degree: 32,
+        }
+    }
+}
+
+/// Precision relative to the largest result, where none is asked for.
+const RELATIVE_BITS: f64 = 9.0;
+
+impl Goal {
+    /// What to minimise, of a chunk of `interleave` samples.
+    pub(super) fn cost(&self, trace: &Trace, interleave: usize) -> f64 {
+        let samples = self.samples.unwrap_or(interleave).max(1);
+        let a_sample = trace.seconds * samples.div_ceil(interleave) as f64 / samples as f64;
+        match self.objective {
+            Objective::Latency => trace.seconds,
+            Objective::Throughput => a_sample,
+            Objective::Balanced => trace.seconds * a_sample,
+        }
+    }
+
+    /// Bits of precision that results of at most `largest` need.
+    pub(super) fn bits(&self, largest: f64) -> f64 {
+        self.precision_bits.unwrap_or(RELATIVE_BITS - largest.max(f64::MIN_POSITIVE).log2())
+    }
+
+    /// The interleaves to try for a number of slots, in the order in which costs tend to rise.
+    pub(super) fn interleaves(&self, slots: usize) -> Vec<usize> {
+        if let Some(interleave) = self.interleave {
+            return if interleave <= slots { vec![interleave] } else { Vec::new() };
+        }
+        let most = self.samples.map_or(slots, |samples| samples.next_power_of_two().min(slots));
+        let powers = |log_b: u32| 1 << log_b;
+        match self.objective {
+            // Between them, a chunk holds samples that nobody waits for.
+            Objective::Latency => vec![1, slots],
+            Objective::Throughput | Objective::Balanced => (0..=most.ilog2()).rev().map(powers).collect(),
+        }
+    }
+}
