@@ -4,7 +4,7 @@ use serde_json::Value;
 use slotwise_tests::Folder;
 
 /// The operations of a report, in the ring that has them all.
-const OPS: [&str; 16] = [
+const OPS: [&str; 17] = [
     "ntt_forward",
     "ntt_inverse",
     "encode",
@@ -18,6 +18,7 @@ const OPS: [&str; 16] = [
     "rescale",
     "rotate",
     "rotate_hoisted_16",
+    "rotate_hoisted_16_lazy",
     "conjugate",
     "keygen_rotation",
     "key_expand",

@@ -109,11 +109,11 @@ fn key_switches(clock: &mut Clock<'_>, setting: &Setting, keys: &EvaluationKeys)
     let Setting { evaluator, x, y, x_encrypted, y_encrypted, .. } = setting;
     let slots = x.len();
 
-    let product = || evaluator.relinearize(&evaluator.mul(x_encrypted, y_encrypted)?, keys);
+    let product = || evaluator.mul_relinearize(x_encrypted, y_encrypted, keys);
     let bits = setting.check("mul_relin", &product()?, |i| x[i] * y[i])?;
     time(clock, "mul_relin", bits, || (), |()| product())?;
     if setting.params.max_level() > 0 {
-        let product = || evaluator.relinearize_rescale(&evaluator.mul(x_encrypted, y_encrypted)?, keys);
+        let product = || evaluator.mul_relinearize_rescale(x_encrypted, y_encrypted, keys);
         let bits = setting.check("mul_relin_rescale", &product()?, |i| x[i] * y[i])?;
         time(clock, "mul_relin_rescale", bits, || (), |()| product())?;
     }
@@ -130,6 +130,17 @@ fn key_switches(clock: &mut Clock<'_>, setting: &Setting, keys: &EvaluationKeys)
         bits = bits.min(setting.check("rotate_hoisted_16", &rotated, |i| x[(i + k) % slots])?);
     }
     time(clock, "rotate_hoisted_16", bits, || (), |()| hoisted())?;
+
+    let hoisted_lazy = || {
+        let hoisted = evaluator.hoist(x_encrypted)?;
+        (1..=HOISTED).map(|k| evaluator.rotate_hoisted_extended(&hoisted, k, keys)).collect::<ckks::Result<Vec<_>>>()
+    };
+    let mut bits = f64::INFINITY;
+    for (k, rotated) in (1..).zip(hoisted_lazy()?) {
+        let rotated = evaluator.mod_down(rotated)?;
+        bits = bits.min(setting.check("rotate_hoisted_16_lazy", &rotated, |i| x[(i + k) % slots])?);
+    }
+    time(clock, "rotate_hoisted_16_lazy", bits, || (), |()| hoisted_lazy())?;
 
     if setting.params.ring().kind() == RingKind::Standard {
         // The slots are real: conjugation changes the noise only.

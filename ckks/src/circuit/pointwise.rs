@@ -323,6 +323,6 @@ impl<'a> Scratch<'a> {
 
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
-        self.ring.pool().give(std::mem::replace(&mut self.words, aligned_vec::avec![]));
+        self.ring.pool().give(std::mem::replace(&mut self.words, Buffer::empty()));
     }
 }

@@ -16,9 +16,10 @@ use crate::arith::{Modulus, NttTable, Rows, ShoupFactor};
 
 use super::context::{Basis, Ring};
 use super::poly::{Ntt, Poly};
+use super::pool::Buffer;
 
-/// Columns that are converted at a time: those of the sources of a digit fit the first-level cache.
-const COLUMNS: usize = 256;
+/// Columns that are converted at a time: those of the sources of a digit stay in the second-level cache.
+const COLUMNS: usize = 1024;
 
 /// The primes converted from: q\[q_start..q_end\], and all special primes if `special`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ pub(crate) struct Conversion {
     hat_inverses: Vec<ShoupFactor>,
     /// 1/d_r.
     inverses: Vec<f64>,
+    /// The only source, if there are no others: then y_0 = x_0, and nothing but centring is left to do.
+    single: Option<u64>,
     /// By index of the target among all primes; sources have none.
     targets: Vec<Option<Target>>,
 }
@@ -73,6 +76,7 @@ impl Conversion {
         };
         Self {
             hat_inverses: hat_inverses.collect(),
+            single: if let [d] = primes[..] { Some(d) } else { None },
             inverses: primes.iter().map(|&d| 1.0 / d as f64).collect(),
             targets: tables.iter().enumerate().map(|(i, t)| (!indices.contains(&i)).then(|| target(t))).collect(),
         }
@@ -85,15 +89,24 @@ impl Conversion {
     /// x_r, in NTT form, becomes y_r, in coefficient form. `table` is that of source `r`.
     pub(super) fn to_source(&self, r: usize, table: &NttTable, limb: &mut [u64]) {
         table.inverse(limb);
-        table.backend().mul_scalar_assign(table.modulus(), limb, self.hat_inverses[r]);
+        if self.single.is_none() {
+            table.backend().mul_scalar_assign(table.modulus(), limb, self.hat_inverses[r]);
+        }
     }
 
-    /// The representative of `y` modulo the limbs `targets` of `basis`, in NTT form, the first one at the front of `out` and the
-    /// others `out_stride` words apart. Limbs that are sources are left alone.
+    /// v of every column of `y`.
+    pub(super) fn quotients(&self, ring: &Ring, y: Rows<'_>, v: &mut [u64]) {
+        if self.single.is_none() {
+            ring.backend().round_quotient(v, y, &self.inverses);
+        }
+    }
+
+    /// The representative modulo the limbs `targets` of `basis`, in NTT form, the first one at the front of `out` and the others
+    /// `out_stride` words apart. Limbs that are sources are left alone.
     pub(super) fn extend(
         &self,
         ring: &Ring,
-        y: Rows<'_>,
+        Sources { y, v }: Sources<'_>,
         (basis, targets): (Basis, Range<usize>),
         out: &mut [u64],
         out_stride: usize,
@@ -102,18 +115,29 @@ impl Conversion {
         let targets = targets.map(|t| (ring.table(basis, t), &self.targets[ring.table_index(basis, t)]));
         let targets =
             targets.enumerate().filter_map(|(i, (table, target))| Some((i * out_stride, table, target.as_ref()?)));
-        let mut quotients = [0; COLUMNS];
-        for start in (0..n).step_by(COLUMNS) {
-            let columns = start..n.min(start + COLUMNS);
-            let (y, v) = (y.from(start), &mut quotients[..columns.len()]);
-            backend.round_quotient(v, y, &self.inverses);
+        let columns = if self.single.is_some() { n } else { COLUMNS };
+        for start in (0..n).step_by(columns) {
+            let columns = start..n.min(start + columns);
             for (at, table, target) in targets.clone() {
                 let out = &mut out[at..][columns.clone()];
-                backend.convert_into(table.modulus(), out, y, &target.hats, v, target.product);
+                match self.single {
+                    Some(d) => backend.center_into(table.modulus(), out, &y.data[columns.clone()], d),
+                    None => {
+                        let v = &v[columns.clone()];
+                        backend.convert_into(table.modulus(), out, y.from(start), &target.hats, v, target.product);
+                    }
+                }
             }
         }
         targets.for_each(|(at, table, _)| table.forward(&mut out[at..][..n]));
     }
+}
+
+/// The y_r and v of a number.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    pub(super) y: Rows<'a>,
+    pub(super) v: &'a [u64],
 }
 
 /// Division by D, the product of all primes of a basis beyond the first `keep`: the dropped ciphertext primes and all special ones.
@@ -145,30 +169,37 @@ impl Division {
         self.conversion.to_source(r, self.ring.table(self.basis, self.keep + r), limb);
     }
 
-    /// round(x / D) in the limbs `limbs`, a stride apart in `x`, for the prepared limbs `tail`. Error: at most 1/2 a coefficient.
-    /// Cost: one forward transform a limb.
-    pub(crate) fn divide(&self, limbs: Range<usize>, x: &mut [u64], tail: &[u64]) {
+    /// v of the prepared limbs `tail`, a buffer of the pool.
+    pub(crate) fn quotients(&self, tail: &[u64]) -> Buffer {
+        let mut v = self.ring.pool().take(self.ring.stride());
+        self.conversion.quotients(&self.ring, self.rows(tail), &mut v[..self.ring.n()]);
+        v
+    }
+
+    /// round(x / D) in the limbs `limbs`, a stride apart in `x`, for the prepared limbs `tail` and their quotients. Error: at most 1/2
+    /// a coefficient. Cost: one forward transform a limb.
+    pub(crate) fn divide(&self, limbs: Range<usize>, x: &mut [u64], tail: &[u64], v: &[u64]) {
         let (ring, stride) = (&self.ring, self.ring.stride());
         let mut representative = ring.pool().take(limbs.len() * stride);
-        let rows = Rows { data: tail, stride, count: self.dropped() };
-        self.conversion.extend(ring, rows, (self.basis, limbs.clone()), &mut representative, stride);
+        let sources = Sources { y: self.rows(tail), v };
+        self.conversion.extend(ring, sources, (self.basis, limbs.clone()), &mut representative, stride);
         for ((i, x), y) in limbs.zip(x.chunks_mut(stride)).zip(representative.chunks(stride)) {
             let inverse = self.conversion.target(i).inverse_product;
-            ring.backend().sub_mul_scalar_assign(
-                ring.modulus(self.basis, i),
-                &mut x[..ring.n()],
-                &y[..ring.n()],
-                inverse,
-            );
+            let q = ring.modulus(self.basis, i);
+            ring.backend().sub_mul_scalar_assign(q, &mut x[..ring.n()], &y[..ring.n()], inverse);
         }
         ring.pool().give(representative);
+    }
+
+    fn rows<'a>(&self, tail: &'a [u64]) -> Rows<'a> {
+        Rows { data: tail, stride: self.ring.stride(), count: self.dropped() }
     }
 }
 
 /// How many limbs to convert to together from so many sources: reading these once for all, against what then no longer stays in the
 /// second-level cache.
 pub(super) fn group(sources: usize) -> usize {
-    sources.div_ceil(4)
+    sources.div_ceil(2)
 }
 
 impl Poly<Ntt> {
@@ -182,9 +213,11 @@ impl Poly<Ntt> {
         ring.each_group(0..division.dropped(), 1, [(&mut *tail, ring.stride())], |limbs, [limb]| {
             division.prepare(limbs.start, &mut limb[..ring.n()]);
         });
+        let v = division.quotients(tail);
         ring.each_group(0..keep, division.group(), [(kept, ring.stride())], |limbs, [x]| {
-            division.divide(limbs, x, tail)
+            division.divide(limbs, x, tail, &v);
         });
+        ring.pool().give(v);
         self.truncate(keep);
     }
 }

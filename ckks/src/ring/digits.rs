@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::arith::Rows;
 
 use super::context::{Basis, Ring};
-use super::convert::{Source, group};
+use super::convert::{Source, Sources, group};
 use super::poly::{Ntt, Poly};
 use super::pool::Buffer;
 
@@ -75,7 +75,7 @@ pub(crate) struct Digits<'a> {
 }
 
 enum DigitRows {
-    /// The y_r of every limb.
+    /// The y_r of every limb, then the v of every digit.
     Sources(Buffer),
     /// Digit i modulo prime j of the basis, in NTT form: row j count + i.
     Extended(Buffer),
@@ -95,8 +95,10 @@ impl<'a> Digits<'a> {
         let ring = x.first().ring().clone();
         let l = x.first().basis().q;
         let basis = Basis { q: l, p: ring.full_basis().p };
-        let mut sources = ring.pool().take(l * ring.stride());
-        ring.each_group(0..l, 1, [(&mut sources, ring.stride())], |limbs, [limb]| {
+        let (count, stride) = (l.div_ceil(digit_limbs), ring.stride());
+        let mut sources = ring.pool().take((l + count) * stride);
+        let (y, v) = sources.split_at_mut(l * stride);
+        ring.each_group(0..l, 1, [(&mut *y, stride)], |limbs, [limb]| {
             let (i, limb) = (limbs.start, &mut limb[..ring.n()]);
             x.limb_into(i, limb);
             ring.conversion(source(l, digit_limbs, i / digit_limbs)).to_source(
@@ -105,7 +107,12 @@ impl<'a> Digits<'a> {
                 limb,
             );
         });
-        Self { basis, digit_limbs, count: l.div_ceil(digit_limbs), x, rows: DigitRows::Sources(sources), ring }
+        ring.each_group(0..count, 1, [(v, stride)], |digits, [v]| {
+            let source = source(l, digit_limbs, digits.start);
+            let rows = Rows { data: &y[source.q_start * stride..], stride, count: source.q_end - source.q_start };
+            ring.conversion(source).quotients(&ring, rows, &mut v[..ring.n()]);
+        });
+        Self { basis, digit_limbs, count, x, rows: DigitRows::Sources(sources), ring }
     }
 
     /// Extends every digit to the whole basis once, for any number of keys. Cost: dnum (l + k) − l forward transforms.
@@ -188,9 +195,10 @@ impl<'a> Digits<'a> {
         for digit in 0..self.count {
             let own = digit * self.digit_limbs..self.basis.q.min((digit + 1) * self.digit_limbs);
             let y = Rows { data: &sources[own.start * stride..], stride, count: own.len() };
+            let sources = Sources { y, v: &sources[(self.basis.q + digit) * stride..][..self.ring.n()] };
             let conversion = self.ring.conversion(source(self.basis.q, self.digit_limbs, digit));
             let rows = &mut rows[digit * stride..];
-            conversion.extend(&self.ring, y, (self.basis, limbs.clone()), rows, self.count * stride);
+            conversion.extend(&self.ring, sources, (self.basis, limbs.clone()), rows, self.count * stride);
             for (t, j) in limbs.clone().enumerate().filter(|(_, j)| own.contains(j)) {
                 self.x.limb_into(j, &mut rows[t * self.count * stride..][..self.ring.n()]);
             }
@@ -234,7 +242,7 @@ impl DigitRows {
 
 impl Drop for Digits<'_> {
     fn drop(&mut self) {
-        let rows = std::mem::replace(&mut self.rows, DigitRows::Sources(aligned_vec::avec![]));
+        let rows = std::mem::replace(&mut self.rows, DigitRows::Sources(Buffer::empty()));
         self.ring.pool().give(rows.into_buffer());
     }
 }

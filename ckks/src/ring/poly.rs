@@ -128,11 +128,11 @@ impl<F: Form> Poly<F> {
 
     /// Overwrites every word with zero, in a way that is not optimised away.
     pub(crate) fn zeroize(&mut self) {
-        zeroize::Zeroize::zeroize(self.data.as_mut_slice());
+        zeroize::Zeroize::zeroize(&mut *self.data);
     }
 
     fn change_form<G: Form>(mut self) -> Poly<G> {
-        let data = std::mem::replace(&mut self.data, aligned_vec::avec![]);
+        let data = std::mem::replace(&mut self.data, Buffer::empty());
         Poly { ring: self.ring.clone(), basis: self.basis, data, form: PhantomData }
     }
 }
@@ -248,7 +248,7 @@ impl<F: Form> Clone for Poly<F> {
 
 impl<F: Form> Drop for Poly<F> {
     fn drop(&mut self) {
-        let data = std::mem::replace(&mut self.data, aligned_vec::avec![]);
+        let data = std::mem::replace(&mut self.data, Buffer::empty());
         self.ring.pool().give(data);
     }
 }

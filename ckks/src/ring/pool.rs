@@ -1,9 +1,13 @@
 //! Reuse of limb buffers: page faults of fresh 512 KiB limbs cost more than the arithmetic on them.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-use aligned_vec::AVec;
+use aligned_vec::{AVec, avec};
+use memmap2::MmapMut;
+use zerocopy::FromBytes;
 
 /// Words between the starts of limbs beyond N: a cache line, since power-of-two strides thrash L1 in base conversion.
 pub(crate) const LIMB_PADDING: usize = 8;
@@ -11,8 +15,87 @@ pub(crate) const LIMB_PADDING: usize = 8;
 /// Idle buffers above this many bytes are returned to the system.
 const MAX_IDLE_BYTES: usize = 1 << 30;
 
+/// Buffers of at least this many bytes are mapped, in huge pages where the system has them: conversions and keys walk through many
+/// rows at once, more than there are entries for small pages in a translation buffer.
+const MAPPED_BYTES: usize = 1 << 21;
+
 /// A 64-byte aligned run of words.
-pub(crate) type Buffer = AVec<u64>;
+pub(crate) struct Buffer(Memory);
+
+enum Memory {
+    Allocated(AVec<u64>),
+    Mapped(MmapMut),
+}
+
+impl Buffer {
+    /// No words.
+    pub(crate) fn empty() -> Self {
+        Self(Memory::Allocated(avec![]))
+    }
+
+    /// `len` words, all zero.
+    pub(crate) fn zero(len: usize) -> Self {
+        let bytes = len * size_of::<u64>();
+        let mapped = if bytes < MAPPED_BYTES { None } else { MmapMut::map_anon(bytes).ok() };
+        Self(mapped.map_or_else(
+            || Memory::Allocated(avec![0; len]),
+            |mapped| {
+                // Small pages do, too: the advice may be refused.
+                #[cfg(target_os = "linux")]
+                let _ = mapped.advise(memmap2::Advice::HugePage);
+                Memory::Mapped(mapped)
+            },
+        ))
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        match &self.0 {
+            Memory::Allocated(words) => words,
+            Memory::Mapped(bytes) => words(<[u64]>::ref_from_bytes(bytes)),
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u64] {
+        match &mut self.0 {
+            Memory::Allocated(words) => words,
+            Memory::Mapped(bytes) => words(<[u64]>::mut_from_bytes(bytes)),
+        }
+    }
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zero(self.len());
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl PartialEq for Buffer {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Buffer {}
+
+impl fmt::Debug for Buffer {
+    /// Length only: contents may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// A mapping begins at a page and has whole words.
+fn words<W, E>(cast: std::result::Result<W, E>) -> W {
+    cast.unwrap_or_else(|_| unreachable!("a mapping that is no run of words"))
+}
 
 /// Idle buffers by length. Their contents are unspecified but initialised.
 #[derive(Default)]
@@ -35,7 +118,7 @@ impl Pool {
             return buffer;
         }
         drop(idle);
-        aligned_vec::avec![0; len]
+        Buffer::zero(len)
     }
 
     /// Gives a buffer back.

@@ -42,7 +42,7 @@ impl KeySwitch<'_> {
         let size = division.dropped() * ring.stride();
         let mut tails = [ring.pool().take(size), ring.pool().take(size)];
         let [b, a] = &mut tails;
-        let buffers = [(b.as_mut_slice(), ring.stride()), (a.as_mut_slice(), ring.stride())];
+        let buffers = [(&mut **b, ring.stride()), (&mut **a, ring.stride())];
         ring.each_group(0..division.dropped(), self.digits.group(), buffers, |limbs, mut halves| {
             self.sums(keep + limbs.start..keep + limbs.end, &mut halves);
             for half in halves {
@@ -51,12 +51,13 @@ impl KeySwitch<'_> {
                 }
             }
         });
+        let tails = tails.map(|tail| (division.quotients(&tail), tail));
         let quotients = self.write(keep, |limbs, halves: &mut [&mut [u64]; 2]| {
-            for (half, tail) in halves.iter_mut().zip(&tails) {
-                division.divide(limbs.clone(), half, tail);
+            for (half, (v, tail)) in halves.iter_mut().zip(&tails) {
+                division.divide(limbs.clone(), half, tail, v);
             }
         });
-        tails.into_iter().for_each(|tail| ring.pool().give(tail));
+        tails.into_iter().flat_map(|(v, tail)| [v, tail]).for_each(|buffer| ring.pool().give(buffer));
         quotients
     }
 

@@ -131,7 +131,7 @@ impl KeyShape {
 
     /// Zero for every digit and limb, `halves` times.
     pub(super) fn zero_rows(&self, halves: usize) -> Buffer {
-        aligned_vec::avec![0; halves * self.basis.limbs() * self.digits * self.params.ring().stride()]
+        Buffer::zero(halves * self.basis.limbs() * self.digits * self.params.ring().stride())
     }
 
     fn packed_bytes(&self) -> usize {

@@ -24,7 +24,7 @@ pub use sets::Sets;
 use sample::Sample;
 
 /// The operations of a report; whatever else is timed is among its `parts`.
-pub const OPS: [&str; 16] = [
+pub const OPS: [&str; 17] = [
     "ntt_forward",
     "ntt_inverse",
     "encode",
@@ -40,6 +40,7 @@ pub const OPS: [&str; 16] = [
     "mul_relin",
     "rotate",
     "rotate_hoisted_16",
+    "rotate_hoisted_16_lazy",
     "conjugate",
 ];
 

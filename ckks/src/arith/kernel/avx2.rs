@@ -383,6 +383,11 @@ fn gemm_tile<const O: usize>(p: &Prime, out: &mut [u64], weights: &[u64], terms:
 }
 
 #[target_feature(enable = "avx2,fma")]
+pub(super) fn center_into(q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
+    scalar::center_into(q, out, x, d);
+}
+
+#[target_feature(enable = "avx2,fma")]
 pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     scalar::permute_into(out, a, table);
 }

@@ -443,6 +443,20 @@ fn convert_lines<const V: usize>(
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn center_into(q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
+    let p = Prime::new(q);
+    // What is added to the upper half: the smallest multiple of q from d on, less d. Sums stay below 2^50 + 2^50.
+    let (half, shift) = (splat(d / 2), splat(d.div_ceil(q.value()) * q.value() - d));
+    let ((out, out_rest), (x, x_rest)) = (out.as_chunks_mut(), x.as_chunks());
+    for (out, x) in out.iter_mut().zip(x) {
+        let x = load(x);
+        let x = _mm512_mask_add_epi64(x, _mm512_cmpgt_epu64_mask(x, half), x, shift);
+        store(out, p.finish(p.reduce_lazy(x, x)));
+    }
+    scalar::center_into(q, out_rest, x_rest, d);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     let ((lines, rest), (tables, table_rest)) = (out.as_chunks_mut::<LANES>(), table.as_chunks::<LANES>());
     let sources = a.as_chunks().0;

@@ -271,6 +271,12 @@ impl Backend {
         dispatch!(self, convert_into(q, out, x, weights, v, d))
     }
 
+    /// out_i ← the representative of x_i in (−d/2, d/2], mod q, for x_i < d: one target limb of a base conversion from one prime d.
+    pub(crate) fn center_into(self, q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
+        assert_eq!(out.len(), x.len());
+        dispatch!(self, center_into(q, out, x, d))
+    }
+
     /// out_(o,i) ← Σ_t w_(o,t) x_(terms_t,i) mod q, over any number of terms: a product of constants, in the order of [`tiled`], with
     /// rows in panels. `out` has a row of all columns of `x` for each output.
     pub(crate) fn gemm_into(self, q: &Modulus, out: &mut [u64], weights: &[u64], terms: &[u32], x: Panels<'_>) {

@@ -202,6 +202,12 @@ fn unfold(q: &Modulus, a: &mut [u64], fold: &Fold) {
     }
 }
 
+pub(super) fn center_into(q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = if x > d / 2 { q.sub(q.reduce(x), q.reduce(d)) } else { q.reduce(x) };
+    }
+}
+
 pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     for (out, &j) in out.iter_mut().zip(table) {
         *out = a[j as usize];

@@ -128,6 +128,27 @@ fn a_scalar_product_takes_words_of_52_bits() {
 }
 
 #[test]
+fn a_residue_of_one_prime_is_centred_in_another() {
+    for q in moduli() {
+        for d in moduli().iter().map(Modulus::value) {
+            for len in lengths() {
+                for mut x in samples(len, d, 5) {
+                    // Both sides of the middle, which is odd.
+                    x.iter_mut().zip([d / 2, d / 2 + 1]).for_each(|(x, middle)| *x = middle);
+                    let centred = |&x: &u64| q.from_i128(i128::from(x) - if x > d / 2 { i128::from(d) } else { 0 });
+                    let expected: Vec<u64> = x.iter().map(centred).collect();
+                    for backend in backends() {
+                        let mut out = vec![0; len];
+                        backend.center_into(&q, &mut out, &x, d);
+                        assert_eq!(out, expected, "{} q={} d={d}", backend.name(), q.value());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn sums_over_rows_agree() {
     for q in moduli() {
         let value = q.value();
