@@ -34,14 +34,11 @@ def profile(params, rows, limits):
     ntt = (time["ntt_forward"] + time["ntt_inverse"]) / 2
     butterflies = (1 << params["log_n"]) / 2 * params["log_n"]
     least_ntt = butterflies * PRODUCTS_PER_BUTTERFLY / limits["products_per_s"] * 1e3
-    measured = {"ModUp": time["mod_up"]}
-    if "rotate_hoisted_16_lazy" in time:
-        measured["inner product"] = (time["rotate_hoisted_16_lazy"] - time["mod_up"]) / 16
-        measured["ModDown"] = (time["rotate_hoisted_16"] - time["rotate_hoisted_16_lazy"]) / 16
+    measured = {"ModUp": time["mod_up"], "inner product": time["inner_product"], "ModDown": time["mod_down"]}
     for name, part in parts.items():
         macs = part["macs"] / limits["products_per_s"] * 1e3
         read = part["bytes"] / limits["read_bytes_per_s"] * 1e3
-        yield name, part, part["ntts"] * ntt, part["ntts"] * least_ntt, macs, read, measured.get(name)
+        yield name, part, part["ntts"] * ntt, part["ntts"] * least_ntt, macs, read, measured[name]
     whole = {key: sum(part[key] for part in parts.values()) for key in ("ntts", "macs", "bytes")}
     macs, read = whole["macs"] / limits["products_per_s"] * 1e3, whole["bytes"] / limits["read_bytes_per_s"] * 1e3
     yield "rotation", whole, whole["ntts"] * ntt, whole["ntts"] * least_ntt, macs, read, time["rotate"]
@@ -62,7 +59,7 @@ def main():
         for name, part, ntts, least, macs, read, found in profile(params, rows, limits):
             cells = [f"2^{params['log_n']}, {params['limbs']} + {params['special_limbs']}, dnum {params['dnum']}", name, str(part["ntts"])]
             cells += [f"{part['macs'] / 1e6:.1f}", f"{part['bytes'] / 1e6:.1f}"]
-            cells += [f"{value:.3g}" for value in (ntts, least, macs, read)] + ["" if found is None else f"{found:.3g}"]
+            cells += [f"{value:.3g}" for value in (ntts, least, macs, read)] + [f"{found:.3g}"]
             print("| " + " | ".join(cells) + " |")
 
 
