@@ -143,6 +143,7 @@ def number(value):
 
 def table(ours, theirs, libraries, name):
     """Lines of a table: milliseconds of each library, and how many times as long as ours that is."""
+    libraries = {key: title for key, title in libraries.items() if any((name, key, op) in theirs for op in OPS)}
     heads = [head for title in libraries.values() for head in (title, "× ours")]
     lines = ["| operation | Slotwise | " + " | ".join(heads) + " | best peer × ours |"]
     lines.append("|---|" + "---:|" * (len(heads) + 2))
@@ -178,7 +179,8 @@ def report(result):
     lines += [f"{result['load']:.1f} at the start. Made by `bench/peers/run.py`; what peers return is freed outside the clock, what we return inside."]
     lines += ["", "## Wheels, as installed from PyPI"]
     for name, params in result["params"].items():
-        chain = " + ".join(str(bits) for bits in params["scale_bits"])
+        base, *steps = params["scale_bits"]
+        chain = f"{base} + {len(steps)} x {steps[0]}"
         lines += ["", f"### {name}: N = 2^{params['log_n']}, {chain} bits, {params['special_limbs']} special, dnum {params['dnum']}", ""]
         lines += table(found, found, wheels, name)
         lines += [""] + [f"{wheels[peer]}: {result['notes'][f'{name} {peer}']}." for peer in wheels if f"{name} {peer}" in result["notes"]]
