@@ -15,7 +15,12 @@ use crate::graph::{Activation, Op};
 
 /// Imports a model; its graph must give what tract gives, on batches of any size.
 fn import(model: Builder) -> OnnxModel {
-    let model = OnnxModel::from_bytes("test.onnx", &model.finish()).unwrap();
+    import_file(&model.finish())
+}
+
+/// The same for a file.
+fn import_file(bytes: &[u8]) -> OnnxModel {
+    let model = OnnxModel::from_bytes("test.onnx", bytes).unwrap();
     let samples = probe::random(45 * model.graph.input_len());
     let original = model.original.run(&samples).unwrap();
     let doubles: Vec<f64> = samples.iter().map(|&x| f64::from(x)).collect();

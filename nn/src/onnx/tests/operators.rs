@@ -70,7 +70,8 @@ fn operators_without_a_construction_are_probed() {
         ],
     ));
     let model = Builder::new(&[2, 4, 3]).random("grid", &[1, 5, 2, 2]);
-    import(model.node("GridSample", &["x", "grid"], &["y"], &[("padding_mode", Attr::Str("zeros"))]));
+    let sampled = model.node("GridSample", &["x", "grid"], &["y"], &[("padding_mode", Attr::Str("zeros"))]);
+    import_file(&sampled.finish_as(16));
     one(&[5], "Neg", &[]);
     let model = Builder::new(&[5]).int("axis", 1);
     import(model.node("CumSum", &["x", "axis"], &["y"], &[]));
