@@ -163,10 +163,16 @@ impl Modulus {
         remainder.min(remainder.wrapping_sub(self.value))
     }
 
-    /// The residue of a signed integer.
+    /// The multiple of q in (2^50, 2^50 + q]: makes a signed integer of 50 bits positive.
+    #[inline]
+    pub(crate) fn lift(&self) -> u64 {
+        ((self.reciprocal >> 2) + 1) * self.value
+    }
+
+    /// The residue of a signed integer, |x| <= 2^50, without a branch or a division.
     #[inline]
     pub fn from_i64(&self, x: i64) -> u64 {
-        x.rem_euclid(self.value as i64) as u64
+        self.mul_shoup(self.lift().wrapping_add_signed(x), ShoupFactor { value: 1, quotient: self.reciprocal })
     }
 
     /// The residue of a signed double word; slow, for set-up and wide constants.

@@ -111,6 +111,12 @@ impl NttTable {
         self.backend.ntt_forward(&self.modulus, limb, &self.forward, self.fold.as_ref());
     }
 
+    /// Signed coefficients, at most 2^50 in absolute value, to evaluations.
+    pub(crate) fn forward_signed(&self, coefficients: &[i64], limb: &mut [u64]) {
+        self.backend.reduce_signed_into(&self.modulus, limb, coefficients);
+        self.forward(limb);
+    }
+
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
         assert_eq!(limb.len(), self.n());

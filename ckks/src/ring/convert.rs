@@ -245,7 +245,7 @@ mod tests {
     /// A uniform polynomial and its coefficients in (−D/2, D/2] over all limbs.
     fn uniform(ring: &Ring, basis: Basis) -> (Poly<Ntt>, Vec<BigInt>) {
         let poly = Seed([9; 32]).expand(ring, basis, basis.limbs() as u64);
-        let coefficients = integers(&poly.clone().inverse(), 0..basis.limbs());
+        let coefficients = integers(&poly.inverse(), 0..basis.limbs());
         (poly, coefficients)
     }
 

@@ -19,4 +19,4 @@ pub(crate) use automorphism::{Permutation, rotation_element};
 pub(crate) use convert::Division;
 pub(crate) use digits::{Digits, KeyRows, Operand};
 pub(crate) use pool::Buffer;
-pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary};
+pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary, stream};

@@ -46,7 +46,7 @@ impl<F: Form> Poly<F> {
     /// Zero.
     pub(crate) fn zero(ring: &Ring, basis: Basis) -> Self {
         let mut poly = Self::uninit(ring, basis);
-        poly.data.fill(0);
+        poly.data_mut().fill(0);
         poly
     }
 
@@ -130,39 +130,24 @@ impl<F: Form> Poly<F> {
     pub(crate) fn zeroize(&mut self) {
         zeroize::Zeroize::zeroize(&mut *self.data);
     }
-
-    fn change_form<G: Form>(mut self) -> Poly<G> {
-        let data = std::mem::replace(&mut self.data, Buffer::empty());
-        Poly { ring: self.ring.clone(), basis: self.basis, data, form: PhantomData }
-    }
-}
-
-impl Poly<Coeff> {
-    /// To NTT form: one transform a limb.
-    pub(crate) fn forward(mut self) -> Poly<Ntt> {
-        let (ring, basis) = (self.ring.clone(), self.basis);
-        ring.each_limb(basis, self.data_mut(), |_, table, limb| table.forward(limb));
-        self.change_form()
-    }
-
-    /// The polynomial with small signed coefficients `coefficients[j]`.
-    pub(crate) fn from_signed(ring: &Ring, basis: Basis, coefficients: &[i64]) -> Self {
-        let mut poly = Self::uninit(ring, basis);
-        poly.each_limb(|_, q, limb| {
-            for (word, &coefficient) in limb.iter_mut().zip(coefficients) {
-                *word = q.from_i64(coefficient);
-            }
-        });
-        poly
-    }
 }
 
 impl Poly<Ntt> {
+    /// The polynomial with signed coefficients `coefficients[j]` of at most 2^50: one transform a limb.
+    pub(crate) fn from_signed(ring: &Ring, basis: Basis, coefficients: &[i64]) -> Self {
+        let mut poly = Self::uninit(ring, basis);
+        ring.each_limb(basis, poly.data_mut(), |_, table, limb| table.forward_signed(coefficients, limb));
+        poly
+    }
+
     /// To coefficient form: one transform a limb.
-    pub(crate) fn inverse(mut self) -> Poly<Coeff> {
-        let (ring, basis) = (self.ring.clone(), self.basis);
-        ring.each_limb(basis, self.data_mut(), |_, table, limb| table.inverse(limb));
-        self.change_form()
+    pub(crate) fn inverse(&self) -> Poly<Coeff> {
+        let mut out = Poly::uninit(&self.ring, self.basis);
+        self.ring.each_limb(self.basis, out.data_mut(), |i, table, limb| {
+            limb.copy_from_slice(self.limb(i));
+            table.inverse(limb);
+        });
+        out
     }
 
     /// self ← self · other.

@@ -2,15 +2,22 @@
 //!
 //! All randomness is ChaCha20. Public seeds and secrets come from two generators, so that what a seed reveals of its
 //! generator says nothing about secrets. Ternary and Gaussian sampling take the same path whatever is drawn, rejections
-//! aside, which do not depend on what is kept.
-
-use std::sync::LazyLock;
+//! aside, which do not depend on what is kept (`docs/security.md`).
+//!
+//! # Uniform polynomials, byte by byte
+//!
+//! Limb i of polynomial k of a seed is stream 2^16 k + i of ChaCha20 (Bernstein's original form: the seed is the key, words 12
+//! and 13 of the state count blocks of 64 bytes from 0, words 14 and 15 are the number of the stream, all little-endian). For a
+//! prime q of b bits, 2^(b−1) < q < 2^b, the stream is cut into candidates of ⌈b/8⌉ bytes. Of each candidate, little-endian,
+//! the low b bits count; numbers of q or more are skipped; the first N that remain are the residues in NTT form, in the order of
+//! [`NttTable::forward`](crate::NttTable::forward).
 
 use rand::rngs::SysRng;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
+use zeroize::Zeroizing;
 
-use crate::arith::Modulus;
+use crate::arith::{MAX_MODULUS_BITS, Modulus};
 use crate::error::{Error, Result};
 
 use super::context::{Basis, Ring};
@@ -25,28 +32,26 @@ pub struct Seed(pub [u8; 32]);
 
 impl Seed {
     /// Fills `limb` with uniform residues modulo `q` from the ChaCha20 stream `stream` of this seed.
-    ///
-    /// A candidate is the low `q.bits()` bits of seven bytes, little-endian; candidates of q or more are skipped.
     pub(crate) fn expand_limb(&self, stream: u64, q: &Modulus, limb: &mut [u64]) {
-        const CANDIDATE: usize = 7;
-        const BLOCK: usize = 512;
         let mut rng = ChaCha20Rng::from_seed(self.0);
         rng.set_stream(stream);
-        let mask = (1u64 << q.bits()) - 1;
-        // One byte more, so that every candidate can be read as eight.
-        let mut bytes = [0; BLOCK * CANDIDATE + 1];
+        let (width, mask) = (q.bits().div_ceil(8) as usize, (1 << q.bits()) - 1);
+        // A candidate is read as a whole word, the last one, too.
+        let mut bytes = [0; BLOCK * MAX_MODULUS_BITS.div_ceil(8) as usize + size_of::<u64>()];
         let mut candidates = [0; BLOCK];
         let mut filled = 0;
         while filled < limb.len() {
-            rng.fill_bytes(&mut bytes[..BLOCK * CANDIDATE]);
+            rng.fill_bytes(&mut bytes[..BLOCK * width]);
+            let mut above = 0;
             for (i, candidate) in candidates.iter_mut().enumerate() {
-                let mut word = [0; 8];
-                word.copy_from_slice(&bytes[i * CANDIDATE..][..8]);
+                let mut word = [0; size_of::<u64>()];
+                word.copy_from_slice(&bytes[i * width..][..size_of::<u64>()]);
                 *candidate = u64::from_le_bytes(word) & mask;
+                above |= (q.value() - 1).wrapping_sub(*candidate);
             }
             let rest = &mut limb[filled..];
             // Primes lie just below a power of two: as good as always, nothing is skipped.
-            if candidates.iter().all(|&candidate| candidate < q.value()) {
+            if above >> 63 == 0 {
                 let count = rest.len().min(BLOCK);
                 rest[..count].copy_from_slice(&candidates[..count]);
                 filled += count;
@@ -57,13 +62,17 @@ impl Seed {
         }
     }
 
-    /// The uniform polynomial number `object` of this seed; limb i is stream 2^16 object + i, so that a polynomial of fewer
-    /// limbs is a prefix of one of more.
+    /// The uniform polynomial number `object` of this seed; one of fewer limbs is a prefix of one of more.
     pub(crate) fn expand(&self, ring: &Ring, basis: Basis, object: u64) -> Poly<Ntt> {
         let mut poly = Poly::uninit(ring, basis);
-        poly.each_limb(|i, q, limb| self.expand_limb(object << 16 | i as u64, q, limb));
+        poly.each_limb(|i, q, limb| self.expand_limb(stream(object, i), q, limb));
         poly
     }
+}
+
+/// The stream of limb `limb` of the uniform polynomial number `object`.
+pub(crate) fn stream(object: u64, limb: usize) -> u64 {
+    object << 16 | limb as u64
 }
 
 /// Where secrets, errors and seeds come from.
@@ -132,35 +141,53 @@ pub(crate) fn fill_ternary(rng: &mut ChaCha20Rng, out: &mut [i64]) {
     }
 }
 
-/// Thresholds t_k = round(2^63 Pr[|X| ≥ k]) for k = 1, 2, … while they are not zero.
-static GAUSSIAN_TAILS: LazyLock<Vec<u64>> = LazyLock::new(|| {
-    let weight = |x: i32| (-f64::from(x * x) / (2.0 * SIGMA * SIGMA)).exp();
-    // Far terms first, so that small tails keep their relative precision.
-    let mut tails: Vec<f64> = (1..64)
-        .rev()
-        .scan(0.0, |sum, k| {
-            *sum += 2.0 * weight(k);
-            Some(*sum)
-        })
-        .collect();
-    tails.reverse();
-    let total = weight(0) + tails[0];
-    tails.iter().map(|tail| (tail / total * (1u64 << 63) as f64).round() as u64).take_while(|&t| t > 0).collect()
-});
+/// round(2^63 Pr[|X| ≥ k]) for k = 1, 2, … while it is not zero, X of weights exp(−x²/2σ²) on the integers. Rounding and the cut
+/// tail are 2^−60.7 of statistical distance a sample.
+#[rustfmt::skip]
+const GAUSSIAN_TAILS: [u64; 29] = [
+    8_073_499_201_425_509_800, 5_883_348_370_701_942_930, 3_991_629_182_630_250_053, 2_509_699_002_363_457_274,
+    1_456_798_710_654_579_249, 778_321_634_312_219_174, 381_795_751_200_163_125, 171_613_357_976_589_712,
+    70_569_585_085_359_829, 26_512_962_087_029_103, 9_090_830_680_771_688, 2_842_272_832_067_367,
+    809_697_108_902_602, 210_041_220_178_844, 49_588_937_064_720, 10_650_534_664_075,
+    2_080_180_164_796, 369_346_163_117, 59_600_389_513, 8_738_635_276,
+    1_163_930_510, 140_805_938, 15_468_807, 1_543_030,
+    139_740, 11_488, 857, 58,
+    4,
+];
 
-/// Discrete Gaussian of σ = 3.2: inversion of the cumulative table by comparing with every entry.
+/// Discrete Gaussian of σ = 3.2: a word is a sign and 63 bits, whose magnitude is the number of tails that they are below
+/// (inversion; Peikert 2010/088, section 4.1, with every entry of the table compared).
 pub(crate) fn fill_gaussian(rng: &mut ChaCha20Rng, out: &mut [i64]) {
-    let tails = GAUSSIAN_TAILS.as_slice();
-    for value in out {
-        let word = rng.next_u64();
-        let magnitude: i64 = tails.iter().map(|&tail| i64::from(word >> 1 < tail)).sum();
-        let sign = -((word & 1) as i64);
-        *value = (magnitude ^ sign) - sign;
+    let mut bytes = Zeroizing::new([0; BLOCK * size_of::<u64>()]);
+    for out in out.chunks_mut(BLOCK) {
+        rng.fill_bytes(&mut bytes[..size_of_val(out)]);
+        for (out, words) in out.chunks_mut(LANES).zip(bytes.as_chunks().0.as_chunks::<LANES>().0) {
+            let words = words.map(u64::from_le_bytes);
+            let mut magnitudes = [0; LANES];
+            for tail in GAUSSIAN_TAILS {
+                for (magnitude, word) in magnitudes.iter_mut().zip(words) {
+                    // Both below 2^63: the difference is negative if the word is below.
+                    *magnitude += (word >> 1).wrapping_sub(tail) >> 63;
+                }
+            }
+            for ((out, magnitude), word) in out.iter_mut().zip(magnitudes).zip(words) {
+                let sign = -((word & 1) as i64);
+                *out = (magnitude as i64 ^ sign) - sign;
+            }
+        }
     }
 }
 
+/// Words drawn at a time.
+const BLOCK: usize = 512;
+
+/// Samples compared side by side.
+const LANES: usize = 8;
+
 #[cfg(test)]
 mod tests {
+    use num_bigint::BigUint;
+
     use super::*;
 
     #[test]
@@ -182,7 +209,34 @@ mod tests {
         let deviation = (values.iter().map(|&v| (v * v) as f64).sum::<f64>() / n).sqrt();
         assert!(mean.abs() < 5.0 * SIGMA / n.sqrt(), "{mean}");
         assert!((deviation - SIGMA).abs() < 0.03, "{deviation}");
-        assert!(values.iter().any(|&v| v.abs() > 11) && values.iter().all(|&v| v.abs() < 32));
+        assert!(values.iter().any(|&v| v.abs() > 11) && values.iter().all(|&v| v.abs() < 30));
+        let ones = values.iter().filter(|&&v| v.abs() == 1).count() as f64 / n;
+        let expected = (GAUSSIAN_TAILS[0] - GAUSSIAN_TAILS[1]) as f64 / (1u64 << 63) as f64;
+        assert!((ones - expected).abs() < 5.0 * (expected / n).sqrt(), "{ones} {expected}");
+    }
+
+    /// exp(−k²/2σ²) = r^(k²) for r = exp(−25/512), in fixed point of 400 bits.
+    #[test]
+    fn the_tails_are_those_of_the_distribution() {
+        let one: BigUint = BigUint::from(1u8) << 400;
+        let (mut even, mut odd, mut term) = (BigUint::ZERO, BigUint::ZERO, one.clone());
+        for i in 1..100u32 {
+            if i % 2 == 1 {
+                even += &term
+            } else {
+                odd += &term
+            }
+            term = term * 25u8 / (512 * i);
+        }
+        let r = even - odd;
+        let power = |e: u32| (0..e).fold(one.clone(), |power, _| (power * &r) >> 400);
+        let weights: Vec<BigUint> = (0..64).map(|k| power(k * k)).collect();
+        let tail = |k: usize| weights[k..].iter().sum::<BigUint>() * 2u8;
+        let total = &weights[0] + tail(1);
+        for k in 1..=GAUSSIAN_TAILS.len() + 1 {
+            let rounded = ((tail(k) << 64) / &total + 1u8) >> 1;
+            assert_eq!(rounded, GAUSSIAN_TAILS.get(k - 1).copied().unwrap_or(0).into(), "{k}");
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Encoding: m ↦ round(Δ σ^−1(m)) mod Q, and back (Cheon-Kim-Kim-Song 2016/421; Kim-Song 2018/952 for real slots).
 
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
 use rustfft::num_complex::Complex64;
 
 use crate::arith::{Modulus, RingKind, ShoupFactor};
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Coeff, Ntt, Poly};
+use crate::ring::{Coeff, Ntt, Poly};
 
-use super::fft::Embedding;
+use super::fft::{Embedding, Workspace};
 use super::params::Params;
 use super::plaintext::Plaintext;
 use super::scale::Scale;
@@ -15,29 +18,48 @@ use super::scale::Scale;
 pub struct Encoder {
     params: Params,
     embedding: Embedding,
+    /// q_r^−1 modulo q_i, r < i: row i, column r.
+    inverses: Vec<Vec<ShoupFactor>>,
+    /// Buffers for the calls to come.
+    idle: Mutex<Vec<Buffers>>,
 }
 
-/// Signed words below this size (in absolute value) become residues in one multiplication.
+/// What a call needs besides its result.
+#[derive(Default)]
+struct Buffers {
+    transform: Workspace,
+    words: Vec<i64>,
+}
+
+/// Signed words of at most this size (in absolute value) become residues at once.
 const WORD_BITS: i32 = 50;
 
-/// Decoding first tries this many bits above the scale.
-const HEADROOM_BITS: f64 = 20.0;
+/// Coefficients that are put together at a time, their residues in cache.
+const BLOCK: usize = 512;
 
 impl Encoder {
     /// An encoder; its tables take O(N) time and memory.
     pub fn new(params: &Params) -> Self {
-        Self { params: params.clone(), embedding: Embedding::new(params.ring().kind(), params.log_n()) }
+        let primes: Vec<&Modulus> = params.ring().q().collect();
+        let inverse = |q: &Modulus, of: &Modulus| q.shoup(q.inv(q.reduce(of.value())));
+        let row = |(i, q): (usize, &&Modulus)| primes[..i].iter().map(|of| inverse(q, of)).collect();
+        Self {
+            embedding: Embedding::new(params.ring().kind(), params.log_n()),
+            inverses: primes.iter().enumerate().map(row).collect(),
+            idle: Mutex::default(),
+            params: params.clone(),
+        }
     }
 
     /// Encodes real `values` (further slots are zero) at `scale` and `level`.
     ///
-    /// Error: at most 1/2 a coefficient, about √(N/12)/Δ a slot, and 2^−50 of the largest coefficient. Cost: one FFT, one
-    /// NTT a limb.
+    /// Error: at most 1/2 a coefficient, about √(N/12)/Δ a slot, and 2^−50 of the largest coefficient. Cost: one FFT of N/2
+    /// points, one NTT a limb.
     ///
     /// # Errors
     /// [`Error::TooManyValues`], [`Error::EncodeOverflow`] (also for values that are not finite), [`Error::LevelTooHigh`].
     pub fn encode(&self, values: &[f64], scale: Scale, level: usize) -> Result<Plaintext> {
-        self.encode_iter(values.len(), values.iter().map(|&re| Complex64::new(re, 0.0)), scale, level)
+        self.encode_with(values.len(), |k| values[k].into(), scale, level)
     }
 
     /// Encodes complex `values`; the standard ring only. Otherwise as [`Self::encode`].
@@ -48,136 +70,136 @@ impl Encoder {
         if self.params.ring().kind() == RingKind::ConjugateInvariant {
             return Err(Error::NoComplexSlots { operation: "encode_complex" });
         }
-        self.encode_iter(values.len(), values.iter().copied(), scale, level)
+        self.encode_with(values.len(), |k| values[k], scale, level)
     }
 
-    fn encode_iter(
+    /// Encodes `value(k)` for k < `len`.
+    fn encode_with(
         &self,
         len: usize,
-        values: impl Iterator<Item = Complex64>,
+        value: impl Fn(usize) -> Complex64,
         scale: Scale,
         level: usize,
     ) -> Result<Plaintext> {
-        if len > self.params.slots() {
-            return Err(Error::TooManyValues { values: len, slots: self.params.slots() });
+        let (slots, basis) = (self.params.slots(), self.params.basis(level)?);
+        if len > slots {
+            return Err(Error::TooManyValues { values: len, slots });
         }
-        let basis = self.params.basis(level)?;
-        let coefficients = self.embedding.coefficients(values, scale.to_f64());
-        let poly = self.to_residues(coefficients, basis, scale, level)?;
-        Ok(Plaintext { params: self.params.clone(), poly: poly.forward(), scale })
-    }
-
-    /// Rounds scaled coefficients and reduces them modulo every prime.
-    fn to_residues(&self, mut coefficients: Vec<f64>, basis: Basis, scale: Scale, level: usize) -> Result<Poly<Coeff>> {
-        // A NaN would vanish in a maximum.
-        let finite = scale.is_valid() && coefficients.iter().all(|x| x.is_finite());
-        let largest = if finite { coefficients.iter().fold(0.0, |max: f64, x| max.max(x.abs())) } else { f64::NAN };
-        if !largest.is_finite() || largest.log2() >= self.params.log_q(level) - 1.0 {
-            return Err(Error::EncodeOverflow { largest, log_q: self.params.log_q(level), scale });
-        }
-        // coefficient = word · 2^shift, with words of at most WORD_BITS bits.
-        let shift = (largest.max(1.0).log2() as i32 + 1 - WORD_BITS).max(0);
-        if shift > 0 {
-            let down = f64::from(-shift).exp2();
-            coefficients.iter_mut().for_each(|x| *x *= down);
-        }
-        let words: Vec<i64> = coefficients.iter().map(|&x| round_to_word(x)).collect();
-        let mut poly = Poly::uninit(self.params.ring(), basis);
-        let backend = self.params.ring().backend();
-        poly.each_limb(|_, q, limb| {
-            let offset = residue_offset(q);
-            for (out, &word) in limb.iter_mut().zip(&words) {
-                *out = (word + offset) as u64;
+        self.with_buffers(|Buffers { transform, words }| {
+            let value = |k| if k < len { value(k) } else { Complex64::ZERO };
+            let largest = self.embedding.coefficients(transform, value, scale.to_f64());
+            let log_q = self.params.log_q(level);
+            if !(scale.is_valid() && largest.is_finite()) || largest.log2() >= log_q - 1.0 {
+                let largest = if scale.is_valid() { largest } else { f64::NAN };
+                return Err(Error::EncodeOverflow { largest, log_q, scale });
             }
-            backend.mul_scalar_assign(q, limb, q.shoup(q.pow(2 % q.value(), shift as u64)));
-        });
-        Ok(poly)
+            // coefficient = word · 2^shift.
+            let shift = (largest.max(1.0).log2() as i32 + 1 - WORD_BITS).max(0);
+            let down = f64::from(-shift).exp2();
+            words.resize(self.params.ring().n(), 0);
+            self.embedding.words(transform, |x| round_to_word(x * down), words);
+            let mut poly = Poly::uninit(self.params.ring(), basis);
+            self.params.ring().each_limb(basis, poly.data_mut(), |_, table, limb| {
+                let (q, backend) = (table.modulus(), table.backend());
+                backend.reduce_signed_into(q, limb, words);
+                if shift > 0 {
+                    backend.mul_scalar_assign(q, limb, q.shoup(q.pow(2, shift as u64)));
+                }
+                table.forward(limb);
+            });
+            Ok(Plaintext { params: self.params.clone(), poly, scale })
+        })
     }
 
-    /// The real parts of the slots of `plaintext`.
+    /// The real parts of the slots of `plaintext`. Otherwise as [`Self::decode_complex`].
     ///
     /// # Errors
     /// [`Error::ParamsMismatch`].
     pub fn decode(&self, plaintext: &Plaintext) -> Result<Vec<f64>> {
-        Ok(self.decode_complex(plaintext)?.into_iter().map(|z| z.re).collect())
+        self.decode_with(plaintext, |z| z.re)
     }
 
-    /// The slots of `plaintext`; real in the conjugate-invariant ring. Cost: an inverse NTT for each limb that the message
-    /// fills, and one more to make sure of it.
+    /// The slots of `plaintext`; real in the conjugate-invariant ring. All limbs count: coefficients are exact in (−Q/2, Q/2)
+    /// before they become doubles. Cost: an inverse NTT a limb, one FFT of N/2 points.
     ///
     /// # Errors
     /// [`Error::ParamsMismatch`].
     pub fn decode_complex(&self, plaintext: &Plaintext) -> Result<Vec<Complex64>> {
+        self.decode_with(plaintext, |z| z)
+    }
+
+    fn decode_with<T: Clone + Default>(&self, plaintext: &Plaintext, value: impl Fn(Complex64) -> T) -> Result<Vec<T>> {
         if plaintext.params != self.params {
             return Err(Error::ParamsMismatch { operation: "decode" });
         }
-        let coefficients = self.to_signed(plaintext);
-        Ok(self.embedding.slots_of(&coefficients, 1.0 / plaintext.scale.to_f64()))
+        let coefficients = self.to_doubles(&plaintext.poly);
+        let factor = 1.0 / plaintext.scale.to_f64();
+        Ok(self.with_buffers(|buffers| self.embedding.slots_of(&mut buffers.transform, &coefficients, factor, value)))
     }
 
-    /// The coefficients in (−Q/2, Q/2) as doubles. Messages are far below Q: the limbs that hold `HEADROOM_BITS` more than
-    /// the scale decide, if the next limb agrees; if it does not, all limbs do.
-    fn to_signed(&self, plaintext: &Plaintext) -> Vec<f64> {
-        let ring = self.params.ring();
-        let limbs = plaintext.poly.basis().q;
-        let primes: Vec<Modulus> = ring.q().take(limbs).copied().collect();
-        let wanted = plaintext.scale.log2() + HEADROOM_BITS;
-        let mut bits = 0.0;
-        let enough = 1 + primes
-            .iter()
-            .take_while(|q| {
-                bits += (q.value() as f64).log2();
-                bits < wanted
-            })
-            .count();
-        let enough = enough.min(limbs);
-        let try_limbs = |count: usize, checked: usize| {
-            let mut part: Poly<Ntt> = Poly::uninit(ring, Basis { q: checked, p: 0 });
-            let words = part.data().len();
-            part.data_mut().copy_from_slice(&plaintext.poly.data()[..words]);
-            balanced_mixed_radix(&part.inverse(), &primes[..checked], count)
+    /// The coefficients in (−Q/2, Q/2), each to a few units in the last place.
+    fn to_doubles(&self, poly: &Poly<Ntt>) -> Vec<f64> {
+        let (ring, limbs) = (self.params.ring(), poly.basis().limbs());
+        let poly = poly.inverse();
+        let mut coefficients = vec![0.0; ring.n()];
+        let block = |buffers: &mut Digits, (index, out): (usize, &mut [f64])| {
+            self.mixed_radix(&poly, index * BLOCK, buffers, out)
         };
-        let checked = (enough + 1).min(limbs);
-        try_limbs(enough, checked).or_else(|| try_limbs(limbs, limbs)).unwrap_or_else(|| vec![0.0; ring.n()])
+        if ring.is_parallel(limbs) {
+            coefficients.par_chunks_mut(BLOCK).enumerate().for_each_init(Digits::default, block);
+        } else {
+            let mut buffers = Digits::default();
+            coefficients.chunks_mut(BLOCK).enumerate().for_each(|chunk| block(&mut buffers, chunk));
+        }
+        coefficients
+    }
+
+    /// Coefficients from number `at` on, from their balanced mixed radix x = d_0 + q_0 (d_1 + q_1 (d_2 + …)), |d_r| < q_r / 2
+    /// (Garner; Knuth, TAOCP 2, 4.3.2). Once every residue is zero, so are all digits to come.
+    fn mixed_radix(&self, poly: &Poly<Coeff>, at: usize, buffers: &mut Digits, out: &mut [f64]) {
+        let (ring, limbs, len, backend) = (poly.ring(), poly.basis().limbs(), out.len(), poly.ring().backend());
+        let Digits { residues, reduced, digits } = buffers;
+        residues.clear();
+        (0..limbs).for_each(|i| residues.extend_from_slice(&poly.limb(i)[at..][..len]));
+        reduced.resize(len, 0);
+        digits.clear();
+        for (r, q) in ring.q().take(limbs).enumerate() {
+            let (row, rest) = residues[r * len..].split_at_mut(len);
+            if row.iter().chain(rest.iter()).all(|&residue| residue == 0) {
+                break;
+            }
+            digits.extend(row.iter().map(|&residue| q.centered(residue)));
+            for ((row, inverses), q) in
+                rest.chunks_exact_mut(len).zip(&self.inverses[r + 1..]).zip(ring.q().skip(r + 1))
+            {
+                backend.reduce_signed_into(q, reduced, &digits[r * len..]);
+                backend.sub_mul_scalar_assign(q, row, reduced, inverses[r]);
+            }
+        }
+        let rows: Vec<_> = digits.chunks_exact(len).zip(ring.q()).collect();
+        for (digits, q) in rows.into_iter().rev() {
+            let q = q.value() as f64;
+            out.iter_mut().zip(digits).for_each(|(x, &digit)| *x = *x * q + digit as f64);
+        }
+    }
+
+    /// Calls `op` with buffers that earlier calls have left.
+    fn with_buffers<T>(&self, op: impl FnOnce(&mut Buffers) -> T) -> T {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = idle().pop().unwrap_or_default();
+        let result = op(&mut buffers);
+        idle().push(buffers);
+        result
     }
 }
 
-/// The number behind the residues in balanced mixed radix, x = d_0 + q_0 (d_1 + q_1 (d_2 + …)) with |d_r| < q_r / 2 (Garner;
-/// Knuth, TAOCP 2, 4.3.2): digits beyond `count` must be zero, otherwise `None`.
-fn balanced_mixed_radix(x: &Poly<Coeff>, primes: &[Modulus], count: usize) -> Option<Vec<f64>> {
-    let inverses: Vec<Vec<ShoupFactor>> = primes
-        .iter()
-        .enumerate()
-        .map(|(r, q)| primes[..r].iter().map(|earlier| q.shoup(q.inv(q.reduce(earlier.value())))).collect())
-        .collect();
-    let mut digits = vec![0i64; primes.len()];
-    (0..x.ring().n())
-        .map(|j| {
-            for (r, q) in primes.iter().enumerate() {
-                let offset = residue_offset(q);
-                let mut residue = x.limb(r)[j];
-                for (&digit, &inverse) in digits.iter().zip(&inverses[r]) {
-                    residue = q.mul_shoup((residue as i64 - digit + offset) as u64, inverse);
-                }
-                digits[r] = q.centered(residue);
-            }
-            if digits[count..].iter().any(|&digit| digit != 0) {
-                return None;
-            }
-            Some(
-                digits[..count]
-                    .iter()
-                    .zip(primes)
-                    .rev()
-                    .fold(0.0, |sum, (&digit, q)| sum * q.value() as f64 + digit as f64),
-            )
-        })
-        .collect()
-}
-
-/// A multiple of q in [2^50, 2^51]: added to a signed word of 50 bits it makes a word that the kernels reduce.
-fn residue_offset(q: &Modulus) -> i64 {
-    ((1u64 << WORD_BITS).div_ceil(q.value()) * q.value()) as i64
+/// Buffers of [`Encoder::mixed_radix`].
+#[derive(Default)]
+struct Digits {
+    residues: Vec<u64>,
+    /// One digit modulo another prime.
+    reduced: Vec<u64>,
+    digits: Vec<i64>,
 }
 
 /// Nearest integer of |x| < 2^51, by adding 1.5 · 2^52 and reading the mantissa: SSE2 has no rounding instruction.

@@ -1,13 +1,13 @@
 //! Encryption under either key, and decryption.
 
 use smallvec::smallvec;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Entropy, Poly, Seed, fill_ternary};
+use crate::ring::{Entropy, Poly, Seed, fill_gaussian, fill_ternary, stream};
 
 use super::ciphertext::{Ciphertext, SeededCiphertext};
 use super::encoder::Encoder;
-use super::keygen::error;
 use super::keys::{PublicKey, SecretKey};
 use super::noise::Estimate;
 use super::params::Params;
@@ -20,13 +20,15 @@ pub struct Encryptor<'a, Key> {
     /// Public seed of this encryptor and the number of polynomials taken from it.
     seed: Seed,
     next_object: u64,
+    /// Coefficients drawn for the ciphertext under way.
+    drawn: Zeroizing<Vec<i64>>,
 }
 
 impl<'a, Key> Encryptor<'a, Key> {
     /// An encryptor under a public or a secret key.
     pub fn new(key: &'a Key, mut entropy: Entropy) -> Self {
         let seed = entropy.seed();
-        Self { key, entropy, seed, next_object: 0 }
+        Self { key, entropy, seed, next_object: 0, drawn: Zeroizing::default() }
     }
 }
 
@@ -39,20 +41,28 @@ impl Encryptor<'_, PublicKey> {
     /// [`Error::ParamsMismatch`].
     pub fn encrypt(&mut self, plaintext: &Plaintext) -> Result<Ciphertext> {
         let params = same_params("encrypt", &self.key.params, plaintext)?;
-        let basis = plaintext.poly.basis();
-        let mut coefficients = zeroize::Zeroizing::new(vec![0; params.ring().n()]);
-        fill_ternary(self.entropy.secrets(), &mut coefficients);
-        let mut u = Poly::from_signed(params.ring(), basis, &coefficients).forward();
-        let mut part = |key: &Poly<_>| {
-            let mut part = error(params, basis, &mut self.entropy);
-            let backend = params.ring().backend();
-            part.each_limb(|i, q, limb| backend.mul_add_assign(q, limb, key.limb(i), u.limb(i)));
-            part
-        };
-        let mut c0 = part(&self.key.b);
-        let c1 = part(&self.key.a);
-        u.zeroize();
-        c0.add_assign(&plaintext.poly);
+        let (ring, basis) = (params.ring(), plaintext.poly.basis());
+        let n = ring.n();
+        self.drawn.resize(3 * n, 0);
+        let (u, errors) = self.drawn.split_at_mut(n);
+        fill_ternary(self.entropy.secrets(), u);
+        fill_gaussian(self.entropy.secrets(), errors);
+        let (e0, e1) = errors.split_at(n);
+        let [mut c0, mut c1] = [(); 2].map(|()| Poly::uninit(ring, basis));
+        ring.each_limb_of_two(basis, [c0.data_mut(), c1.data_mut()], |i, table, [c0, c1]| {
+            let (q, backend) = (table.modulus(), ring.backend());
+            let mut buffer = ring.pool().take(ring.stride());
+            let u_hat = &mut buffer[..n];
+            table.forward_signed(u, u_hat);
+            table.forward_signed(e0, c0);
+            backend.mul_add_assign(q, c0, self.key.b.limb(i), u_hat);
+            backend.add_assign(q, c0, plaintext.poly.limb(i));
+            table.forward_signed(e1, c1);
+            backend.mul_add_assign(q, c1, self.key.a.limb(i), u_hat);
+            u_hat.zeroize();
+            ring.pool().give(buffer);
+        });
+        self.drawn.as_mut_slice().zeroize();
         Ok(Ciphertext { params: params.clone(), parts: smallvec![c0, c1], scale: plaintext.scale, estimate: None })
     }
 }
@@ -66,13 +76,24 @@ impl Encryptor<'_, SecretKey> {
     /// [`Error::ParamsMismatch`].
     pub fn encrypt_seeded(&mut self, plaintext: &Plaintext) -> Result<SeededCiphertext> {
         let params = same_params("encrypt", &self.key.params, plaintext)?;
-        let basis = plaintext.poly.basis();
+        let (ring, basis) = (params.ring(), plaintext.poly.basis());
         let object = self.next_object;
         self.next_object += 1;
-        let a = self.seed.expand(params.ring(), basis, object);
-        let mut c0 = error(params, basis, &mut self.entropy);
-        c0.sub_assign(&self.key.times(a).0);
-        c0.add_assign(&plaintext.poly);
+        self.drawn.resize(ring.n(), 0);
+        fill_gaussian(self.entropy.secrets(), &mut self.drawn);
+        let mut c0 = Poly::uninit(ring, basis);
+        ring.each_limb(basis, c0.data_mut(), |i, table, c0| {
+            let (q, backend) = (table.modulus(), ring.backend());
+            let mut a = ring.pool().take(ring.stride());
+            self.seed.expand_limb(stream(object, i), q, &mut a[..ring.n()]);
+            // −(−e − m + a s), so that a s, which gives s away, is never in memory by itself.
+            table.forward_signed(&self.drawn, c0);
+            backend.sub_assign(q, c0, plaintext.poly.limb(i));
+            backend.mul_add_assign(q, c0, &a[..ring.n()], self.key.s.limb(i));
+            backend.neg_assign(q, c0);
+            ring.pool().give(a);
+        });
+        self.drawn.as_mut_slice().zeroize();
         Ok(SeededCiphertext {
             params: params.clone(),
             c0,
@@ -113,16 +134,18 @@ impl<'a> Decryptor<'a> {
             return Err(Error::ParamsMismatch { operation: "decrypt" });
         }
         let ring = self.key.params.ring();
-        let basis: Basis = ciphertext.parts[0].basis();
         let backend = ring.backend();
-        let mut poly = Poly::zero(ring, basis);
+        let mut poly = Poly::uninit(ring, ciphertext.parts[0].basis());
         // Horner: (c_2 s + c_1) s + c_0.
-        for (i, part) in ciphertext.parts.iter().enumerate().rev() {
-            poly.add_assign(part);
-            if i > 0 {
-                poly.each_limb(|i, q, limb| backend.mul_assign(q, limb, self.key.s.limb(i)));
+        poly.each_limb(|i, q, limb| {
+            limb.fill(0);
+            for (degree, part) in ciphertext.parts.iter().enumerate().rev() {
+                backend.add_assign(q, limb, part.limb(i));
+                if degree > 0 {
+                    backend.mul_assign(q, limb, self.key.s.limb(i));
+                }
             }
-        }
+        });
         Ok(Plaintext { params: self.key.params.clone(), poly, scale: ciphertext.scale })
     }
 

@@ -96,8 +96,12 @@ impl<'a> KeyGenerator<'a> {
         let basis = Basis { q: ring.full_basis().q, p: 0 };
         let seed = self.entropy.seed();
         let a = seed.expand(ring, basis, 0);
-        let mut b = error(&self.params, basis, self.entropy);
-        b.sub_assign(&secret.times(a.clone()).0);
+        // −(e + a s): an error is symmetric.
+        let mut b = Poly::from_signed(ring, basis, &error_coefficients(ring, self.entropy));
+        b.each_limb(|i, q, limb| {
+            ring.backend().mul_add_assign(q, limb, a.limb(i), secret.s.limb(i));
+            ring.backend().neg_assign(q, limb);
+        });
         Ok(PublicKey { params: self.params.clone(), seed, b, a })
     }
 
@@ -157,19 +161,13 @@ impl<'a> KeyGenerator<'a> {
         Ok(SwitchingKey::new(shape, source, |digit, limb, a, b| {
             let (table, index, backend) = (ring.table(basis, limb), ring.table_index(basis, limb), ring.backend());
             let q = table.modulus();
-            b.iter_mut().zip(errors[digit].iter()).for_each(|(word, &e)| *word = q.from_i64(e));
-            table.forward(b);
+            table.forward_signed(&errors[digit], b);
             backend.mul_add_assign(q, b, a, to.0.limb(index));
             if params.digit(digit, basis.q).contains(&limb) {
                 backend.mul_scalar_add_assign(q, b, from.limb(index), ring.special_product(index));
             }
         }))
     }
-}
-
-/// A fresh Gaussian error, in NTT form.
-pub(super) fn error(params: &Params, basis: Basis, entropy: &mut Entropy) -> Poly<Ntt> {
-    Poly::from_signed(params.ring(), basis, &error_coefficients(params.ring(), entropy)).forward()
 }
 
 /// The coefficients of a fresh Gaussian error.

@@ -32,15 +32,7 @@ impl SecretKey {
     /// The secret with these ternary coefficients.
     pub(super) fn from_coefficients(params: &Params, coefficients: &[i64]) -> Self {
         let ring = params.ring();
-        let s = Poly::from_signed(ring, ring.full_basis(), coefficients).forward();
-        Self { params: params.clone(), s }
-    }
-
-    /// s · a, for ciphertext limbs.
-    pub(super) fn times(&self, mut a: Poly<Ntt>) -> SecretPoly {
-        let backend = a.ring().backend();
-        a.each_limb(|i, q, limb| backend.mul_assign(q, limb, self.s.limb(i)));
-        SecretPoly(a)
+        Self { params: params.clone(), s: Poly::from_signed(ring, ring.full_basis(), coefficients) }
     }
 }
 

@@ -155,7 +155,7 @@ impl Prime {
         _mm256_add_pd(_mm256_fnmadd_pd(quotient, self.q, high), low)
     }
 
-    /// x − (multiple of q), at most q/2 away from 0 (by rounding, a little more), for |x| <= 8q.
+    /// x − (multiple of q), at most q/2 away from 0 (by rounding, a little more), for |x| <= 8q or 2^50.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn centre(&self, x: Vector) -> Vector {
@@ -176,6 +176,19 @@ impl Prime {
     fn reduce(&self, x: Vector) -> Vector {
         self.finish(self.centre(x))
     }
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
+    let p = Prime::new(q);
+    let rounder = _mm256_castpd_si256(p.rounder);
+    let ((out, out_rest), (x, x_rest)) = (out.as_chunks_mut(), x.as_chunks());
+    for (out, x) in out.iter_mut().zip(x) {
+        // x in the mantissa of 3 · 2^51.
+        let x = _mm256_add_epi64(load_bits(&x.map(i64::cast_unsigned)), rounder);
+        store(out, p.finish(p.centre(_mm256_sub_pd(_mm256_castsi256_pd(x), p.rounder))));
+    }
+    scalar::reduce_signed_into(q, out_rest, x_rest);
 }
 
 #[target_feature(enable = "avx2,fma")]

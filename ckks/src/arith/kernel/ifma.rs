@@ -248,6 +248,17 @@ impl Accumulated {
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
+    let (p, lift) = (Prime::new(q), splat(q.lift()));
+    let ((out, out_rest), (x, x_rest)) = (out.as_chunks_mut(), x.as_chunks());
+    for (out, x) in out.iter_mut().zip(x) {
+        let x = _mm512_add_epi64(load(&x.map(i64::cast_unsigned)), lift);
+        store(out, p.finish(p.reduce_lazy(x, x)));
+    }
+    scalar::reduce_signed_into(q, out_rest, x_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn add_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
     let p = Prime::new(q);
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());

@@ -186,6 +186,12 @@ impl Backend {
         }
     }
 
+    /// out_i ← x_i mod q, for |x_i| <= 2^50.
+    pub(crate) fn reduce_signed_into(self, q: &Modulus, out: &mut [u64], x: &[i64]) {
+        assert_eq!(out.len(), x.len());
+        dispatch!(self, reduce_signed_into(q, out, x))
+    }
+
     /// a_i ← a_i + b_i.
     pub(crate) fn add_assign(self, q: &Modulus, a: &mut [u64], b: &[u64]) {
         assert_eq!(a.len(), b.len());

@@ -4,6 +4,12 @@ use super::super::modulus::{Modulus, ShoupFactor};
 use super::super::ntt::Fold;
 use super::{GEMM_COLUMNS, GEMM_OUTPUTS, PIECE_BITS, Pair, Panels, Rows};
 
+pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = q.from_i64(x);
+    }
+}
+
 pub(super) fn add_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
     for (a, &b) in a.iter_mut().zip(b) {
         *a = q.add(*a, b);

@@ -110,6 +110,25 @@ fn elementwise_kernels_agree() {
 }
 
 #[test]
+fn residues_of_signed_words_agree() {
+    for q in moduli() {
+        for len in lengths() {
+            for (k, x) in samples(len, (1 << 51) + 1, 24).iter().enumerate() {
+                let x: Vec<i64> = x.iter().map(|&x| x as i64 - (1 << 50)).collect();
+                let mut exact = vec![0; len];
+                scalar::reduce_signed_into(&q, &mut exact, &x);
+                assert!(exact.iter().zip(&x).all(|(&r, &x)| r == x.rem_euclid(q.value() as i64) as u64), "{q:?}");
+                agree(&format!("signed q={} len={len} sample {k}", q.value()), |backend| {
+                    let mut out = vec![1; len];
+                    backend.reduce_signed_into(&q, &mut out, &x);
+                    out
+                });
+            }
+        }
+    }
+}
+
+#[test]
 fn a_scalar_product_takes_words_of_52_bits() {
     for q in moduli() {
         for a in samples(40, 1 << 52, 4) {
@@ -435,6 +454,7 @@ fn a_wrong_length_is_a_panic() {
             assert!(caught.is_err(), "{}", backend.name());
         };
         panics(&|| backend.add_assign(&q, &mut [0; 8], &[0; 9]));
+        panics(&|| backend.reduce_signed_into(&q, &mut [0; 8], &[0; 9]));
         panics(&|| backend.mul_into(&q, &mut [0; 8], &[0; 8], &[0; 7]));
         panics(&|| backend.dot_into(&q, &mut [0; 8], rows(&[0; 15], 8, 2), rows(&[0; 16], 8, 2)));
         panics(&|| backend.convert_into(&q, &mut [0; 8], rows(&[0; 16], 8, 2), &[0; 3], &[0; 8], q.shoup(1)));

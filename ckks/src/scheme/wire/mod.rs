@@ -121,7 +121,7 @@ impl<'a> Source<'a> {
 
     fn poly(&mut self, params: &Params, basis: Basis) -> WireResult<Poly<Ntt>> {
         let ring = params.ring();
-        let mut poly = Poly::zero(ring, basis);
+        let mut poly = Poly::uninit(ring, basis);
         for (i, words) in poly.data_mut().chunks_mut(ring.stride()).enumerate() {
             let q = ring.modulus(basis, i);
             self.limb(q.value(), q.bits(), &mut words[..ring.n()])?;
@@ -197,15 +197,11 @@ const TERNARY_BITS: u32 = 2;
 /// Those of `to`.
 pub fn write_secret_key(key: &SecretKey, to: &mut dyn Write) -> io::Result<()> {
     let ring = key.params.ring();
-    let mut first = Poly::<Ntt>::zero(ring, Basis { q: 1, p: 0 });
-    first.data_mut()[..ring.n()].copy_from_slice(key.s.limb(0));
-    let mut coefficients = first.inverse();
-    let limb = &mut coefficients.data_mut()[..ring.n()];
+    let mut limb = Zeroizing::new(key.s.limb(0).to_vec());
+    ring.tables()[0].inverse(&mut limb);
     // 0, 1 and q − 1 become 0, 1 and 2.
     limb.iter_mut().for_each(|word| *word = u64::from(*word != 0) + u64::from(*word > 1));
-    let written = Sink::new(to).limb(limb, TERNARY_BITS);
-    coefficients.zeroize();
-    written
+    Sink::new(to).limb(&limb, TERNARY_BITS)
 }
 
 /// Reads a secret key of `params`.
