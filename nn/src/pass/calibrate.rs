@@ -175,8 +175,8 @@ impl Search<'_> {
         Ok(self.loss(&results) <= self.calibration.loss)
     }
 
-    /// Share of the samples lost: by their labels, or else by the classes of the network as it is; there, the share that changes, or the share
-    /// expected to change, whichever is larger.
+    /// Share of the samples lost: by their labels, or else by the classes of the network as it is; there, the share that changes, or half the
+    /// share expected to change, whichever is larger: of samples so close to a decision, the network as it is has half wrong.
     fn loss(&self, results: &[f64]) -> f64 {
         let columns = self.graph.output_len();
         let (found, exact) = (classes(results, columns), classes(&self.exact, columns));
@@ -184,7 +184,7 @@ impl Search<'_> {
         let samples = exact.len().max(1) as f64;
         match self.calibration.labels {
             Some(labels) => (right(&exact, labels) as f64 - right(&found, labels) as f64) / samples,
-            None => (1.0 - right(&found, &exact) as f64 / samples).max(changed(&self.exact, results, columns)),
+            None => (1.0 - right(&found, &exact) as f64 / samples).max(changed(&self.exact, results, columns) / 2.0),
         }
     }
 
@@ -308,3 +308,7 @@ fn classes(results: &[f64], columns: usize) -> Vec<usize> {
     };
     results.chunks(columns).map(class).collect()
 }
+
+#[cfg(test)]
+#[path = "calibrate_tests.rs"]
+mod tests;

@@ -1,0 +1,133 @@
+//! Calibration of small networks: what is chosen, what lies outside, and what is refused.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::approx::Fit;
+use crate::graph::{AffineMap, SparseMatrix};
+use crate::lower::networks::{map, node, samples};
+use crate::pass::{MergeRule, approximate, he_friendly, simplify};
+
+fn network(activation: Activation) -> Graph {
+    let nodes = vec![
+        node(Op::Input, &[], 8),
+        node(map(16, 8, 100, 1), &[0], 16),
+        node(Op::Activation(activation.clone()), &[1], 16),
+        node(map(12, 16, 100, 2), &[2], 12),
+        node(Op::Activation(activation), &[3], 12),
+        node(map(4, 12, 100, 3), &[4], 4),
+    ];
+    Graph::new(nodes, NodeId(5)).unwrap()
+}
+
+fn calibration(samples: &[f64]) -> Calibration<'_> {
+    Calibration { samples, labels: None, margin: 1.25, loss: Calibration::LOSS, max_degree: 32 }
+}
+
+#[test]
+fn a_network_keeps_its_classes_with_the_lowest_degrees_that_do() {
+    let data = samples(500, 8);
+    for activation in [Activation::Relu, Activation::Tanh, Activation::Silu] {
+        let graph = network(activation);
+        let found = calibrate(&graph, &calibration(&data)).unwrap();
+        let friendly = he_friendly(&graph, &MergeRule::default(), &found).unwrap();
+        let (a, b) = (classes(&graph.run(&data).unwrap(), 4), classes(&friendly.run(&data).unwrap(), 4));
+        let changed = a.iter().zip(&b).filter(|(a, b)| a != b).count();
+        assert!(changed as f64 <= 0.003 * 500.0, "{changed} of 500 samples");
+        // Folded into the maps around them, polynomials are all that is left.
+        assert_eq!(friendly.nodes().len(), graph.nodes().len());
+        // One degree lower, and more would be lost.
+        for layer in 0..2 {
+            let mut lower = calibration(&data);
+            lower.max_degree = found[layer].fit.degree() - 1;
+            let degrees = calibrate(&graph, &lower).unwrap();
+            assert!(degrees.iter().all(|found| found.fit.degree() <= lower.max_degree));
+        }
+    }
+}
+
+#[test]
+fn labels_count_where_there_are_any() {
+    let data = samples(500, 8);
+    let graph = network(Activation::Relu);
+    // With labels that nothing gets right, nothing can be lost.
+    let wrong: Vec<usize> = vec![9; 500];
+    let found = calibrate(&graph, &Calibration { labels: Some(&wrong), ..calibration(&data) }).unwrap();
+    assert_eq!(found.iter().map(|found| found.fit.degree()).collect::<Vec<_>>(), [2, 2]);
+}
+
+#[test]
+fn samples_far_from_a_decision_do_not_change_it() {
+    let exact = [3.0, 0.0, 0.0, 5.0, 4.0, 0.0];
+    assert_eq!(changed(&exact, &exact, 2), 0.0);
+    let found = [3.0, 0.5, 0.0, 4.5, 4.0, 0.0];
+    assert_eq!(changed(&exact, &found, 2), 0.0);
+    // Both samples are decided about by one; with the error of the first both would change.
+    assert!(changed(&[1.0, 0.0], &[0.0, 1.0], 2) == 1.0);
+    assert!(changed(&[0.5, -0.5], &[0.25, 0.25], 1) > 0.0);
+}
+
+#[test]
+fn what_lies_outside_is_named() {
+    let data = samples(200, 8);
+    let graph = network(Activation::Relu);
+    let found = calibrate(&graph, &calibration(&data)).unwrap();
+    assert_eq!(outside(&graph, &found, &data).unwrap(), []);
+    let mut far = data.clone();
+    far[150 * 8..151 * 8].iter_mut().for_each(|value| *value *= 6.0);
+    let outside = outside(&graph, &found, &far).unwrap();
+    let first = &outside[0];
+    assert_eq!((first.approximation, first.sample), (0, 150));
+    let [low, high] = found[0].fit.range;
+    assert!(first.values > 0 && (first.argument < low || first.argument > high));
+    assert!(first.error > found[0].fit.max_error && first.size <= high);
+}
+
+#[test]
+fn functions_without_a_polynomial_are_refused() {
+    let data = samples(50, 8);
+    let error = calibrate(&network(Activation::Ln), &calibration(&data)).unwrap_err();
+    assert!(matches!(&error, Error::Approximation { problem, .. } if problem.contains("ln")), "{error}");
+    let infinite = vec![f64::INFINITY; 8];
+    let error = calibrate(&network(Activation::Relu), &calibration(&infinite)).unwrap_err();
+    assert!(matches!(&error, Error::Approximation { problem, .. } if problem.contains("finite")), "{error}");
+}
+
+#[test]
+fn polynomials_that_fit_no_activation_are_refused() {
+    let graph = network(Activation::Relu);
+    let fit = Fit { range: [-1.0, 1.0], coefficients: vec![0.0, 1.0], max_error: 0.0, rms_error: 0.0 };
+    let at = |node, fit: &Fit| Approximation { node, name: "r".into(), function: "relu".into(), fit: fit.clone() };
+    assert!(approximate(&graph, &[at(2, &fit)]).is_ok());
+    for wrong in [
+        at(1, &fit),
+        at(99, &fit),
+        at(2, &Fit { range: [1.0, 1.0], ..fit.clone() }),
+        at(2, &Fit { range: [f64::NAN, 1.0], ..fit.clone() }),
+        at(2, &Fit { coefficients: vec![], ..fit.clone() }),
+    ] {
+        assert!(matches!(approximate(&graph, &[wrong]), Err(Error::Approximation { .. })));
+    }
+    let nan = Fit { coefficients: vec![f64::NAN], ..fit };
+    assert!(matches!(approximate(&graph, &[at(2, &nan)]), Err(Error::WeightNotFinite { .. })));
+}
+
+#[test]
+fn steps_of_one_function_get_one_polynomial() {
+    // x · min(max(x / 6 + 1/2, 0), 1) behind a map, and read again behind another.
+    let line = SparseMatrix::diagonal(&[1.0 / 6.0; 8]).unwrap();
+    let nodes = vec![
+        node(Op::Input, &[], 8),
+        node(map(8, 8, 100, 1), &[0], 8),
+        node(Op::Affine(Arc::new(AffineMap::new(line, vec![0.5; 8]).unwrap())), &[1], 8),
+        node(Op::Activation(Activation::Relu), &[2], 8),
+        node(Op::Activation(Activation::Clip(f64::NEG_INFINITY, 1.0)), &[3], 8),
+        node(Op::Mul, &[1, 4], 8),
+    ];
+    let graph = Graph::new(nodes, NodeId(5)).unwrap();
+    let simple = simplify(&graph, &MergeRule::default()).unwrap();
+    let data = samples(50, 8);
+    assert_eq!(simple.nodes().iter().map(|node| node.op.name()).collect::<Vec<_>>(), ["input", "affine", "function"]);
+    let (a, b) = (graph.run(&data).unwrap(), simple.run(&data).unwrap());
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12));
+}
