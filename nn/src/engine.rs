@@ -12,7 +12,7 @@ use rayon::ThreadPool;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::exec::clear;
-use crate::exec::trace::Trace;
+use crate::exec::trace::{OperationTrace, Trace};
 use crate::graph::{Activation, Graph, Node, Op};
 use crate::measure;
 use crate::onnx::OnnxModel;
@@ -296,7 +296,8 @@ impl<'a> Run<'a> {
         let (features, interleave) = (self.job.data.features(), self.plan.client().interleave());
         let mut results = Vec::with_capacity(self.job.data.n() * self.graph.output_len());
         self.progress.begin("encrypted inference", data.len().div_ceil(features * interleave));
-        self.operations = operation_times(&self.plan);
+        let chunks = data.len().div_ceil(features * interleave);
+        self.operations = operation_times(&self.plan, &self.trace, chunks);
         for chunk in data.chunks(features * interleave) {
             let mut times = self.operations.iter_mut();
             let mut done = |_: &Operation, time: Duration| {
@@ -335,10 +336,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// All operations of a plan's program but its input, at no time yet.
-fn operation_times(plan: &ServerPlan) -> Vec<OperationTime> {
-    let operations = plan.program().operations().iter().skip(1);
-    operations.map(|operation| OperationTime { operation: operation.to_string(), seconds: 0.0 }).collect()
+/// All operations of a plan's program but its input, at no time yet, with what `trace` predicts for so many chunks.
+fn operation_times(plan: &ServerPlan, trace: &Trace, chunks: usize) -> Vec<OperationTime> {
+    let operations = plan.program().operations().iter().zip(&trace.operations).skip(1);
+    let time = |(operation, traced): (&Operation, &OperationTrace)| OperationTime {
+        operation: operation.to_string(),
+        seconds: 0.0,
+        predicted_s: traced.seconds * chunks as f64,
+    };
+    operations.map(time).collect()
 }
 
 /// Adds the wall time of `work` to `seconds`.

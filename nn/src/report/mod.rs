@@ -194,6 +194,8 @@ pub struct OperationTime {
     pub operation: String,
     /// Seconds of wall time.
     pub seconds: f64,
+    /// What the plan predicted.
+    pub predicted_s: f64,
 }
 
 /// Speed of the server.
