@@ -54,7 +54,7 @@ impl Goal {
     /// What to minimise, of a chunk of `interleave` samples.
     pub(super) fn cost(&self, trace: &Trace, interleave: usize) -> f64 {
         let samples = self.samples.unwrap_or(interleave).max(1);
-        let a_sample = trace.seconds * samples.div_ceil(interleave) as f64 / samples as f64;
+        let a_sample = (trace.seconds * samples.div_ceil(interleave) as f64 + trace.warm_up_s) / samples as f64;
         match self.objective {
             Objective::Latency => trace.seconds,
             Objective::Throughput => a_sample,

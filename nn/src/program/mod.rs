@@ -238,6 +238,19 @@ impl Program {
         last
     }
 
+    /// Of each value, whether it is never written to memory: operations that treat every point alone, one feature a ciphertext, run as one
+    /// chain where nothing else reads what lies between them.
+    pub fn put_off(&self) -> Vec<bool> {
+        let pointwise = |operation: &Operation| match &operation.kind {
+            Kind::LinearMap { map, .. } => matches!(map.operator(), LinearOperator::Gemm),
+            kind => matches!(kind, Kind::Square) && operation.value.layout.positions_per_ciphertext() == 1,
+        };
+        let pointwise: Vec<bool> = self.operations.iter().map(pointwise).collect();
+        let last_uses = self.last_uses();
+        let next = |index: usize| last_uses[index] == index + 1 && pointwise.get(index + 1) == Some(&true);
+        (0..pointwise.len()).map(|index| pointwise[index] && next(index)).collect()
+    }
+
     /// Proves that each operation's value follows from its operands, that no value overflows its modulus, and that `keys`
     /// serve every key switch.
     ///

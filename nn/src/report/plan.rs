@@ -42,9 +42,9 @@ pub struct PlanReport {
 pub struct Prediction {
     /// Samples that it is for.
     pub samples: usize,
-    /// Server seconds of all chunks.
+    /// Server seconds of all chunks, the first with memory that is fresh.
     pub infer_s: f64,
-    /// Server seconds of one chunk.
+    /// Server seconds of each further chunk.
     pub chunk_s: f64,
     /// Largest resident memory of a server process: what this one has now, and what the run adds.
     pub peak_memory_bytes: u64,
@@ -102,7 +102,7 @@ pub struct AlternativeReport {
     pub limbs: Option<usize>,
     /// Digits of key switching.
     pub dnum: Option<usize>,
-    /// Server seconds of one chunk.
+    /// Server seconds of each further chunk.
     pub chunk_s: Option<f64>,
     /// Server seconds a sample.
     pub sample_s: Option<f64>,
@@ -118,7 +118,7 @@ impl Prediction {
     pub fn new(trace: &Trace, (samples, interleave, results): (usize, usize, usize), resident: u64) -> Self {
         Self {
             samples,
-            infer_s: trace.seconds * samples.div_ceil(interleave) as f64,
+            infer_s: trace.seconds * samples.div_ceil(interleave) as f64 + trace.warm_up_s,
             chunk_s: trace.seconds,
             peak_memory_bytes: resident + trace.memory.peak_bytes(),
             evaluation_keys: trace.memory.key_bytes,

@@ -12,10 +12,14 @@ use crate::program::{Kind, LinearMap, LinearOperator, Value};
 pub struct CostModel {
     /// Threads that work is spread over.
     pub threads: usize,
+    /// How much faster an operation on a single ciphertext is when threads share its limbs.
+    pub limb_speedup: f64,
     /// One multiply-accumulate of a residue by a constant in the GEMM.
     pub mac: f64,
     /// One residue read or written by the GEMM, over what its multiply-accumulates cost.
     pub gemm_edge: f64,
+    /// One byte of memory that the system has to find.
+    pub fresh_byte: f64,
     /// By degree, ascending.
     pub degrees: Vec<DegreeCost>,
 }
@@ -27,8 +31,10 @@ pub struct DegreeCost {
     pub log_n: u32,
     /// An NTT.
     pub ntt: f64,
-    /// A pass through memory: a product, a sum or a permutation.
+    /// A product with an encoded plaintext that comes from memory, added to a sum.
     pub product: f64,
+    /// A pass of a product of two ciphertexts that come from memory; and of a sum, or a permutation.
+    pub pass: f64,
     /// A multiply-accumulate of a base conversion, from one limb to one other.
     pub convert: f64,
     /// A product with a limb of a key.
@@ -39,6 +45,13 @@ pub struct DegreeCost {
     pub encode: f64,
     /// Each limb of an encoding, apart from its NTT.
     pub encode_limb: f64,
+}
+
+/// Whether an operation reads its operand from memory and writes its value to it.
+#[derive(Clone, Copy)]
+pub(super) struct InMemory {
+    pub(super) read: bool,
+    pub(super) written: bool,
 }
 
 /// A limb of no degree takes longer.
@@ -57,6 +70,7 @@ impl CostModel {
                 log_n,
                 ntt: 0.13e-9 * n * f64::from(log_n),
                 product: 0.4e-9 * n,
+                pass: 0.4e-9 * n,
                 convert: 0.1e-9 * n,
                 switch: 0.4e-9 * n,
                 expand: 2e-9 * n,
@@ -64,37 +78,77 @@ impl CostModel {
                 encode_limb: 1e-9 * n,
             }
         };
-        Self { threads, mac: 0.08e-9, gemm_edge: 0.5e-9, degrees: (12..=16).map(at).collect() }
+        Self {
+            threads,
+            limb_speedup: 1.0,
+            mac: 0.08e-9,
+            gemm_edge: 0.5e-9,
+            fresh_byte: 0.2e-9,
+            degrees: (12..=16).map(at).collect(),
+        }
     }
 
     /// Whether all figures are ones that a machine can have.
     pub fn is_sound(&self) -> bool {
-        let of_limb = |d: &DegreeCost| [d.ntt, d.product, d.convert, d.switch, d.expand, d.encode, d.encode_limb];
-        let figures = self.degrees.iter().flat_map(of_limb).chain([self.mac, self.gemm_edge]);
-        self.threads > 0 && !self.degrees.is_empty() && { figures }.all(|figure| (0.0..MOST_SECONDS).contains(&figure))
+        let of_limb =
+            |d: &DegreeCost| [d.ntt, d.product, d.pass, d.convert, d.switch, d.expand, d.encode, d.encode_limb];
+        let figures = self.degrees.iter().flat_map(of_limb).chain([self.mac, self.gemm_edge, self.fresh_byte]);
+        self.threads > 0
+            && (1.0..=self.threads as f64 * 2.0).contains(&self.limb_speedup)
+            && !self.degrees.is_empty()
+            && { figures }.all(|figure| (0.0..MOST_SECONDS).contains(&figure))
+    }
+
+    /// The better of each figure; both are of the same degrees.
+    #[must_use]
+    pub fn best(mut self, other: &Self) -> Self {
+        self.limb_speedup = self.limb_speedup.max(other.limb_speedup);
+        self.mac = self.mac.min(other.mac);
+        self.gemm_edge = self.gemm_edge.min(other.gemm_edge);
+        self.fresh_byte = self.fresh_byte.min(other.fresh_byte);
+        for (mine, other) in self.degrees.iter_mut().zip(&other.degrees) {
+            *mine = DegreeCost {
+                log_n: mine.log_n,
+                ntt: mine.ntt.min(other.ntt),
+                product: mine.product.min(other.product),
+                pass: mine.pass.min(other.pass),
+                convert: mine.convert.min(other.convert),
+                switch: mine.switch.min(other.switch),
+                expand: mine.expand.min(other.expand),
+                encode: mine.encode.min(other.encode),
+                encode_limb: mine.encode_limb.min(other.encode_limb),
+            };
+        }
+        self
     }
 
     /// Wall seconds of an operation that reads `x`.
-    pub(super) fn seconds(&self, params: &Params, kind: &Kind, x: &Value) -> f64 {
+    pub(super) fn seconds(&self, params: &Params, kind: &Kind, x: &Value, place: InMemory) -> f64 {
         let at = Costs::new(self, params, x.level);
         let (inputs, parts) = (x.layout.ciphertexts(), x.degree as f64 + 1.0);
         let each = |limb_seconds: f64| at.spread(inputs as f64 * limb_seconds, inputs);
         match kind {
             Kind::LinearMap { map, .. } => match map.operator() {
-                LinearOperator::Gemm => at.gemm(map, parts),
+                LinearOperator::Gemm => at.gemm(map, parts, place),
                 LinearOperator::Diagonals(plan) => at.diagonals(plan),
             },
-            // Four products, the sum of the middle two in one.
-            Kind::Square | Kind::Mul => each(4.0 * at.limbs * at.limb.product),
+            // Four products, the sum of the middle two in one; in a chain they stay in cache, as a base conversion does.
+            Kind::Square if !place.read => each(4.0 * at.limbs * at.limb.convert),
+            Kind::Square | Kind::Mul => each(4.0 * at.limbs * at.limb.pass),
             Kind::Relinearize => each(at.mod_up() + at.inner_product() + at.mod_down(0.0)),
             Kind::RelinearizeRescale => each(at.mod_up() + at.inner_product() + at.mod_down(at.step)),
             Kind::Rescale => each(parts * at.divide(at.step, at.limbs - at.step)),
             // A change of scale alone.
             Kind::MulConstant { constant, scale } if counts::is_one(*constant, *scale) => 0.0,
-            Kind::Add | Kind::DropLevel { .. } | Kind::MulConstant { .. } => each(parts * at.limbs * at.limb.product),
-            Kind::AddConstant(_) => each(at.limbs * at.limb.product),
-            Kind::Input => 0.0,
+            Kind::Add | Kind::MulConstant { .. } => each(parts * at.limbs * at.limb.pass),
+            Kind::AddConstant(_) => each(at.limbs * at.limb.pass),
+            Kind::Input | Kind::DropLevel { .. } => 0.0,
         }
+    }
+
+    /// Wall seconds of so many bytes that the system has to find.
+    pub(super) fn fresh(&self, bytes: u64) -> f64 {
+        bytes as f64 * self.fresh_byte / self.threads.max(1) as f64
     }
 
     /// Wall seconds of expanding the seeds of an encrypted input.
@@ -120,6 +174,7 @@ impl CostModel {
             log_n,
             ntt: degree.ntt * ratio,
             product: degree.product * ratio,
+            pass: degree.pass * ratio,
             convert: degree.convert * ratio,
             switch: degree.switch * ratio,
             expand: degree.expand * ratio,
@@ -134,6 +189,7 @@ impl DegreeCost {
         log_n: 0,
         ntt: 0.0,
         product: 0.0,
+        pass: 0.0,
         convert: 0.0,
         switch: 0.0,
         expand: 0.0,
@@ -177,14 +233,15 @@ impl<'a> Costs<'a> {
 
     /// Wall seconds of so many core-seconds in so many equal tasks, each of which works on limbs.
     fn spread(&self, core_seconds: f64, tasks: usize) -> f64 {
-        let inner = if self.limbs as usize * self.n >= PARALLEL_WORDS { self.limbs as usize } else { 1 };
-        let (tasks, threads) = ((tasks * inner).max(1), self.model.threads.max(1));
-        core_seconds * tasks.div_ceil(threads) as f64 / tasks as f64
+        let (tasks, threads) = (tasks.max(1), self.model.threads.max(1));
+        let shared = self.limbs as usize * self.n >= PARALLEL_WORDS && tasks < threads;
+        let rounds = core_seconds * tasks.div_ceil(threads) as f64 / tasks as f64;
+        if shared { rounds / self.model.limb_speedup } else { rounds }
     }
 
     /// round(x / D) for D of `dropped` limbs, one part.
     fn divide(&self, dropped: f64, kept: f64) -> f64 {
-        (dropped + kept) * self.limb.ntt + dropped * kept * self.limb.convert + kept * self.limb.product
+        (dropped + kept) * self.limb.ntt + dropped * kept * self.limb.convert + kept * self.limb.convert
     }
 
     fn mod_up(&self) -> f64 {
@@ -203,12 +260,13 @@ impl<'a> Costs<'a> {
 
     /// Two permutations and a sum, of so many limbs.
     fn permute(&self, limbs: f64) -> f64 {
-        3.0 * limbs * self.limb.product
+        3.0 * limbs * self.limb.pass
     }
 
-    fn gemm(&self, map: &LinearMap, parts: f64) -> f64 {
+    fn gemm(&self, map: &LinearMap, parts: f64, place: InMemory) -> f64 {
         let residues = self.n as f64 * self.limbs * parts;
-        let edges = (map.input().ciphertexts() + map.output().ciphertexts()) as f64;
+        let count = |written: bool, ciphertexts: usize| if written { ciphertexts as f64 } else { 0.0 };
+        let edges = count(place.read, map.input().ciphertexts()) + count(place.written, map.output().ciphertexts());
         let core = residues * (map.map().matrix.nnz() as f64 * self.model.mac + edges * self.model.gemm_edge);
         core / self.model.threads.max(1) as f64
     }

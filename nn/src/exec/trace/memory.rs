@@ -31,7 +31,10 @@ impl Memory {
     /// streamed first, until what is kept and the largest of those streamed fit, or all are: encoding takes time by the byte, so that
     /// it matters little which are kept.
     pub fn new(program: &Program, threads: usize, limit: Option<u64>) -> Self {
-        let (key_bytes, tensor_bytes) = (key_bytes(program), peak_bytes(program, threads));
+        let key_bytes = key_bytes(program);
+        let mut buffers = Buffers::new(program.params());
+        buffers.chunk(program, threads);
+        let tensor_bytes = buffers.peak;
         let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
         let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
         let (mut total, mut largest, mut streamed) = (kept.iter().map(|(bytes, _)| bytes).sum::<u64>(), 0, Vec::new());
@@ -54,44 +57,14 @@ impl Memory {
     }
 }
 
-/// The most bytes that buffers take at once, alive or idle, from seeded inputs to results.
-fn peak_bytes(program: &Program, threads: usize) -> u64 {
-    let last_uses = program.last_uses();
-    let (params, operations) = (program.params(), program.operations());
-    let mut buffers = Buffers { params, idle: BTreeMap::new(), alive: 0, idle_bytes: 0, peak: 0 };
-    let polynomials = |value: &Value| (value.layout.ciphertexts() * (value.degree + 1)) as u64;
-    let input = program.input();
-    // The seeded halves stay with whoever sent them.
-    let limbs = buffers.limbs(input);
-    buffers.take(limbs, polynomials(input) * 3 / 2);
-    for (index, operation) in operations.iter().enumerate().skip(1) {
-        let dying: Vec<&Value> = {
-            let mut inputs: Vec<_> = operation.inputs.iter().filter(|input| last_uses[input.0] == index).collect();
-            inputs.dedup();
-            inputs.into_iter().map(|&input| program.value(input)).collect()
-        };
-        let together = matches!(operation.kind, Kind::LinearMap { .. } | Kind::Mul);
-        let give = |buffers: &mut Buffers<'_>| {
-            dying.iter().for_each(|value| buffers.give(buffers.limbs(value), polynomials(value)));
-        };
-        // Other operations free each ciphertext as they are done with it.
-        if !together {
-            give(&mut buffers);
-        }
-        let (limbs, scratch) = (buffers.limbs(&operation.value), scratch(params, operation, threads));
-        scratch.iter().for_each(|&(limbs, count)| buffers.take(limbs, count));
-        buffers.take(limbs, polynomials(&operation.value));
-        scratch.iter().for_each(|&(limbs, count)| buffers.give(limbs, count));
-        if together {
-            give(&mut buffers);
-        }
-    }
-    buffers.peak
+/// Polynomials of a tensor.
+fn polynomials(value: &Value) -> u64 {
+    (value.layout.ciphertexts() * (value.degree + 1)) as u64
 }
 
-/// (limbs, number) of the buffers that an operation needs besides its value.
-fn scratch(params: &Params, operation: &Operation, threads: usize) -> Vec<(usize, u64)> {
-    let limbs = super::limbs(params, operation.value.level) as usize;
+/// (limbs, number) of the buffers that an operation on values of a level needs besides its own.
+fn scratch(params: &Params, operation: &Operation, level: usize, threads: usize) -> Vec<(usize, u64)> {
+    let limbs = super::limbs(params, level) as usize;
     let extended = limbs + params.ring().p().len();
     let digits = (params.digits(limbs) * extended, threads as u64);
     match &operation.kind {
@@ -115,10 +88,60 @@ struct Buffers<'a> {
     idle: BTreeMap<usize, u64>,
     idle_bytes: u64,
     alive: u64,
+    /// The most that were alive or idle at once.
     peak: u64,
 }
 
-impl Buffers<'_> {
+impl<'a> Buffers<'a> {
+    fn new(params: &'a Params) -> Self {
+        Self { params, idle: BTreeMap::new(), idle_bytes: 0, alive: 0, peak: 0 }
+    }
+
+    /// Takes and gives what one chunk does, from seeded inputs to results.
+    fn chunk(&mut self, program: &Program, threads: usize) {
+        let (put_off, last_uses) = (program.put_off(), program.last_uses());
+        // The value that is in memory in place of one that is put off, and where it is read for the last time.
+        let mut roots: Vec<usize> = Vec::with_capacity(put_off.len());
+        for (index, operation) in program.operations().iter().enumerate() {
+            let input = operation.inputs.first().filter(|_| put_off[index]);
+            roots.push(input.map_or(index, |input| roots[input.0]));
+        }
+        let mut dies = last_uses.clone();
+        (0..roots.len()).for_each(|index| dies[roots[index]] = dies[roots[index]].max(last_uses[index]));
+        self.take_value(program.input());
+        for (index, operation) in program.operations().iter().enumerate().skip(1).filter(|(index, _)| !put_off[*index])
+        {
+            let mut read: Vec<usize> = operation.inputs.iter().map(|input| roots[input.0]).collect();
+            read.dedup();
+            read.retain(|&root| dies[root] == index);
+            // Other operations free each ciphertext as they are done with it.
+            let together = matches!(operation.kind, Kind::LinearMap { .. } | Kind::Mul);
+            let level = operation.inputs.first().map_or(0, |input| program.value(*input).level);
+            let scratch = scratch(self.params, operation, level, threads);
+            let dying = |buffers: &mut Self| {
+                read.iter().for_each(|&root| buffers.give_value(&program.operations()[root].value));
+            };
+            if !together {
+                dying(self);
+            }
+            scratch.iter().for_each(|&(limbs, count)| self.take(limbs, count));
+            self.take_value(&operation.value);
+            scratch.iter().for_each(|&(limbs, count)| self.give(limbs, count));
+            if together {
+                dying(self);
+            }
+        }
+        self.give_value(program.output());
+    }
+
+    fn take_value(&mut self, value: &Value) {
+        self.take(self.limbs(value), polynomials(value));
+    }
+
+    fn give_value(&mut self, value: &Value) {
+        self.give(self.limbs(value), polynomials(value));
+    }
+
     fn limbs(&self, value: &Value) -> usize {
         super::limbs(self.params, value.level) as usize
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use ckks::{Estimate, Params};
 
+use cost::InMemory;
 pub use cost::{CostModel, DegreeCost};
 pub use counts::Counts;
 pub use memory::Memory;
@@ -28,8 +29,10 @@ pub struct Trace {
     pub operations: Vec<OperationTrace>,
     /// Sum of all counts.
     pub counts: Counts,
-    /// Server seconds, from seeded ciphertexts to results.
+    /// Server seconds of a chunk, from seeded ciphertexts to results.
     pub seconds: f64,
+    /// Server seconds that the first chunk takes in addition, for memory that the process has not touched before.
+    pub warm_up_s: f64,
     /// What a server holds in memory.
     pub memory: Memory,
     /// Packed bytes of the encrypted input, c_1 as a seed.
@@ -65,7 +68,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     let params = program.params();
     let input = program.input();
     let fresh = Estimate::fresh_secret(params, input.scale, input.magnitude);
-    let mut tracer = Tracer { params, cost, operations: Vec::new() };
+    let mut tracer = Tracer { params, cost, put_off: program.put_off(), operations: Vec::new() };
     let seconds = cost.expand(params, input);
     tracer.operations.push(OperationTrace { counts: Counts::default(), seconds, deviation: fresh.deviation });
     let fresh = Estimate { message: input.magnitude * noise::TYPICAL, ..fresh };
@@ -84,6 +87,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     operations.iter().for_each(|operation| counts += operation.counts);
     Trace {
         seconds: operations.iter().map(|operation| operation.seconds).sum(),
+        warm_up_s: cost.fresh(memory.tensor_bytes),
         counts,
         memory,
         input_bytes: packed_bytes(params, program.input(), 1),
@@ -102,6 +106,8 @@ struct Traced {
 struct Tracer<'a> {
     params: &'a Params,
     cost: &'a CostModel,
+    /// Of each value, whether it is never written to memory.
+    put_off: Vec<bool>,
     operations: Vec<OperationTrace>,
 }
 
@@ -109,7 +115,12 @@ impl Interpreter for Tracer<'_> {
     type Tensor = Traced;
     type Error = Infallible;
 
-    fn evaluate(&mut self, _: usize, operation: &Operation, inputs: Vec<Arc<Traced>>) -> Result<Traced, Infallible> {
+    fn evaluate(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        inputs: Vec<Arc<Traced>>,
+    ) -> Result<Traced, Infallible> {
         let value = operation.value.clone();
         let Some(x) = inputs.first() else {
             return Ok(Traced { estimate: Estimate { message: 0.0, deviation: 0.0, bound: 0.0 }, value });
@@ -119,10 +130,17 @@ impl Interpreter for Tracer<'_> {
         let estimate = noise::of(self.params, operation, (&x.value, x.estimate), y.estimate);
         self.operations.push(OperationTrace {
             counts,
-            seconds: self.cost.seconds(self.params, &operation.kind, &x.value),
+            seconds: self.cost.seconds(self.params, &operation.kind, &x.value, self.in_memory(index, operation)),
             deviation: estimate.deviation,
         });
         Ok(Traced { estimate, value })
+    }
+}
+
+impl Tracer<'_> {
+    fn in_memory(&self, index: usize, operation: &Operation) -> InMemory {
+        let read = operation.inputs.first().is_none_or(|input| !self.put_off[input.0]);
+        InMemory { read, written: !self.put_off[index] }
     }
 }
 
