@@ -49,8 +49,8 @@ fn encrypt(plan: &Arc<PlanFile>, folder: &Path, data: &Path) -> Result<()> {
 }
 
 fn decrypt(plan: &Arc<PlanFile>, folder: &Path) -> Result<()> {
-    let client = read_file(&folder.join("keys").join(SECRET_KEY), |from| Client::read(plan, from))?;
-    let results = decrypt_batch(&client, &folder.join("out"), &Silent)?;
+    let mut client = read_file(&folder.join("keys").join(SECRET_KEY), |from| Client::read(plan, from))?;
+    let results = decrypt_batch(&mut client, &folder.join("out"), &Silent)?;
     let columns = plan.plan().head.len(plan.plan().output.layout.features());
     for (sample, results) in results.chunks(columns).enumerate().take(5) {
         let rounded: Vec<f64> = results.iter().map(|x| (x * 100.0).round() / 100.0).collect();

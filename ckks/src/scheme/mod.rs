@@ -8,6 +8,7 @@ mod encrypt;
 mod evaluator;
 mod extended;
 mod fft;
+mod flooding;
 mod key_switch;
 mod keygen;
 mod keys;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use nn::measure::RingKind;
-use nn::plan::{Goal, Objective};
+use nn::plan::{FloodGoal, Goal, Objective};
 
 /// Neural networks on encrypted data. Without a command: scores the MNIST test set, encrypted, with the network in models/.
 #[derive(Debug, Parser)]
@@ -51,6 +51,12 @@ pub struct GoalArgs {
     /// Force the number of samples that are interleaved in a ciphertext, a power of two.
     #[arg(long, value_name = "B", value_parser = positive)]
     pub interleave: Option<usize>,
+    /// Results are shown to others than the key's holder: add noise to them that keeps so many bits of statistical security.
+    #[arg(long, value_name = "BITS", value_parser = positive_number)]
+    pub flood: Option<f64>,
+    /// Decryptions under one key that flooding is to withstand.
+    #[arg(long, value_name = "TAU", value_parser = positive, default_value_t = 1, requires = "flood")]
+    pub flood_queries: usize,
     /// Largest degree of the polynomials that stand for activations; otherwise as high as accuracy needs it, at most 32.
     #[arg(long, value_name = "D", value_parser = positive)]
     pub degree: Option<usize>,
@@ -68,6 +74,7 @@ impl GoalArgs {
             interleave: self.interleave,
             precision_bits: self.precision,
             memory_bytes: self.memory.map(bytes),
+            flood: self.flood.map(|security_bits| FloodGoal { security_bits, queries: self.flood_queries as u64 }),
             max_degree: self.degree.unwrap_or(Goal::default().max_degree),
             ..Goal::default()
         }

@@ -103,8 +103,8 @@ pub fn decrypt(args: &DecryptArgs) -> Result<()> {
     }
     let bars = Bars::new();
     let results = Engine::new(args.threads)?.install(|| {
-        let client = read_file(&args.secret_key, |from| Client::read(&plan, from))?;
-        decrypt_batch(&client, &args.input, &bars)
+        let mut client = read_file(&args.secret_key, |from| Client::read(&plan, from))?;
+        decrypt_batch(&mut client, &args.input, &bars)
     })?;
     drop(bars);
     let columns = plan.plan().head.len(plan.plan().output.layout.features());

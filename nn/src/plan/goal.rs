@@ -1,5 +1,6 @@
 //! What a plan is chosen for.
 
+use super::FloodGoal;
 use crate::exec::trace::Trace;
 
 /// What a plan is chosen for, and what it has to keep to.
@@ -16,6 +17,8 @@ pub struct Goal {
     pub precision_bits: Option<f64>,
     /// Largest resident memory that a server may have.
     pub memory_bytes: Option<u64>,
+    /// What results are flooded against, if they are.
+    pub flood: Option<FloodGoal>,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
     /// Largest degree of a polynomial that stands for an activation.
@@ -41,6 +44,7 @@ impl Default for Goal {
             interleave: None,
             precision_bits: None,
             memory_bytes: None,
+            flood: None,
             margin: 1.25,
             max_degree: 32,
         }

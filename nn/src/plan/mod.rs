@@ -9,6 +9,7 @@
 mod chain;
 mod depth;
 mod error;
+mod flood;
 mod goal;
 mod scales;
 mod search;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use ckks::{KeyRequest, Params};
 
 pub use error::PlanError;
+pub use flood::{Flood, FloodGoal};
 pub use goal::{Goal, Objective};
 pub use search::{Alternative, Figures, Planned, plan};
 
@@ -46,6 +48,8 @@ pub struct ClientPlan {
     pub magnitudes: Vec<f64>,
     /// The polynomials that stand for the model's activations.
     pub approximations: Vec<Approximation>,
+    /// What the data owner adds to results before anyone else sees them.
+    pub flood: Option<Flood>,
 }
 
 /// A client plan with its program.
@@ -88,6 +92,7 @@ impl ServerPlan {
             options,
             magnitudes: magnitudes.to_vec(),
             approximations: Vec::new(),
+            flood: None,
         };
         Ok(Self { client, program: Arc::new(program), memory_bytes: None })
     }
@@ -96,6 +101,13 @@ impl ServerPlan {
     #[must_use]
     pub fn with_approximations(mut self, approximations: Vec<Approximation>) -> Self {
         self.client.approximations = approximations;
+        self
+    }
+
+    /// The same plan, with noise on its results.
+    #[must_use]
+    pub fn with_flood(mut self, goal: Option<FloodGoal>) -> Self {
+        self.client.flood = goal.map(|goal| Flood::new(goal, &self.program));
         self
     }
 
@@ -110,7 +122,8 @@ impl ServerPlan {
         let other = |what: String| PlanError::OtherModel { what };
         let rebuilt = Self::new(graph, &packing, magnitudes, params, options.clone())
             .map_err(|error| other(error.to_string()))?
-            .with_approximations(client.approximations.clone());
+            .with_approximations(client.approximations.clone())
+            .with_flood(client.flood.map(|flood| flood.goal));
         match rebuilt.client == *client {
             true => Ok(rebuilt),
             false => Err(other("inputs, outputs or keys differ".into())),

@@ -7,7 +7,7 @@
 use ckks::Params;
 use rayon::prelude::*;
 
-use super::Goal;
+use super::{Flood, Goal};
 use crate::exec::trace::{CostModel, Trace, trace};
 use crate::graph::{Graph, Op};
 use crate::lower::{Options, Packing, lower};
@@ -17,6 +17,11 @@ use crate::program::ProgramError;
 const INPUT_BITS: [i32; 7] = [22, 25, 28, 31, 34, 38, 42];
 pub(super) const WEIGHT_BITS: [i32; 7] = [8, 11, 14, 17, 20, 24, 28];
 pub(super) const WATERLINE_BITS: [i32; 7] = [20, 22, 24, 27, 30, 34, 38];
+
+/// The same where results are flooded: the noise is many bits above the largest possible error.
+const FLOODED_INPUT_BITS: [i32; 6] = [50, 60, 70, 80, 90, 100];
+const FLOODED_WEIGHT_BITS: [i32; 4] = [30, 40, 50, 60];
+const FLOODED_WATERLINE_BITS: [i32; 6] = [50, 60, 70, 80, 90, 100];
 
 /// More bits than these are not found by moving single scales.
 const REFINABLE_BITS: f64 = 12.0;
@@ -74,7 +79,8 @@ impl Task<'_> {
         let program = lower(self.graph, packing, self.magnitudes, params, options)?;
         let interleave = program.input().layout.interleave();
         let results = program.output().layout.features() * self.goal.samples.unwrap_or(interleave).max(interleave);
-        let trace = trace(&program, self.costs, self.goal.memory_bytes);
+        let mut trace = trace(&program, self.costs, self.goal.memory_bytes);
+        trace.flooding = self.goal.flood.map_or(0.0, |goal| Flood::new(goal, &program).sigma());
         let spare = trace.precision_bits(results) - self.bits;
         let excess = self.goal.memory_bytes.map_or(0, |limit| trace.memory.peak_bytes().saturating_sub(limit));
         Ok(Tried { options: options.clone(), cost: self.goal.cost(&trace, interleave), spare, excess, trace })
@@ -88,7 +94,7 @@ impl Task<'_> {
         if let Some(best) = self.adjust(packing, params, known) {
             return Ok(best);
         }
-        let best = self.best(packing, params, &combinations(packing.has_one_feature()))?;
+        let best = self.best(packing, params, &combinations(packing.has_one_feature(), self.goal.flood.is_some()))?;
         Ok(self.refine(packing, params, best))
     }
 
@@ -158,12 +164,16 @@ fn neighbours(options: &Options) -> impl Iterator<Item = Options> + '_ {
 }
 
 /// All combinations of scales tried; where products are relinearised is free only with one feature a ciphertext.
-fn combinations(one_feature: bool) -> Vec<Options> {
+fn combinations(one_feature: bool, flooded: bool) -> Vec<Options> {
+    let (inputs, weights, waterlines): (&[i32], &[i32], &[i32]) = match flooded {
+        false => (&INPUT_BITS, &WEIGHT_BITS, &WATERLINE_BITS),
+        true => (&FLOODED_INPUT_BITS, &FLOODED_WEIGHT_BITS, &FLOODED_WATERLINE_BITS),
+    };
     let late: &[bool] = if one_feature { &[true, false] } else { &[false] };
     let mut combinations = Vec::new();
-    for input_bits in INPUT_BITS {
-        for weight_bits in WEIGHT_BITS {
-            for waterline_bits in WATERLINE_BITS.into_iter().filter(|&waterline| waterline <= input_bits + 2) {
+    for &input_bits in inputs {
+        for &weight_bits in weights {
+            for &waterline_bits in waterlines.iter().filter(|&&waterline| waterline <= input_bits + 2) {
                 combinations.extend(late.iter().map(|&late_relinearization| Options {
                     input_bits,
                     weight_bits: vec![weight_bits],

@@ -263,7 +263,7 @@ impl Search<'_> {
         };
         let Task { graph, magnitudes, .. } = self.task;
         let plan = ServerPlan::new(graph, &packing, magnitudes, &params, tried.options)?;
-        let plan = plan.within(self.task.goal.memory_bytes);
+        let plan = plan.within(self.task.goal.memory_bytes).with_flood(self.task.goal.flood);
         Ok(Planned { plan, trace: tried.trace, alternatives: self.alternatives })
     }
 

@@ -11,7 +11,7 @@ use super::machine::resident_memory_bytes;
 use super::table::size;
 use super::{ActivationReport, ParamsReport};
 use crate::exec::trace::{OperationTrace, Trace};
-use crate::plan::{Alternative, Planned};
+use crate::plan::{Alternative, Flood, FloodGoal, Planned};
 use crate::program::{Kind, LinearOperator, Operation, Program};
 
 /// All figures of a plan. The names of fields are an interface.
@@ -21,6 +21,8 @@ pub struct PlanReport {
     pub params: ParamsReport,
     /// The polynomials that stand for activations.
     pub activations: Vec<ActivationReport>,
+    /// The noise on results; null if there is none.
+    pub flood: Option<FloodReport>,
     /// b: samples side by side in a chunk of ciphertexts.
     pub interleave: usize,
     /// log2 of the scale of the encrypted input.
@@ -35,6 +37,33 @@ pub struct PlanReport {
     pub predicted: Prediction,
     /// Everything considered, cheapest first, what was refused last.
     pub alternatives: Vec<AlternativeReport>,
+}
+
+/// The noise that results are flooded with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FloodReport {
+    /// Bits of statistical security.
+    pub security_bits: f64,
+    /// Decryptions that it withstands.
+    pub queries: u64,
+    /// Largest error of a result.
+    pub worst_error: f64,
+    /// Standard deviation of the noise on each result.
+    pub sigma: f64,
+}
+
+impl FloodReport {
+    fn new(flood: &Flood) -> Self {
+        let FloodGoal { security_bits, queries } = flood.goal;
+        Self { security_bits, queries, worst_error: flood.worst_error, sigma: flood.sigma() }
+    }
+
+    fn line(&self) -> String {
+        let Self { security_bits, queries, worst_error, sigma } = self;
+        format!(
+            "sigma {sigma:.2e} for {security_bits} bits against {queries} decryption(s); largest error {worst_error:.1e}"
+        )
+    }
 }
 
 /// What a run is predicted to take.
@@ -139,6 +168,7 @@ impl PlanReport {
         Self {
             params: ParamsReport::new(&client.params),
             activations: client.approximations.iter().map(ActivationReport::new).collect(),
+            flood: client.flood.as_ref().map(FloodReport::new),
             interleave,
             input_bits: client.options.input_bits,
             weight_bits: client.options.weight_bits.clone(),
@@ -249,6 +279,7 @@ impl fmt::Display for PlanReport {
             ("parameters", vec![shape, security, scales]),
             ("activations", self.activations.iter().map(ToString::to_string).collect()),
             ("batch", vec![format!("{} samples, interleave {} in {chunks} chunk(s)", p.samples, self.interleave)]),
+            ("flooding", self.flood.iter().map(FloodReport::line).collect()),
             ("predicted", p.lines()),
         ];
         for (heading, lines) in rows.into_iter().filter(|(_, lines)| !lines.is_empty()) {

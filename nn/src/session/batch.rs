@@ -94,14 +94,15 @@ pub fn results_of(plan: &PlanFile, samples: &Path, results: &Path) -> Result<()>
 /// # Errors
 /// [`Error::ReadFile`]; [`Error::ChunkMissing`]; [`Error::File`] for a file that is damaged or belongs to another plan or other
 /// keys; [`Error::TwoBatches`].
-pub fn decrypt_batch(client: &Client, folder: &Path, progress: &dyn Progress) -> Result<Vec<f64>> {
+pub fn decrypt_batch(client: &mut Client, folder: &Path, progress: &dyn Progress) -> Result<Vec<f64>> {
     let marks = client.output_marks();
     let batch = Batch::whole(folder, marks.kind, marks.plan)?;
     progress.begin("decryption", batch.chunks as usize);
     let mut results = Vec::new();
     for index in 0..batch.chunks {
         let (part, ciphertexts) = read_part(client.plan(), &batch, marks.keys, index)?;
-        results.extend(client.plan().plan().head.apply(&client.decrypt(ciphertexts, part.samples as usize)?));
+        let decrypted = client.decrypt(ciphertexts, part.samples as usize)?;
+        results.extend(client.plan().plan().head.apply(&decrypted));
         progress.step();
     }
     Ok(results)

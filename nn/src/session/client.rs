@@ -179,15 +179,19 @@ impl Client {
         Marks { kind: Kind::Output, ..self.input_marks() }
     }
 
-    /// Decrypts the results of a chunk of `samples` samples: [samples, results] values.
+    /// Decrypts the results of a chunk of `samples` samples: [samples, results] values, flooded if the plan says so.
     ///
     /// # Errors
     /// [`Error::Ckks`] for ciphertexts of other parameters, [`Error::Layout`] for another number of them.
-    pub fn decrypt(&self, output: Ciphertexts, samples: usize) -> Result<Vec<f64>> {
+    pub fn decrypt(&mut self, output: Ciphertexts, samples: usize) -> Result<Vec<f64>> {
         let decryptor = Decryptor::new(&self.key);
         let slots = |ciphertext: &Ciphertext| self.encoder.decode(&decryptor.decrypt(ciphertext)?);
         let packed = output.expand().par_iter().map(slots).collect::<ckks::Result<Vec<_>>>()?;
-        Ok(self.plan.plan().output.layout.unpack(&packed, samples)?)
+        let mut results = self.plan.plan().output.layout.unpack(&packed, samples)?;
+        if let Some(flood) = &self.plan.plan().flood {
+            self.entropy.flood(&mut results, flood.sigma());
+        }
+        Ok(results)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::graph::Head;
 use crate::layout::{Gaps, Layout};
 use crate::lower::Options;
 use crate::pass::Approximation;
-use crate::plan::ClientPlan;
+use crate::plan::{ClientPlan, Flood, FloodGoal};
 use crate::program::{Builder, Value};
 
 /// Largest size of a plan's JSON.
@@ -154,6 +154,17 @@ struct PlanJson {
     options: Options,
     magnitudes: Vec<Exact>,
     approximations: Vec<ApproximationJson>,
+    flood: Option<FloodJson>,
+}
+
+/// Flooding as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloodJson {
+    security_bits: Exact,
+    queries: u64,
+    worst_error: Exact,
+    results: usize,
 }
 
 /// Parameters as JSON: sizes in bits, from which the primes follow.
@@ -237,7 +248,7 @@ fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fingerprint, 
 impl PlanJson {
     fn new(plan: &ClientPlan, model: ModelId) -> Self {
         // A field more must be written down and checked as well.
-        let ClientPlan { params, input, output, head, keys, options, magnitudes, approximations } = plan;
+        let ClientPlan { params, input, output, head, keys, options, magnitudes, approximations, flood } = plan;
         let ParamsSpec { ring, log_n, chain, special, dnum } = params.spec().clone();
         let ring = match ring {
             RingKind::Standard => RingJson::Standard,
@@ -255,12 +266,24 @@ impl PlanJson {
             options: options.clone(),
             magnitudes: magnitudes.iter().copied().map(Exact).collect(),
             approximations: approximations.iter().map(ApproximationJson::new).collect(),
+            flood: flood.map(FloodJson::new),
         }
     }
 
     fn check(self) -> Result<(ClientPlan, ModelId), FileError> {
-        let Self { model, params, input, output, head, relinearization, galois, options, magnitudes, approximations } =
-            self;
+        let Self {
+            model,
+            params,
+            input,
+            output,
+            head,
+            relinearization,
+            galois,
+            options,
+            magnitudes,
+            approximations,
+            flood,
+        } = self;
         let params = params.build()?;
         let (input, output) = (input.check(&params)?, output.check(&params)?);
         let features = model.input_shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
@@ -283,7 +306,26 @@ impl PlanJson {
         }
         let magnitudes = magnitudes.into_iter().map(|Exact(magnitude)| magnitude).collect();
         let approximations = approximations.into_iter().map(ApproximationJson::approximation).collect();
-        Ok((ClientPlan { params, input, output, head, keys, options, magnitudes, approximations }, model))
+        let flood = flood.map(|flood| flood.check(&output.layout)).transpose()?;
+        Ok((ClientPlan { params, input, output, head, keys, options, magnitudes, approximations, flood }, model))
+    }
+}
+
+impl FloodJson {
+    fn new(flood: Flood) -> Self {
+        let Flood { goal: FloodGoal { security_bits, queries }, worst_error, results } = flood;
+        Self { security_bits: Exact(security_bits), queries, worst_error: Exact(worst_error), results }
+    }
+
+    /// The error's bound has to be believed: it follows from the program, which only the model's owner has.
+    fn check(self, output: &Layout) -> Result<Flood, FileError> {
+        let Self { security_bits: Exact(security_bits), queries, worst_error: Exact(worst_error), results } = self;
+        let flood = Flood { goal: FloodGoal { security_bits, queries }, worst_error, results };
+        let sigma = flood.sigma();
+        match sigma.is_normal() && sigma > 0.0 && results == output.features() * output.interleave() {
+            true => Ok(flood),
+            false => Err(content("its flooding noise does not fit its results")),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod cost;
 mod counts;
 mod memory;
 mod noise;
+mod worst;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use cost::InMemory;
 pub use cost::{CostModel, DegreeCost};
 pub use counts::Counts;
 pub use memory::Memory;
+pub use worst::worst_error;
 
 use super::Interpreter;
 use crate::program::{Kind, LinearOperator, Operation, Program, Value};
@@ -39,8 +41,10 @@ pub struct Trace {
     pub input_bytes: u64,
     /// Packed bytes of the encrypted output.
     pub output_bytes: u64,
-    /// Standard deviation of the error of a result.
+    /// Standard deviation of the error of a result, before flooding.
     pub deviation: f64,
+    /// Standard deviation of the noise that results are flooded with; 0 if they are not.
+    pub flooding: f64,
 }
 
 /// One operation's part.
@@ -55,10 +59,15 @@ pub struct OperationTrace {
 }
 
 impl Trace {
+    /// Standard deviation of the error of a result as its owner shows it.
+    pub fn result_deviation(&self) -> f64 {
+        self.deviation.hypot(self.flooding)
+    }
+
     /// −log2 of the largest error that `results` results are expected to have: a Gaussian's maximum, deviation √(2 ln results).
     pub fn precision_bits(&self, results: usize) -> f64 {
         let maximum = (2.0 * (results.max(2) as f64).ln()).sqrt();
-        -(self.deviation * maximum).log2()
+        -(self.result_deviation() * maximum).log2()
     }
 }
 
@@ -93,6 +102,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
         input_bytes: packed_bytes(params, program.input(), 1),
         output_bytes: packed_bytes(params, program.output(), 2),
         deviation: output.estimate.deviation,
+        flooding: 0.0,
         operations,
     }
 }
