@@ -168,23 +168,6 @@ impl Ring {
         each_half(parallel, limbs, size, buffers, &op);
     }
 
-    /// [`Self::each_limb`] over two buffers of the same basis at once.
-    pub(crate) fn each_limb_of_two(
-        &self,
-        basis: Basis,
-        [a, b]: [&mut [u64]; 2],
-        op: impl Fn(usize, &NttTable, [&mut [u64]; 2]) + Sync,
-    ) {
-        let (n, stride) = (self.n(), self.stride());
-        let on_limb =
-            |(i, (a, b)): (usize, (&mut [u64], &mut [u64]))| op(i, self.table(basis, i), [&mut a[..n], &mut b[..n]]);
-        if self.is_parallel(basis.limbs()) {
-            a.par_chunks_mut(stride).zip(b.par_chunks_mut(stride)).enumerate().for_each(on_limb);
-        } else {
-            a.chunks_mut(stride).zip(b.chunks_mut(stride)).enumerate().for_each(on_limb);
-        }
-    }
-
     /// Whether work on `limbs` limbs should be spread over threads.
     pub(crate) fn is_parallel(&self, limbs: usize) -> bool {
         limbs > 1 && limbs * self.n() >= PARALLEL_WORDS && rayon::current_num_threads() > 1

@@ -113,7 +113,7 @@ impl SeededCiphertext {
         self.scale
     }
 
-    /// The whole ciphertext. Cost: N bytes of ChaCha20 seven times a limb.
+    /// The whole ciphertext. Cost: ⌈b/8⌉ N bytes of ChaCha20 a limb of b bits, and a copy of c_0.
     pub fn expand(&self) -> Ciphertext {
         self.clone().into_expanded()
     }

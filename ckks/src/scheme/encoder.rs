@@ -208,3 +208,50 @@ fn round_to_word(x: f64) -> i64 {
     const MAGIC: f64 = 6_755_399_441_055_744.0;
     (x + MAGIC).to_bits() as i64 - MAGIC.to_bits() as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigInt;
+
+    use super::*;
+    use crate::scheme::params::ParamsSpec;
+
+    /// Coefficients of every size: of few digits only, around the first prime, anywhere below Q/2, and the extremes.
+    fn coefficients(n: usize, first: &BigInt, product: &BigInt) -> Vec<BigInt> {
+        let (half, half_first): (BigInt, BigInt) = ((product - 1) / 2, first / 2);
+        let of = |j: usize| {
+            let small = BigInt::from((j as i64 * 7_919) % 1_000 - 500);
+            match j % 4 {
+                _ if j >= BLOCK => small,
+                0 => (product * j as u64 / BLOCK as u64 * &small) % &half,
+                1 => &half_first + small,
+                2 => -&half_first - small,
+                _ => (&half - j as u64 / 8) * (if j % 8 < 4 { 1 } else { -1 }),
+            }
+        };
+        (0..n).map(of).collect()
+    }
+
+    #[test]
+    fn coefficients_are_put_together_from_all_limbs() {
+        for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+            let chain = vec![vec![50], vec![30, 40], vec![45]];
+            let spec = ParamsSpec { ring, log_n: 10, chain, special: vec![50, 50], dnum: 2 };
+            let params = spec.build_insecure().unwrap();
+            let basis = params.basis(2).unwrap();
+            let q: Vec<BigInt> = params.ring().q().map(|q| q.value().into()).collect();
+            let exact = coefficients(params.ring().n(), &q[0], &q.iter().product());
+            let mut poly: Poly<Ntt> = Poly::uninit(params.ring(), basis);
+            params.ring().each_limb(basis, poly.data_mut(), |i, table, limb| {
+                for (word, x) in limb.iter_mut().zip(&exact) {
+                    *word = u64::try_from((x % &q[i] + &q[i]) % &q[i]).unwrap();
+                }
+                table.forward(limb);
+            });
+            for (j, (found, exact)) in Encoder::new(&params).to_doubles(&poly).iter().zip(&exact).enumerate() {
+                let expected: f64 = exact.to_string().parse().unwrap();
+                assert!((found - expected).abs() <= expected.abs() * f64::EPSILON * 4.0, "{j}: {found} {expected}");
+            }
+        }
+    }
+}

@@ -49,8 +49,11 @@ impl Encryptor<'_, PublicKey> {
         fill_gaussian(self.entropy.secrets(), errors);
         let (e0, e1) = errors.split_at(n);
         let [mut c0, mut c1] = [(); 2].map(|()| Poly::uninit(ring, basis));
-        ring.each_limb_of_two(basis, [c0.data_mut(), c1.data_mut()], |i, table, [c0, c1]| {
-            let (q, backend) = (table.modulus(), ring.backend());
+        let parts = [&mut c0, &mut c1].map(|part| (part.data_mut(), ring.stride()));
+        ring.each_group(0..basis.q, 1, parts, |limbs, parts| {
+            let (i, [c0, c1]) = (limbs.start, parts.map(|part| &mut part[..n]));
+            let (table, backend) = (ring.table(basis, i), ring.backend());
+            let q = table.modulus();
             let mut buffer = ring.pool().take(ring.stride());
             let u_hat = &mut buffer[..n];
             table.forward_signed(u, u_hat);

@@ -76,13 +76,18 @@ impl Embedding {
         if self.kind == RingKind::ConjugateInvariant {
             self.separate(points);
         }
-        let mut largest = 0;
+        // Of real and imaginary parts; a NaN would vanish in a maximum, and shows in a sum.
+        let (mut largest, mut total) = ([0.0; 2], [0.0; 2]);
         for (point, twist) in points.iter_mut().zip(&self.twist) {
             *point = *point * twist.conj() * factor;
-            // The bits of doubles without their sign are in the order of their absolute values, NaN above all.
-            largest = [point.re, point.im].iter().fold(largest, |largest, x| largest.max(x.to_bits() << 1));
+            let sizes = [point.re.abs(), point.im.abs()];
+            for i in 0..2 {
+                largest[i] = if sizes[i] > largest[i] { sizes[i] } else { largest[i] };
+                total[i] += sizes[i];
+            }
         }
-        f64::from_bits(largest >> 1)
+        let total = total[0] + total[1];
+        if total.is_finite() { largest[0].max(largest[1]) } else { total }
     }
 
     /// `word(a_j)` for every coefficient that [`Self::coefficients`] left in `work`.

@@ -195,7 +195,7 @@ pub struct SeededSwitchingKey {
 }
 
 impl SeededSwitchingKey {
-    /// The whole key. Cost: 7 N bytes of ChaCha20 for each digit and limb, on the threads of the current rayon pool.
+    /// The whole key. Cost: ⌈b/8⌉ N bytes of ChaCha20 a digit and limb of b bits, on the threads of the current rayon pool.
     pub fn expand(&self) -> SwitchingKey {
         SwitchingKey::new(self.shape.clone(), self.source, |digit, limb, _, b| {
             b.copy_from_slice(self.row(digit, limb));
