@@ -1,12 +1,12 @@
 //! Where the outputs of a matrix should lie, so that it has few diagonals.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{DiagonalPlan, Layout, LayoutError};
 use crate::graph::SparseMatrix;
 
 /// At most this many known diagonals are tried for each row.
-const TRIED_DIAGONALS: usize = 64;
+const TRIED_DIAGONALS: usize = 512;
 
 impl Layout {
     /// A layout for the outputs of `matrix` when its inputs lie in `input`: dense, or anchored to the inputs, whichever makes
@@ -61,11 +61,21 @@ struct Anchors<'a> {
     positions: usize,
     /// Of each output ciphertext begun, which positions are taken.
     taken: Vec<Vec<bool>>,
-    /// (output ciphertext, input ciphertext, d) of the diagonals so far.
-    diagonals: HashSet<(usize, usize, usize)>,
+    /// The diagonals so far, each with the bits of the weights that lie on it.
+    diagonals: HashMap<Diagonal, Vec<u64>>,
     /// All d so far, in order of appearance.
     distances: Vec<usize>,
+    /// The d of the row placed last: the next row mostly continues it.
+    latest: Vec<usize>,
+    /// All d so far.
+    known: HashSet<usize>,
 }
+
+/// (output ciphertext, input ciphertext, d).
+type Diagonal = (usize, usize, usize);
+
+/// A column that a row reads: its ciphertext, its position, and its weight.
+type Source = (usize, usize, f64);
 
 impl<'a> Anchors<'a> {
     fn new(input: &'a Layout) -> Self {
@@ -73,27 +83,41 @@ impl<'a> Anchors<'a> {
             input,
             positions: input.positions_per_ciphertext(),
             taken: Vec::new(),
-            diagonals: HashSet::new(),
+            diagonals: HashMap::new(),
             distances: vec![0],
+            latest: Vec::new(),
+            known: HashSet::from([0]),
         }
     }
 
-    /// Takes the free place that adds fewest diagonals; the earliest among equals.
+    /// Takes the free place that adds fewest diagonals; among equals the one where most weights lie on diagonals that have the same
+    /// weight already, and the earliest of those. At the border of a padded convolution rows read fewer columns, and many places add no
+    /// diagonal: their weights tell which one continues the grid.
     fn place(&mut self, row: &[(u32, f64)]) -> Place {
-        let sources: Vec<(usize, usize)> = row.iter().map(|&(c, _)| self.input.position(c as usize)).collect();
-        let mut best: Option<(usize, Place)> = None;
+        let sources: Vec<Source> = row
+            .iter()
+            .map(|&(c, weight)| {
+                let (ciphertext, position) = self.input.position(c as usize);
+                (ciphertext, position, weight)
+            })
+            .collect();
+        if let Some(place) = self.continued(&sources) {
+            self.take(&sources, place);
+            return place;
+        }
+        let mut best: Option<((usize, usize), Place)> = None;
         'search: for ciphertext in 0..=self.taken.len() {
-            for anchor in self.anchors(&sources) {
+            for anchor in self.anchors(&sources, &self.distances) {
                 let Some(position) = self.free(ciphertext, anchor) else {
                     continue;
                 };
                 let place = Place { ciphertext, position };
-                let added = self.added(&sources, place).filter(|new| !self.diagonals.contains(new));
-                let score = added.count();
-                if best.is_none_or(|(least, _)| score < least) {
-                    best = Some((score, place));
+                let most = best.map_or(usize::MAX, |((least, _), _)| least);
+                let score = self.score(&sources, place, most);
+                if score.is_some_and(|score| best.is_none_or(|(least, _)| score < least)) {
+                    best = score.map(|score| (score, place));
                 }
-                if score == 0 {
+                if score == Some((0, 0)) {
                     break 'search;
                 }
             }
@@ -103,13 +127,36 @@ impl<'a> Anchors<'a> {
         place
     }
 
-    /// Positions within the input's period at which one of the row's outer columns falls on a known distance.
-    fn anchors(&self, sources: &[(usize, usize)]) -> Vec<usize> {
+    /// The place that continues the row before, if everything fits there.
+    fn continued(&self, sources: &[Source]) -> Option<Place> {
+        let ciphertext = self.taken.len().checked_sub(1)?;
+        let places = self.anchors(sources, &self.latest).into_iter().filter_map(|anchor| self.free(ciphertext, anchor));
+        places
+            .map(|position| Place { ciphertext, position })
+            .find(|&place| self.score(sources, place, 0) == Some((0, 0)))
+    }
+
+    /// How many diagonals a row at `place` adds, and how many of its weights are new to theirs; none if it adds more than `most`.
+    fn score(&self, sources: &[Source], place: Place, most: usize) -> Option<(usize, usize)> {
+        let (mut added, mut new) = (0, 0);
+        for (diagonal, weight) in self.diagonals_of(sources, place) {
+            let weights = self.diagonals.get(&diagonal);
+            added += usize::from(weights.is_none());
+            new += usize::from(weights.is_none_or(|weights| !weights.contains(&weight)));
+            if added > most {
+                return None;
+            }
+        }
+        Some((added, new))
+    }
+
+    /// Positions within the input's period at which one of the row's outer columns falls on one of the `known` distances.
+    fn anchors(&self, sources: &[Source], known: &[usize]) -> Vec<usize> {
         let outer = [sources.first(), sources.last(), sources.get(sources.len() / 2)];
         let period = self.input.period;
-        let distances = self.distances.iter().take(TRIED_DIAGONALS);
+        let distances = known.iter().take(TRIED_DIAGONALS);
         let mut anchors: Vec<usize> =
-            distances.flat_map(|d| outer.iter().flatten().map(move |&&(_, t)| (t + period - d) % period)).collect();
+            distances.flat_map(|d| outer.iter().flatten().map(move |&&(_, t, _)| (t + period - d) % period)).collect();
         if anchors.is_empty() {
             anchors.push(0);
         }
@@ -127,20 +174,28 @@ impl<'a> Anchors<'a> {
         }
     }
 
-    /// The diagonals that a row at `place` has.
-    fn added(&self, sources: &[(usize, usize)], place: Place) -> impl Iterator<Item = (usize, usize, usize)> {
+    /// The diagonals that a row at `place` has, each with the bits of its weight.
+    fn diagonals_of(&self, sources: &[Source], place: Place) -> impl Iterator<Item = (Diagonal, u64)> {
         let (period, t) = (self.input.period, place.position % self.input.period);
-        sources.iter().map(move |&(i, c)| (place.ciphertext, i, (c + period - t) % period))
+        let diagonal =
+            move |&(i, c, weight): &Source| ((place.ciphertext, i, (c + period - t) % period), weight.to_bits());
+        sources.iter().map(diagonal)
     }
 
-    fn take(&mut self, sources: &[(usize, usize)], place: Place) {
+    fn take(&mut self, sources: &[Source], place: Place) {
         if place.ciphertext == self.taken.len() {
             self.taken.push(vec![false; self.positions]);
         }
         self.taken[place.ciphertext][place.position] = true;
-        let added: Vec<_> = self.added(sources, place).collect();
-        for diagonal in added {
-            if self.diagonals.insert(diagonal) && !self.distances.contains(&diagonal.2) {
+        let own: Vec<(Diagonal, u64)> = self.diagonals_of(sources, place).collect();
+        let outer = [own.first(), own.last(), own.get(own.len() / 2)];
+        self.latest = outer.into_iter().flatten().map(|(diagonal, _)| diagonal.2).collect();
+        for &(diagonal, weight) in &own {
+            let weights = self.diagonals.entry(diagonal).or_default();
+            if !weights.contains(&weight) {
+                weights.push(weight);
+            }
+            if self.known.insert(diagonal.2) {
                 self.distances.push(diagonal.2);
             }
         }

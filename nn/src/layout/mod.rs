@@ -18,6 +18,8 @@ mod error;
 pub use diagonal::{DiagonalPlan, GiantStep, Product};
 pub use error::LayoutError;
 
+use std::sync::Arc;
+
 use crate::graph::SparseMatrix;
 
 /// An injection of features into the positions of one or several ciphertexts.
@@ -28,9 +30,9 @@ pub struct Layout {
     period: usize,
     ciphertexts: usize,
     /// Of each feature: ciphertext · period + position within the period.
-    positions: Vec<u32>,
+    positions: Arc<[u32]>,
     /// The inverse: of each position, counted likewise, its feature.
-    owners: Vec<Option<u32>>,
+    owners: Arc<[Option<u32>]>,
     gaps: Gaps,
 }
 
@@ -82,6 +84,7 @@ impl Layout {
                 });
             }
         }
+        let (positions, owners) = (positions.into(), owners.into());
         Ok(Self { slots, interleave, period, ciphertexts, positions, owners, gaps: Gaps::Zero })
     }
 

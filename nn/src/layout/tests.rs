@@ -148,3 +148,41 @@ fn zero_matrices_cost_nothing() {
     let plan = DiagonalPlan::new(&matrix, &input, &output).unwrap();
     assert_eq!((plan.cost(), plan.rotations().len()), (0, 0));
 }
+
+/// A convolution of `inputs` maps of `side` x `side` pixels to `outputs`, kernel 3, padded by 1, all weights different.
+fn padded(side: usize, inputs: usize, outputs: usize) -> SparseMatrix {
+    let mut triplets = Vec::new();
+    for row in 0..outputs * side * side {
+        let (o, y, x) = (row / side / side, row / side % side, row % side);
+        for (i, tap) in (0..inputs).flat_map(|i| (0..9).map(move |tap| (i, tap))) {
+            let (y, x) = (y + tap / 3, x + tap % 3);
+            if (1..=side).contains(&y) && (1..=side).contains(&x) {
+                triplets.push((row, (i * side + y - 1) * side + x - 1, (1 + (o * inputs + i) * 9 + tap) as f64));
+            }
+        }
+    }
+    SparseMatrix::from_triplets(outputs * side * side, inputs * side * side, triplets).unwrap()
+}
+
+#[test]
+fn borders_of_padded_convolutions_continue_the_grid() {
+    let (side, maps) = (8, 4);
+    let input = Layout::dense(1024, 1, side * side).unwrap();
+    let first = padded(side, 1, maps);
+    let middle = Layout::of_outputs(&first, &input).unwrap();
+    assert_eq!(DiagonalPlan::new(&first, &input, &middle).unwrap().products(), 9);
+    // Maps a distance apart: nine diagonals for each cyclic difference of two maps, and one for each pixel of a window to average.
+    let second = padded(side, maps, maps);
+    let output = Layout::of_outputs(&second, &middle).unwrap();
+    assert_eq!(DiagonalPlan::new(&second, &middle, &output).unwrap().products(), 9 * maps);
+    let half = side / 2;
+    let pixel = |row: usize, k: usize| {
+        let (map, y, x) = (row / half / half, row / half % half, row % half);
+        (row, (map * side + 2 * y + k / 2) * side + 2 * x + k % 2, 0.25)
+    };
+    let rows = maps * half * half;
+    let pool = (0..rows).flat_map(|row| (0..4).map(move |k| pixel(row, k)));
+    let pool = SparseMatrix::from_triplets(rows, maps * side * side, pool).unwrap();
+    let pooled = Layout::of_outputs(&pool, &output).unwrap();
+    assert_eq!(DiagonalPlan::new(&pool, &output, &pooled).unwrap().products(), 4);
+}

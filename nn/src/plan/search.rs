@@ -27,7 +27,8 @@ const COSTLY: f64 = 2.0;
 const HOPELESS_PLACES: usize = 2;
 /// A larger degree has to save at least this share of the cost for a still larger one to be tried.
 const WORTHWHILE: f64 = 0.02;
-/// Bits of precision that a longer chain has to add for a still longer one to be tried.
+/// After so many chains, each longer than the one before, that add less than these bits of precision, the scales are at their largest.
+const STALLED_CHAINS: usize = 3;
 const LEAST_GAIN: f64 = 0.5;
 /// Scales that served, kept to be tried in other places.
 const REMEMBERED: usize = 6;
@@ -159,7 +160,7 @@ impl Search<'_> {
     fn place(&mut self, chains: &mut Chains, slots: usize, interleave: usize) -> Result<Found, PlanError> {
         let packing = self.packing(slots, interleave)?;
         self.probe(chains, &packing)?;
-        let (mut refusal, mut spare) = (None, f64::NEG_INFINITY);
+        let (mut refusal, mut spare, mut stalled) = (None, f64::NEG_INFINITY, 0);
         for limbs in self.shortest(chains)..=chains.longest() {
             let Some(params) = chains.params(limbs, 1) else {
                 continue;
@@ -171,11 +172,11 @@ impl Search<'_> {
                 Ok(tried) => {
                     let bits = tried.spare + self.task.bits;
                     refusal = Some(PlanError::Imprecise { limbs, bits, wanted: self.task.bits });
-                    // The scales are at their largest.
-                    if tried.spare < spare + LEAST_GAIN {
+                    stalled = if tried.spare < spare + LEAST_GAIN { stalled + 1 } else { 0 };
+                    if stalled == STALLED_CHAINS {
                         break;
                     }
-                    spare = tried.spare;
+                    spare = spare.max(tried.spare);
                 }
                 Err(error) => refusal = Some(error.into()),
             }
