@@ -18,6 +18,9 @@ SLOTWISE = PROJECT / "target/release/slotwise"
 MODEL = PROJECT / "models/mnist-mlp-relu.onnx"
 CALIBRATION = PROJECT / "models/data/mnist-calibration-idx3-ubyte.gz"
 
+# Images from which on a plan is the one for a large batch, and those of that batch.
+MANY, LARGE = 1000, 10_000
+
 SIZES = ["single", "small", "medium", "large"]
 STAGES = [
     "client_key_generation",
@@ -41,8 +44,11 @@ def plan_file(build, samples):
 def make_plan(build, samples):
     """What a model owner does once, before there is any data: the counterpart of compiling the model."""
     build.mkdir(parents=True, exist_ok=True)
+    # Ciphertexts of one feature each need no rotations and no encoded diagonals: from some hundred images on they win, empty
+    # places included, since a server process also prepares its weights.
+    batch = samples if samples < MANY else max(samples, LARGE)
     objective = "latency" if samples == 1 else "throughput"
-    slotwise("plan", MODEL, "--calibration", CALIBRATION, "--objective", objective, "--batch", str(samples),
+    slotwise("plan", MODEL, "--calibration", CALIBRATION, "--objective", objective, "--batch", str(batch),
              "-o", plan_file(build, samples))
 
 
