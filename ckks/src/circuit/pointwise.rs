@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::arith::{Backend, GEMM_COLUMNS, Modulus};
+use crate::arith::{Backend, GEMM_COLUMNS, Modulus, prefetch};
 use crate::error::{Error, Result};
 use crate::ring::{Basis, Buffer, Poly, Ring};
 use crate::scheme::{Ciphertext, Params, Scale};
@@ -18,6 +18,9 @@ use super::gemm::ScalarMatrix;
 
 /// Panels of a task: so many columns are read from each input at once, which is 16 cache lines of a page.
 const PANELS: usize = 8;
+
+/// Inputs between the one that is read and the one that is asked for: each lies in pages of its own, where the hardware does not look ahead.
+const AHEAD: usize = 8;
 
 /// One operation of a chain.
 #[derive(Clone, Copy)]
@@ -272,8 +275,11 @@ impl<'a> Run<'a> {
         let (rows, gathered) = (self.input_rows(), gathered.as_chunks_mut::<GEMM_COLUMNS>().0);
         for part in 0..self.inputs[0].parts.len() {
             for (i, input) in self.inputs.iter().enumerate() {
-                let columns = &input.parts[part].limb(limb)[start..start + self.columns];
-                for (panel, words) in columns.chunks(self.width).enumerate() {
+                let columns = |input: &'a Ciphertext| &input.parts[part].limb(limb)[start..start + self.columns];
+                if let Some(later) = self.inputs.get(i + AHEAD) {
+                    prefetch(columns(later));
+                }
+                for (panel, words) in columns(input).chunks(self.width).enumerate() {
                     let row = &mut gathered[panel * rows + part * self.inputs.len() + i];
                     match words.first_chunk() {
                         Some(words) => *row = *words,
