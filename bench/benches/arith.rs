@@ -1,5 +1,5 @@
-//! The transforms of one limb, for every backend of the machine: at a prime of 50 bits, and at one of 48, which leaves lazy values
-//! more room in the word.
+//! One limb, for every backend of the machine: transforms at a prime of 50 bits and at one of 48, which leaves lazy values more room in
+//! the word; products at one of 50.
 
 mod clock;
 
@@ -9,6 +9,12 @@ use clock::{Result, criterion, named, sample};
 fn main() -> Result<()> {
     let mut criterion = criterion()?;
     for backend in Backend::available() {
+        for log_n in 12..=16 {
+            let modulus = *ntt_primes(50, 1, 2 << log_n, &[])?.first().ok_or("no prime")?;
+            let place = format!("{log_n}/1/{}", backend.name());
+            let mut clock = |case: bench::Case<'_>| sample(&mut criterion, case.op, &place, case);
+            bench::products(&mut clock, backend, &modulus, 1 << log_n)?;
+        }
         for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
             for log_n in 12..=16 {
                 for (bits, suffix) in [(50, ""), (48, "_48")] {

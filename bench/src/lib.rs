@@ -15,20 +15,20 @@
 //! Begin with [`Setting`], which makes the operands, and [`scheme()`], which goes through the operations. [`Limits`] is what to hold
 //! them against.
 
+mod limb;
 mod limits;
 mod ring;
 mod scheme;
 mod setting;
-mod transform;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+pub use limb::{products, transforms};
 pub use limits::Limits;
 pub use ring::ring;
 pub use scheme::{HOISTED, scheme};
 pub use setting::{Setting, check_slots};
-pub use transform::transforms;
 
 /// What a case gives.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -56,9 +56,9 @@ pub enum Error {
         /// The operation.
         op: &'static str,
     },
-    /// A transform that is not the one specified.
-    #[error("{op}: N = {n}, q = {modulus}: the transform of the {backend} kernels is wrong; nothing was timed")]
-    WrongTransform {
+    /// Residues that are not the ones specified.
+    #[error("{op}: N = {n}, q = {modulus}: the {backend} kernels are wrong; nothing was timed")]
+    WrongWords {
         /// The operation.
         op: &'static str,
         /// Degree.

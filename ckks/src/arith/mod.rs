@@ -10,8 +10,8 @@ mod ntt;
 mod primes;
 mod twiddles;
 
-pub use kernel::Backend;
-pub(crate) use kernel::{GEMM_COLUMNS, MAX_SHORT_RUN, MAX_SHORT_SUM, Pair, Panels, Rows, prefetch, tiled};
+pub use kernel::{Backend, Rows};
+pub(crate) use kernel::{GEMM_COLUMNS, MAX_SHORT_RUN, MAX_SHORT_SUM, Pair, Panels, prefetch, tiled};
 pub use modulus::{MAX_MODULUS_BITS, Modulus, ShoupFactor};
 pub(crate) use ntt::bit_reverse;
 pub use ntt::{NttTable, RingKind};

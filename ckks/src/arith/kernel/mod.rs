@@ -36,11 +36,14 @@ pub enum Backend {
 }
 
 /// `count` rows of equal length in one buffer, row r starting at `r * stride`.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) data: &'a [u64],
-    pub(crate) stride: usize,
-    pub(crate) count: usize,
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// The buffer.
+    pub data: &'a [u64],
+    /// Words between the starts of rows.
+    pub stride: usize,
+    /// Number of rows.
+    pub count: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -224,7 +227,10 @@ impl Backend {
     }
 
     /// out_i ← a_i b_i.
-    pub(crate) fn mul_into(self, q: &Modulus, out: &mut [u64], a: &[u64], b: &[u64]) {
+    ///
+    /// # Panics
+    /// For slices of different lengths.
+    pub fn mul_into(self, q: &Modulus, out: &mut [u64], a: &[u64], b: &[u64]) {
         assert!(out.len() == a.len() && out.len() == b.len());
         dispatch!(self, mul_into(q, out, a, b))
     }
@@ -258,8 +264,11 @@ impl Backend {
         dispatch!(self, sub_mul_scalar_assign(q, a, b, w))
     }
 
-    /// out_i ← Σ_r x_ri y_ri over the rows of both: the inner product of key switching. At most 4,095 rows.
-    pub(crate) fn dot_into(self, q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
+    /// out_i ← Σ_r x_ri y_ri over the rows of both: the inner product of key switching.
+    ///
+    /// # Panics
+    /// For more than 4,095 rows, for different numbers of them, or rows shorter than `out`.
+    pub fn dot_into(self, q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
         assert!(x.count == y.count && x.count <= MAX_LAZY_TERMS);
         x.check(out.len());
         y.check(out.len());
