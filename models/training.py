@@ -13,9 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from check_onnx import check
-from datasets import HERE, fetch, images_and_labels
-
-VALIDATION = 5_000
+from datasets import HERE, VALIDATION, fetch, images_and_labels
 
 
 def arguments(description, output, **defaults):

@@ -51,6 +51,7 @@ fn a_perceptron_with_relu() {
         assert_as_in_the_clear(&report, 2);
         // The first eight images of the test set are easy.
         assert_eq!(number(&report, "/accuracy/encrypted"), 1.0, "{objective}");
+        assert_eq!(report["activations"][0]["node"], "/Relu");
     }
 }
 

@@ -8,8 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Share of the measure of the whole range.
-const WHOLE: f64 = 0.02;
+/// Share of the measure of the whole range: little, as a network forgives errors where hardly a sample comes. (Of a perceptron with ReLU on
+/// MNIST, degree 4 loses 0.15 points with this share, and 0.35 with a hundred times as much.)
+const WHOLE: f64 = 2e-4;
 /// Points of that measure, and of the grid that measures errors.
 const POINTS: usize = 2048;
 /// A function counts as symmetric if it is so within this share of its largest value.

@@ -134,7 +134,8 @@ impl Importer<'_> {
         }
         match pointwise::recognise(call)? {
             Some(Pointwise::Activation(activation)) => {
-                Ok(Some(self.push(call.name(), Op::Activation(activation), vec![data[0].node], &call.shape)))
+                let name = self.origin(call).0;
+                Ok(Some(self.push(&name, Op::Activation(activation), vec![data[0].node], &call.shape)))
             }
             Some(Pointwise::Product) => self.product(call, data).map(Some),
             Some(Pointwise::Choice) => self.choice(call, data).map(Some),
@@ -209,14 +210,17 @@ impl Importer<'_> {
 
     /// Notes a node that cannot be translated, and stands an input in its place so that the rest is looked at too.
     fn unsupported(&mut self, call: &Call) -> NodeId {
-        // tract may make several nodes of one; the user knows the one.
-        let (node, operator) =
-            self.proto.origin(call.name()).unwrap_or_else(|| (call.name().to_owned(), call.operator()));
+        let (node, operator) = self.origin(call);
         let advice = advice::advice(&operator, call).to_owned();
         if self.unsupported.iter().all(|known| known.node != node) {
             self.unsupported.push(UnsupportedNode { node, operator, advice });
         }
         self.push(call.name(), Op::Input, vec![], &call.shape)
+    }
+
+    /// The name and operator that the file has for a node: tract may make several of one, and the user knows the one.
+    fn origin(&self, call: &Call) -> (String, String) {
+        self.proto.origin(call.name()).unwrap_or_else(|| (call.name().to_owned(), call.operator()))
     }
 
     /// Adds a node; the leading batch dimension of 1 is not part of its shape.

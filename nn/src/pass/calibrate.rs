@@ -1,12 +1,13 @@
 //! Which polynomial stands for which activation: ranges and distributions from sample data, degrees from the accuracy that they cost.
 //!
 //! The range of an activation is what its arguments took over all samples, with a margin. Degrees are chosen greedily, on the network in the
-//! clear: from the lowest, all activations rise together until the network loses little enough; then, one by one from the
-//! last, each is lowered again as far as that stays true.
+//! clear: from the lowest, all activations rise together until the network loses little enough; then, as long as that stays true, the
+//! one is lowered that costs the least. What a network loses is measured in `Judge`.
 
 use std::collections::BTreeMap;
 
 use super::approximate::{Approximation, polynomial};
+use super::judge::Judge;
 use crate::approx::{Shape, fit};
 use crate::error::{Error, Result};
 use crate::graph::{Activation, Block, Graph, NodeId, Observer, Op, Range};
@@ -14,9 +15,7 @@ use crate::graph::{Activation, Block, Graph, NodeId, Observer, Op, Range};
 /// Parts of a range that a histogram counts.
 const PARTS: usize = 512;
 /// Multiplications in the clear that one measurement of the network may take.
-const WORK: usize = 4_000_000_000;
-/// Samples are decided about as closely as one if they lie within this part of all before or behind it.
-const NEIGHBOURS: usize = 16;
+const WORK: usize = 2_000_000_000;
 /// Most samples that a measurement takes.
 const SAMPLES: usize = 4096;
 
@@ -59,8 +58,8 @@ pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Vec<App
     }
     let histograms = histograms(graph, samples, &layers)?;
     layers.iter_mut().zip(histograms).for_each(|(layer, histogram)| layer.histogram = histogram);
-    let exact = graph.run(samples)?;
-    let mut search = Search { graph, samples, exact, calibration, layers, fits: BTreeMap::new() };
+    let judge = Judge::new(&graph.run(samples)?, graph.output_len(), calibration.labels);
+    let mut search = Search { graph, samples, judge, calibration, layers, fits: BTreeMap::new() };
     let degrees = search.degrees()?;
     Ok((0..degrees.len()).map(|layer| search.approximation(layer, degrees[layer])).collect())
 }
@@ -139,8 +138,7 @@ fn histograms(graph: &Graph, samples: &[f64], layers: &[Layer]) -> Result<Vec<Ve
 struct Search<'a> {
     graph: &'a Graph,
     samples: &'a [f64],
-    /// Results of the network as it is.
-    exact: Vec<f64>,
+    judge: Judge,
     calibration: &'a Calibration<'a>,
     layers: Vec<Layer>,
     fits: BTreeMap<(usize, usize), Approximation>,
@@ -150,42 +148,35 @@ impl Search<'_> {
     fn degrees(&mut self) -> Result<Vec<usize>> {
         let highest: Vec<usize> = self.layers.iter().map(|layer| layer.degrees.len() - 1).collect();
         let mut degrees = vec![0; highest.len()];
-        while degrees != highest && !self.good_enough(&degrees)? {
+        while self.loss(&degrees)? > self.calibration.loss {
+            if degrees == highest {
+                return Ok(degrees);
+            }
             degrees.iter_mut().zip(&highest).for_each(|(degree, &highest)| *degree = (*degree + 1).min(highest));
         }
-        if !self.good_enough(&degrees)? {
-            return Ok(degrees);
-        }
-        for layer in (0..degrees.len()).rev() {
-            while degrees[layer] > 0 {
+        // Who cannot be lowered now cannot be when others are.
+        let mut open: Vec<usize> = (0..degrees.len()).collect();
+        loop {
+            open.retain(|&layer| degrees[layer] > 0);
+            let mut losses = Vec::new();
+            for &layer in &open {
                 degrees[layer] -= 1;
-                if !self.good_enough(&degrees)? {
-                    degrees[layer] += 1;
-                    break;
-                }
+                losses.push((self.loss(&degrees)?, layer));
+                degrees[layer] += 1;
             }
+            losses.retain(|&(loss, _)| loss <= self.calibration.loss);
+            let Some(&(_, layer)) = losses.iter().min_by(|(a, _), (b, _)| a.total_cmp(b)) else {
+                return Ok(degrees);
+            };
+            degrees[layer] -= 1;
+            open = losses.into_iter().map(|(_, layer)| layer).collect();
         }
-        Ok(degrees)
     }
 
-    /// Whether the network with these degrees is as good as it has to be.
-    fn good_enough(&mut self, degrees: &[usize]) -> Result<bool> {
+    /// What the network loses with these degrees.
+    fn loss(&mut self, degrees: &[usize]) -> Result<f64> {
         let found: Vec<_> = (0..degrees.len()).map(|layer| self.approximation(layer, degrees[layer])).collect();
-        let results = in_place(self.graph, &found)?.run(self.samples)?;
-        Ok(self.loss(&results) <= self.calibration.loss)
-    }
-
-    /// Share of the samples lost: by their labels, or else by the classes of the network as it is; there, the share that changes, or half the
-    /// share expected to change, whichever is larger: of samples so close to a decision, the network as it is has half wrong.
-    fn loss(&self, results: &[f64]) -> f64 {
-        let columns = self.graph.output_len();
-        let (found, exact) = (classes(results, columns), classes(&self.exact, columns));
-        let right = |classes: &[usize], truth: &[usize]| classes.iter().zip(truth).filter(|(a, b)| a == b).count();
-        let samples = exact.len().max(1) as f64;
-        match self.calibration.labels {
-            Some(labels) => (right(&exact, labels) as f64 - right(&found, labels) as f64) / samples,
-            None => (1.0 - right(&found, &exact) as f64 / samples).max(changed(&self.exact, results, columns) / 2.0),
-        }
+        Ok(self.judge.loss(&in_place(self.graph, &found)?.run(self.samples)?))
     }
 
     fn approximation(&mut self, layer: usize, degree: usize) -> Approximation {
@@ -270,43 +261,6 @@ fn in_place(graph: &Graph, approximations: &[Approximation]) -> Result<Graph> {
         nodes[found.node].op = Op::Activation(polynomial(&found.fit));
     }
     Graph::new(nodes, graph.output())
-}
-
-/// The share of samples expected to change their class if each may meet the error of any other that is decided about as closely: that
-/// share among all such pairs. A few hundred samples hardly have one on the brink, but their pairs have.
-fn changed(exact: &[f64], found: &[f64], columns: usize) -> f64 {
-    let gaps = |(exact, found): (&[f64], &[f64])| {
-        let (first, second) = largest_two(exact);
-        let gap = |row: &[f64]| row[first] - second.map_or(0.0, |second| row[second]);
-        // A single result is decided by its sign.
-        let sign = if second.is_none() { exact[first].signum() } else { 1.0 };
-        [sign * gap(exact), sign * (gap(found) - gap(exact))]
-    };
-    let mut gaps: Vec<[f64; 2]> = exact.chunks(columns).zip(found.chunks(columns)).map(gaps).collect();
-    gaps.sort_unstable_by(|a, b| a[0].total_cmp(&b[0]));
-    let reach = gaps.len() / NEIGHBOURS;
-    let share = |(i, &[gap, _]): (usize, &[f64; 2])| {
-        let near = &gaps[i.saturating_sub(reach)..(i + reach + 1).min(gaps.len())];
-        near.iter().filter(|[_, error]| gap + error < 0.0).count() as f64 / near.len() as f64
-    };
-    gaps.iter().enumerate().map(share).sum::<f64>() / gaps.len().max(1) as f64
-}
-
-/// The places of the largest value of a row and of the next, if there is one.
-fn largest_two(row: &[f64]) -> (usize, Option<usize>) {
-    let larger =
-        |best: Option<usize>, i: usize| if best.is_some_and(|best| row[i] <= row[best]) { best } else { Some(i) };
-    let first = (0..row.len()).fold(None, larger).unwrap_or(0);
-    (first, (0..row.len()).filter(|&i| i != first).fold(None, larger))
-}
-
-/// The class of each sample: its largest result; with a single result, whether it is positive.
-fn classes(results: &[f64], columns: usize) -> Vec<usize> {
-    let class = |row: &[f64]| match row {
-        [score] => usize::from(*score > 0.0),
-        _ => row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best }),
-    };
-    results.chunks(columns).map(class).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod calibrate;
 mod distribute;
 mod fold;
 mod function;
+mod judge;
 mod polynomial;
 mod prune;
 
