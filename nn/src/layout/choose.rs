@@ -9,8 +9,39 @@ use crate::graph::SparseMatrix;
 const TRIED_DIAGONALS: usize = 512;
 
 impl Layout {
+    /// A layout for `features` that these matrices read, and that can be put into slots in any way: dense, with as many shifted
+    /// repetitions as make the matrices cheapest by [`DiagonalPlan::cost`]. Each copy then takes diagonals of its own, so that there are
+    /// fewer products and rotations of the input; more rotations of the fold add the copies up.
+    ///
+    /// # Errors
+    /// As [`Layout::dense`] and [`DiagonalPlan::new`].
+    pub fn of_input(
+        slots: usize,
+        interleave: usize,
+        features: usize,
+        readers: &[&SparseMatrix],
+    ) -> Result<Self, LayoutError> {
+        let dense = Self::dense(slots, interleave, features)?;
+        let repetitions = dense.positions_per_ciphertext() / dense.period;
+        let mut best = (usize::MAX, dense.clone());
+        for copies in (0..=repetitions.ilog2()).map(|log| 1 << log) {
+            for rows in readers.iter().map(|matrix| matrix.rows().next_power_of_two()) {
+                let input = dense.shifted(copies, rows / copies)?;
+                let cost = |matrix: &&SparseMatrix| {
+                    let output = Self::of_outputs(matrix, &input)?;
+                    Ok(DiagonalPlan::new(matrix, &input, &output)?.cost())
+                };
+                let cost = readers.iter().map(cost).sum::<Result<usize, LayoutError>>()?;
+                if cost < best.0 {
+                    best = (cost, input);
+                }
+            }
+        }
+        Ok(best.1)
+    }
+
     /// A layout for the outputs of `matrix` when its inputs lie in `input`: dense, or anchored to the inputs, whichever makes
-    /// the matrix cheaper by [`DiagonalPlan::cost`].
+    /// the matrix cheaper by [`DiagonalPlan::cost`]. Where the repetitions of the inputs are shifted, dense.
     ///
     /// *Anchored* places each row where its non-zeros fall on diagonals that earlier rows already have. For a convolution
     /// that is the place of the window's corner: the output keeps the strides and gaps of the input's grid, and there are as
@@ -23,7 +54,7 @@ impl Layout {
     pub fn of_outputs(matrix: &SparseMatrix, input: &Self) -> Result<Self, LayoutError> {
         let dense = Self::dense(input.slots, input.interleave, matrix.rows())?;
         let widest = matrix.iter_rows().map(<[_]>::len).max().unwrap_or(0);
-        if input.positions_per_ciphertext() == 1 || 4 * widest > matrix.cols() {
+        if input.positions_per_ciphertext() == 1 || input.copies > 1 || 4 * widest > matrix.cols() {
             return Ok(dense);
         }
         let anchored = Self::anchored(matrix, input)?;

@@ -1,15 +1,20 @@
 //! A matrix between two layouts as generalised diagonals with baby and giant steps, as pure data.
 //!
-//! Let the input have period P_in and the output period P_out, in positions, both dividing the T = max(P_in, P_out) positions
-//! after which everything repeats. Cut the matrix M into blocks by (output ciphertext o, input ciphertext i). Entry (r, c),
-//! with r at position t_r of o and c at position t_c of i, lies on the diagonal d = t_c − t_r modulo D = min(P_in, P_out):
+//! Let the input repeat itself after Q_in positions (its cycle) and the output after Q_out, both dividing the
+//! T = max(Q_in, Q_out) positions after which everything repeats. Cut the matrix M into blocks by (output ciphertext o, input
+//! ciphertext i). Entry (r, c), with r at position t_r of o and c at position t_c of i, lies on the diagonal d = t_c − t_r modulo
+//! D = min(Q_in, Q_out):
 //!
 //! z_o\[t\] = Σ_i Σ_d M(row at t, column at t + d) · x_i\[t + d\],  t in 0..T,
 //!
-//! with the row at t taken modulo P_out and the column modulo P_in (Halevi-Shoup, Crypto 2014). If P_out >= P_in each
-//! entry is met at exactly one d for its t, and y = z. If P_out < P_in the rows of the block repeat P_in/P_out times, each
-//! repetition meets other columns, and a *fold* adds them up: y\[t\] = Σ_k z\[t + k P_out\], log2(P_in/P_out) rotations, after
-//! which the result has period P_out. So a matrix of 100 rows and 784 columns costs 128 diagonals and 3 more rotations.
+//! with the row at t taken modulo Q_out and the column modulo Q_in (Halevi-Shoup, Crypto 2014). If Q_out >= Q_in each
+//! entry is met at exactly one d for its t, and y = z. If Q_out < Q_in the rows of the block repeat Q_in/Q_out times, each
+//! repetition meets other columns, and a *fold* adds them up: y\[t\] = Σ_k z\[t + k Q_out\], log2(Q_in/Q_out) rotations, after
+//! which the result repeats itself after Q_out positions. So a matrix of 100 rows and 784 columns costs 128 diagonals and 3 more rotations.
+//!
+//! Where the input's repetitions are shifted, each column lies at several places of the cycle, hence on several diagonals, and is
+//! multiplied on the smallest of them alone. With `copies` repetitions, each shifted by Q_out/copies more, these are the diagonals
+//! below Q_out/copies: with 100 rows and 784 columns in 16,384 positions 8 of them, and 7 rotations of the fold.
 //!
 //! Only diagonals with a non-zero are listed. With n1 baby steps (Halevi-Shoup 2018/244), d = g + j, n1 | g, 0 <= j < n1:
 //!
@@ -91,14 +96,14 @@ impl DiagonalPlan {
             outputs.into_iter().map(|steps| steps.into_iter().map(giant_step).collect()).collect();
         let products = outputs.iter().flatten().flat_map(|step| &step.products).copied();
         let babies: BTreeSet<Product> = products.filter(|product| product.rotation != 0).collect();
-        let doublings = std::iter::successors(Some(output.period), |step| Some(2 * step));
+        let doublings = std::iter::successors(Some(output.cycle()), |step| Some(2 * step));
         let mut plan = Self {
-            period: input.period.max(output.period),
+            period: input.cycle().max(output.cycle()),
             interleave: input.interleave,
             slots: input.slots,
             baby_steps,
             outputs,
-            fold: doublings.take_while(|&step| step < input.period).collect(),
+            fold: doublings.take_while(|&step| step < input.cycle()).collect(),
             babies: babies.into_iter().collect(),
             rotations: Vec::new(),
         };
@@ -186,10 +191,10 @@ impl DiagonalPlan {
         let mut period = Vec::with_capacity(self.period * self.interleave);
         for u in 0..self.period {
             let t = (u as i64 - giant).rem_euclid(self.period as i64) as usize;
-            let row = output.owner(o, t);
-            let col = input.owner(product.input, u + product.rotation);
-            let value = row.zip(col).map_or(0.0, |(r, c)| entry(matrix, r, c));
-            period.extend(std::iter::repeat_n(value, self.interleave));
+            let (t_r, t_c) = (t % output.cycle(), (u + product.rotation) % input.cycle());
+            let (row, col) = (output.owner(o, t_r), input.owner(product.input, t_c));
+            let entry = row.zip(col).filter(|&(_, c)| source(input, c, t_r, output) == t_c);
+            period.extend(std::iter::repeat_n(entry.map_or(0.0, |(r, c)| entry_of(matrix, r, c)), self.interleave));
         }
         period.repeat(self.slots / period.len())
     }
@@ -210,16 +215,34 @@ impl DiagonalPlan {
 
 /// All (o, i, d) with a non-zero, each once, with d in −D/2..D/2.
 fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Vec<Diagonal> {
-    let modulus = input.period.min(output.period) as i64;
+    let modulus = modulus(input, output);
     let mut found: HashSet<Diagonal> = HashSet::new();
     for (r, c, _) in matrix.iter() {
-        let ((o, t_r), (i, t_c)) = (output.position(r), input.position(c));
-        let d = (t_c as i64 - t_r as i64).rem_euclid(modulus);
-        found.insert((o, i, if 2 * d >= modulus { d - modulus } else { d }));
+        let ((o, _), (i, _)) = (output.position(r), input.position(c));
+        for t_r in output.places(r) {
+            let d = distance(source(input, c, t_r, output), t_r, modulus) as i64;
+            found.insert((o, i, if 2 * d >= modulus as i64 { d - modulus as i64 } else { d }));
+        }
     }
     let mut found: Vec<Diagonal> = found.into_iter().collect();
     found.sort_unstable();
     found
+}
+
+/// D.
+fn modulus(input: &Layout, output: &Layout) -> usize {
+    input.cycle().min(output.cycle())
+}
+
+/// The diagonal of a row at t_r and a column at t_c.
+fn distance(t_c: usize, t_r: usize, modulus: usize) -> usize {
+    (t_c + modulus - t_r % modulus) % modulus
+}
+
+/// Of the places of a column, the one at which a row at t_r reads it.
+fn source(input: &Layout, col: usize, t_r: usize, output: &Layout) -> usize {
+    let modulus = modulus(input, output);
+    input.places(col).min_by_key(|&t_c| distance(t_c, t_r, modulus)).unwrap_or(0)
 }
 
 /// The number of baby steps with the cheapest rotations, the smallest among equals.
@@ -227,7 +250,7 @@ fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Vec<Diag
 /// Tried are all numbers up to 64, powers of two, and the distances between neighbouring diagonals: a convolution over rows of
 /// 28 pixels has its diagonals at 28 k + l, which split best at 28.
 fn best_baby_steps(diagonals: &[Diagonal], input: &Layout, output: &Layout) -> usize {
-    let modulus = input.period.min(output.period);
+    let modulus = modulus(input, output);
     let distances = diagonals.windows(2).map(|pair| pair[1].2.abs_diff(pair[0].2) as usize);
     let powers = (0..usize::BITS).map(|k| 1 << k);
     let candidates: BTreeSet<usize> = (1..=64)
@@ -246,7 +269,7 @@ fn best_baby_steps(diagonals: &[Diagonal], input: &Layout, output: &Layout) -> u
 }
 
 /// M(r, c).
-fn entry(matrix: &SparseMatrix, r: usize, c: usize) -> f64 {
+fn entry_of(matrix: &SparseMatrix, r: usize, c: usize) -> f64 {
     let row = matrix.row(r);
     row.binary_search_by_key(&(c as u32), |&(col, _)| col).map_or(0.0, |at| row[at].1)
 }

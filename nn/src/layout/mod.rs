@@ -3,6 +3,8 @@
 //! With `b` samples interleaved a ciphertext has S = slots / b *positions*. Features own positions within a *period* P (a
 //! power of two dividing S), and a ciphertext repeats its period S/P times; so a rotation by k·b slots is a rotation by k
 //! positions, cyclic modulo P, for every sample at once. A position without a feature is a gap, known to be zero or not.
+//! Repetitions can be *shifted*: repetition r begins with what lies at position r·s of the period, so that a rotation brings other
+//! features to the same place in each of `copies` repetitions, after which all repeats (its *cycle*, `copies` periods).
 //!
 //! - b = slots: S = P = 1, one feature a ciphertext (the packing of CryptoNets, Gilad-Bachrach et al. 2016);
 //! - b = 1: one sample over all slots (LoLa, 1812.10659; Orion, 2311.03470);
@@ -28,6 +30,9 @@ pub struct Layout {
     slots: usize,
     interleave: usize,
     period: usize,
+    /// Repetitions that differ, and s: how much farther each is rotated to the left than the one before; 1 and 0 if all are alike.
+    copies: usize,
+    shift: usize,
     ciphertexts: usize,
     /// Of each feature: ciphertext · period + position within the period.
     positions: Arc<[u32]>,
@@ -85,7 +90,7 @@ impl Layout {
             }
         }
         let (positions, owners) = (positions.into(), owners.into());
-        Ok(Self { slots, interleave, period, ciphertexts, positions, owners, gaps: Gaps::Zero })
+        Ok(Self { slots, interleave, period, copies: 1, shift: 0, ciphertexts, positions, owners, gaps: Gaps::Zero })
     }
 
     /// The features in their order without gaps, with the smallest period that holds them, or over as many ciphertexts as
@@ -107,6 +112,17 @@ impl Layout {
         Self { gaps, ..self.clone() }
     }
 
+    /// The same layout with repetition r of the period rotated to the left by r · `shift` positions, for r below `copies`, and these
+    /// repeated.
+    ///
+    /// # Errors
+    /// [`LayoutError::Size`] unless `copies` is a power of two that divides the number of repetitions.
+    pub fn shifted(&self, copies: usize, shift: usize) -> Result<Self, LayoutError> {
+        divides("the number of shifted copies", copies, self.positions_per_ciphertext() / self.period, "repetitions")?;
+        let shift = if copies == 1 { 0 } else { shift % self.period };
+        Ok(Self { copies, shift, ..self.clone() })
+    }
+
     /// Slots of a ciphertext.
     pub fn slots(&self) -> usize {
         self.slots
@@ -122,9 +138,24 @@ impl Layout {
         self.slots / self.interleave
     }
 
-    /// P: positions after which a ciphertext repeats itself.
+    /// P: positions among which each feature of a ciphertext has one.
     pub fn period(&self) -> usize {
         self.period
+    }
+
+    /// Repetitions of the period that differ.
+    pub fn copies(&self) -> usize {
+        self.copies
+    }
+
+    /// s: positions that each of them is rotated to the left, beyond the one before.
+    pub fn shift(&self) -> usize {
+        self.shift
+    }
+
+    /// Positions after which a ciphertext repeats itself.
+    pub fn cycle(&self) -> usize {
+        self.copies * self.period
     }
 
     /// Number of ciphertexts.
@@ -151,12 +182,20 @@ impl Layout {
         (position / self.period, position % self.period)
     }
 
-    /// The feature at a position of a ciphertext, the position taken modulo the period.
+    /// All positions of a feature within the cycle of its ciphertext.
+    pub(crate) fn places(&self, feature: usize) -> impl Iterator<Item = usize> {
+        let Self { period, copies, shift, .. } = *self;
+        let (_, position) = self.position(feature);
+        (0..copies).map(move |copy| copy * period + (position + period - copy * shift % period) % period)
+    }
+
+    /// The feature at a position of a ciphertext, the position taken modulo the cycle.
     ///
     /// # Panics
     /// If there is no such ciphertext.
     pub fn owner(&self, ciphertext: usize, position: usize) -> Option<usize> {
-        let index = ciphertext * self.period + position % self.period;
+        let copy = position / self.period % self.copies;
+        let index = ciphertext * self.period + (position + copy * self.shift) % self.period;
         self.owners[index].map(|feature| feature as usize)
     }
 
@@ -186,16 +225,16 @@ impl Layout {
 
     /// Whether both put the same features into the same slots; gaps may differ.
     pub fn same_places(&self, other: &Self) -> bool {
-        (self.slots, self.interleave, self.period) == (other.slots, other.interleave, other.period)
-            && self.positions == other.positions
+        let shape = |layout: &Self| (layout.slots, layout.interleave, layout.period, layout.copies, layout.shift);
+        shape(self) == shape(other) && self.positions == other.positions
     }
 
     /// The slots of one ciphertext that holds the same `values`, one a feature, for every sample: constants to add.
     pub fn spread(&self, values: &[f64], ciphertext: usize) -> Vec<f64> {
         let value = |position| self.owner(ciphertext, position).map_or(0.0, |feature| values[feature]);
-        let period = (0..self.period).flat_map(|position| std::iter::repeat_n(value(position), self.interleave));
-        let period: Vec<f64> = period.collect();
-        period.repeat(self.slots / period.len())
+        let cycle = (0..self.cycle()).flat_map(|position| std::iter::repeat_n(value(position), self.interleave));
+        let cycle: Vec<f64> = cycle.collect();
+        cycle.repeat(self.slots / cycle.len())
     }
 
     /// Slot vectors of up to b samples: reads [n, features] values in row-major order; slots of absent samples and gaps are
@@ -209,12 +248,12 @@ impl Layout {
             return Err(LayoutError::Batch { values: samples.len(), features, interleave: b });
         }
         let mut packed = vec![vec![0.0; self.slots]; self.ciphertexts];
-        for feature in 0..features {
-            let (ciphertext, position) = self.position(feature);
-            let values = samples.iter().skip(feature).step_by(features);
-            for (sample, &value) in values.enumerate() {
-                let slots = packed[ciphertext].iter_mut().skip(position * b + sample);
-                slots.step_by(self.period * b).for_each(|slot| *slot = value);
+        for (ciphertext, slots) in packed.iter_mut().enumerate() {
+            for (position, slots) in slots.chunks_mut(b).enumerate() {
+                if let Some(feature) = self.owner(ciphertext, position) {
+                    let values = samples.iter().skip(feature).step_by(features);
+                    slots.iter_mut().zip(values).for_each(|(slot, &value)| *slot = value);
+                }
             }
         }
         Ok(packed)

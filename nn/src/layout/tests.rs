@@ -21,6 +21,7 @@ fn sizes_must_be_powers_of_two_that_divide() {
     assert_eq!(size(Layout::new(16, 32, 1, vec![0])), "the interleave");
     assert_eq!(size(Layout::new(16, 4, 8, vec![0])), "the period");
     assert_eq!(size(Layout::new(16, 4, 3, vec![0])), "the period");
+    assert_eq!(size(Layout::new(16, 1, 8, vec![0]).unwrap().shifted(4, 1)), "the number of shifted copies");
 }
 
 #[test]
@@ -41,6 +42,10 @@ fn every_position_has_a_state() {
     assert_eq!(layout.state(1, 3), State::Zero);
     assert_eq!(layout.with_gaps(Gaps::Unknown).state(1, 3), State::Unknown);
     assert!(layout.same_places(&layout.with_gaps(Gaps::Unknown)));
+    let shifted = layout.shifted(2, 3).unwrap();
+    assert!(!shifted.same_places(&layout));
+    assert_eq!((shifted.state(0, 1), shifted.state(0, 6), shifted.cycle()), (State::Feature(0), State::Repeated(0), 8));
+    assert_eq!(shifted.places(1).collect::<Vec<_>>(), [2, 7]);
 }
 
 #[test]
@@ -65,12 +70,20 @@ fn layout(slots: usize, interleave: usize, features: usize) -> impl Strategy<Val
     })
 }
 
+/// Any layout, its repetitions shifted in any way.
+fn shifted(slots: usize, interleave: usize, features: usize) -> impl Strategy<Value = Layout> {
+    (layout(slots, interleave, features), 0u32..6, 0usize..32).prop_map(|(layout, log_copies, shift)| {
+        let most = layout.positions_per_ciphertext() / layout.period();
+        layout.shifted(most.min(1 << log_copies), shift).unwrap()
+    })
+}
+
 /// A sparse matrix and a layout for each side.
 fn problem() -> impl Strategy<Value = (SparseMatrix, Layout, Layout)> {
     (0u32..6, 1usize..24, 1usize..24).prop_flat_map(|(log_b, rows, cols)| {
         let entries = proptest::collection::vec((0..rows, 0..cols, -1.0..1.0f64), 0..80);
         let matrix = entries.prop_map(move |entries| SparseMatrix::from_triplets(rows, cols, entries).unwrap());
-        (matrix, layout(32, 1 << log_b, cols), layout(32, 1 << log_b, rows))
+        (matrix, shifted(32, 1 << log_b, cols), shifted(32, 1 << log_b, rows))
     })
 }
 
@@ -79,7 +92,7 @@ proptest! {
     fn unpacking_is_the_inverse_of_packing(
         (layout, samples) in (0u32..6, 1usize..40).prop_flat_map(|(log_b, features)| {
             let samples = proptest::collection::vec(-1.0..1.0f64, features..=features << log_b);
-            (layout(32, 1 << log_b, features), samples)
+            (shifted(32, 1 << log_b, features), samples)
         })
     ) {
         let count = samples.len() / layout.features();
@@ -113,7 +126,7 @@ proptest! {
             prop_assert!((y - e).abs() < 1e-9, "{y} {e}");
         }
         if let LinearOperator::Diagonals(plan) = linear.operator() {
-            prop_assert!(plan.products() <= matrix.nnz());
+            prop_assert!(plan.products() <= matrix.nnz() * output.copies());
             let rotations = plan.baby_rotations() + plan.giant_rotations() + plan.fold_rotations();
             prop_assert!(plan.rotations().len() <= rotations);
             prop_assert!(!plan.rotations().contains(&0));
@@ -138,6 +151,18 @@ fn a_wide_layer_with_few_outputs_has_as_many_diagonals_as_outputs() {
     let plan = DiagonalPlan::new(&matrix, &input, &output).unwrap();
     assert_eq!((plan.products(), plan.fold(), output.period()), (128, &[128, 256, 512][..], 128));
     assert!(plan.baby_rotations() + plan.giant_rotations() < 32);
+}
+
+#[test]
+fn shifted_copies_of_the_input_take_diagonals_of_their_own() {
+    let values: Vec<f64> = (0..100 * 784).map(|k| 1.0 + k as f64).collect();
+    let matrix = SparseMatrix::from_dense(100, 784, &values).unwrap();
+    let input = Layout::of_input(16384, 1, 784, &[&matrix]).unwrap();
+    assert_eq!((input.period(), input.copies(), input.shift()), (1024, 16, 8));
+    let output = Layout::of_outputs(&matrix, &input).unwrap();
+    let plan = DiagonalPlan::new(&matrix, &input, &output).unwrap();
+    assert_eq!((plan.products(), plan.fold().len(), output.period()), (8, 7, 128));
+    assert!(plan.baby_rotations() + plan.giant_rotations() < 8);
 }
 
 #[test]

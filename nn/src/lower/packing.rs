@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, NodeId, Op, SparseMatrix};
 use crate::layout::Layout;
 use crate::program::{LinearMap, ProgramError};
 
@@ -11,7 +11,8 @@ use crate::program::{LinearMap, ProgramError};
 ///
 /// Tensors that meet feature by feature must share one. So the nodes fall into classes: an affine map may put its results
 /// anywhere, and begins a class or joins that of the branch it will be added to; all other operations stay in the class of
-/// their operands. The first affine map of a class chooses its layout ([`Layout::of_outputs`]).
+/// their operands. The first affine map of a class chooses its layout ([`Layout::of_outputs`]), and for that of the input, which the data
+/// owner packs in any way, the maps that read it ([`Layout::of_input`]).
 #[derive(Debug, Clone)]
 pub struct Packing {
     nodes: Vec<Option<Packed>>,
@@ -33,8 +34,10 @@ impl Packing {
         let live = live(graph);
         let class = classes(graph, &live);
         let mut layouts: Vec<Option<Arc<Layout>>> = vec![None; class.len()];
-        let input = Layout::dense(slots, interleave, graph.input_len())?;
-        layouts[class[graph.input().0]] = Some(Arc::new(input));
+        let of_input = class[graph.input().0];
+        let readers: Vec<&SparseMatrix> = readers(graph, |id| live[id] && class[id] == of_input).collect();
+        let input = Layout::of_input(slots, interleave, graph.input_len(), &readers)?;
+        layouts[of_input] = Some(Arc::new(input));
         let mut nodes: Vec<Option<Packed>> = Vec::with_capacity(class.len());
         for (NodeId(index), node) in graph.iter() {
             let source = node.inputs.first().and_then(|input| nodes[input.0].as_ref());
@@ -83,6 +86,14 @@ fn live(graph: &Graph) -> Vec<bool> {
         }
     }
     live
+}
+
+/// The matrices that read one of these nodes.
+fn readers(graph: &Graph, of: impl Fn(usize) -> bool) -> impl Iterator<Item = &SparseMatrix> {
+    graph.nodes().iter().filter_map(move |node| match &node.op {
+        Op::Affine(map) if node.inputs.iter().any(|input| of(input.0)) => Some(&map.matrix),
+        _ => None,
+    })
 }
 
 /// Of each node, the smallest node of its class.

@@ -203,6 +203,9 @@ struct LayoutJson {
     period: usize,
     /// Of each feature: ciphertext · period + position within the period.
     positions: Vec<u32>,
+    /// Repetitions of the period that differ, each rotated to the left by `shift` positions more.
+    copies: usize,
+    shift: usize,
     gaps_are_zero: bool,
 }
 
@@ -399,16 +402,19 @@ impl LayoutJson {
             interleave: layout.interleave(),
             period: layout.period(),
             positions: (0..layout.features()).map(position).collect(),
+            copies: layout.copies(),
+            shift: layout.shift(),
             gaps_are_zero: layout.gaps() == Gaps::Zero,
         }
     }
 
     fn check(self, params: &Params) -> Result<Layout, FileError> {
-        let Self { interleave, period, positions, gaps_are_zero } = self;
+        let Self { interleave, period, positions, copies, shift, gaps_are_zero } = self;
         if positions.iter().any(|&position| position >= MAX_POSITIONS) {
             return Err(content(format!("a layout has more than {MAX_POSITIONS} positions")));
         }
         let layout = Layout::new(params.slots(), interleave, period, positions).map_err(content)?;
+        let layout = layout.shifted(copies, shift).map_err(content)?;
         Ok(layout.with_gaps(if gaps_are_zero { Gaps::Zero } else { Gaps::Unknown }))
     }
 }
