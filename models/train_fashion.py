@@ -40,5 +40,5 @@ class FashionResNet(nn.Module):
 
 
 if __name__ == "__main__":
-    defaults = dict(penalty=5e-5, epochs=18, lr=1e-2, weight_decay=0.02, shift=0.0, turn=0.0, zoom=0.0, mirror=True)
+    defaults = dict(penalty=2e-4, epochs=30, lr=1e-2, weight_decay=0.02, shift=0.0, turn=0.0, zoom=0.0, mirror=True)
     training.run(FashionResNet, "fashion", training.arguments(__doc__, "fashion-resnet-silu.onnx", **defaults))

@@ -8,7 +8,7 @@ use crate::exec::trace::Trace;
 pub struct Goal {
     /// What to minimise.
     pub objective: Objective,
-    /// Samples to come, if known; otherwise ciphertexts are full.
+    /// Samples to come, if known; otherwise ciphertexts are full, and weights serve for so many chunks that preparing them does not count.
     pub samples: Option<usize>,
     /// b, if it is not free.
     pub interleave: Option<usize>,
@@ -28,7 +28,7 @@ pub struct Goal {
 /// What to minimise, all in server seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objective {
-    /// Seconds a sample, for all samples together.
+    /// Seconds a sample, for all samples together, and for preparing the weights if it is known how many there are.
     Throughput,
     /// Seconds of a single chunk.
     Latency,
@@ -58,7 +58,8 @@ impl Goal {
     /// What to minimise, of a chunk of `interleave` samples.
     pub(super) fn cost(&self, trace: &Trace, interleave: usize) -> f64 {
         let samples = self.samples.unwrap_or(interleave).max(1);
-        let a_sample = (trace.seconds * samples.div_ceil(interleave) as f64 + trace.warm_up_s) / samples as f64;
+        let once = trace.warm_up_s + self.samples.map_or(0.0, |_| trace.prepare_s);
+        let a_sample = (trace.seconds * samples.div_ceil(interleave) as f64 + once) / samples as f64;
         match self.objective {
             Objective::Latency => trace.seconds,
             Objective::Throughput => a_sample,
@@ -81,7 +82,11 @@ impl Goal {
         match self.objective {
             // Between them, a chunk holds samples that nobody waits for.
             Objective::Latency => vec![1, slots],
-            Objective::Throughput | Objective::Balanced => (0..=most.ilog2()).rev().map(powers).collect(),
+            // A chunk that is not full can still be the cheapest where it takes neither rotations nor weights to prepare.
+            Objective::Throughput | Objective::Balanced => {
+                let full = (most < slots).then_some(slots);
+                full.into_iter().chain((0..=most.ilog2()).rev().map(powers)).collect()
+            }
         }
     }
 }

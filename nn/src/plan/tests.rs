@@ -89,3 +89,16 @@ fn a_server_rebuilds_its_plan_from_the_clients_part_and_its_model_only() {
         assert!(matches!(ServerPlan::rebuild(&client, &other), Err(PlanError::OtherModel { .. })));
     }
 }
+
+#[test]
+fn few_samples_are_not_worth_many_diagonals() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    let mut costs = CostModel::nominal(2);
+    costs.degrees.iter_mut().for_each(|degree| degree.encode *= 1e4);
+    let goal = |samples| Goal { samples, ..Goal::default() };
+    let found = |samples| plan(&graph, &magnitudes(&graph), &goal(samples), &costs).unwrap();
+    // Without a number, preparation does not count; with one, plans with plaintexts cost all of it.
+    let best = found(Some(64));
+    assert!(best.trace.prepare_s < 1e-2, "{}", best.trace.prepare_s);
+    assert_eq!(found(None).plan.client().interleave(), best.plan.client().params.slots());
+}

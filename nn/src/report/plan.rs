@@ -71,6 +71,8 @@ impl FloodReport {
 pub struct Prediction {
     /// Samples that it is for.
     pub samples: usize,
+    /// Seconds of encoding the weights that are kept, before the first chunk.
+    pub prepare_s: f64,
     /// Server seconds of all chunks, the first with memory that is fresh.
     pub infer_s: f64,
     /// Server seconds of each further chunk.
@@ -94,17 +96,17 @@ pub struct Prediction {
 pub struct LayerReport {
     /// The node's name.
     pub node: String,
-    /// Its operations in order.
-    pub operations: Vec<&'static str>,
+    /// Its operations, each kind with how many there are.
+    pub operations: Vec<(&'static str, usize)>,
     /// Level of what it reads and of what it makes.
     pub levels: (usize, usize),
     /// log2 of the scale of what it makes.
     pub scale_bits: f64,
     /// Ciphertexts of what it makes.
     pub ciphertexts: usize,
-    /// Baby steps of its matrix; none without one, or where it is a product with constants.
+    /// Baby rotations of its matrix; none without one, or where it is a product with constants.
     pub baby_steps: Option<usize>,
-    /// Giant steps of its matrix, likewise: rotations of sums.
+    /// Giant rotations of its matrix, of sums; likewise.
     pub giant_steps: Option<usize>,
     /// Products of ciphertexts and encoded diagonals.
     pub products: u64,
@@ -147,6 +149,7 @@ impl Prediction {
     pub fn new(trace: &Trace, (samples, interleave, results): (usize, usize, usize), resident: u64) -> Self {
         Self {
             samples,
+            prepare_s: trace.prepare_s,
             infer_s: trace.seconds * samples.div_ceil(interleave) as f64 + trace.warm_up_s,
             chunk_s: trace.seconds,
             peak_memory_bytes: resident + trace.memory.peak_bytes(),
@@ -246,10 +249,14 @@ impl LayerReport {
         if let Kind::LinearMap { map, .. } = &operation.kind
             && let LinearOperator::Diagonals(plan) = map.operator()
         {
-            self.baby_steps = Some(plan.baby_steps());
+            self.baby_steps = Some(plan.baby_rotations());
             self.giant_steps = Some(plan.giant_rotations());
         }
-        self.operations.push(operation.kind.name());
+        let kind = operation.kind.name();
+        match self.operations.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => self.operations.push((kind, 1)),
+        }
         self.levels.1 = operation.value.level;
         self.scale_bits = operation.value.scale.log2();
         self.ciphertexts = operation.value.layout.ciphertexts();
@@ -295,6 +302,7 @@ impl Prediction {
         let per_second = self.samples as f64 / self.infer_s;
         vec![
             format!("{:.3} s of server time, {per_second:.0} samples a second", self.infer_s),
+            format!("{:.3} s before, for weights", self.prepare_s),
             format!("peak memory {}, of it weights {}", size(self.peak_memory_bytes), size(self.weights)),
             format!("evaluation keys {}", size(self.evaluation_keys)),
             format!("a chunk: input {}, output {}", size(self.encrypted_input), size(self.encrypted_output)),
@@ -322,9 +330,13 @@ impl PlanReport {
         let mut table = numbers(&headings);
         let number = |steps: Option<usize>| steps.map_or_else(|| "-".into(), |steps| steps.to_string());
         for layer in &self.layers {
+            let operations = layer.operations.iter().map(|(kind, count)| match count {
+                1 => (*kind).to_owned(),
+                _ => format!("{count} {kind}"),
+            });
             table.add_row([
                 layer.node.clone(),
-                layer.operations.join(", "),
+                operations.collect::<Vec<_>>().join(", "),
                 format!("{} to {}", layer.levels.0, layer.levels.1),
                 format!("2^{:.1}", layer.scale_bits),
                 layer.ciphertexts.to_string(),

@@ -94,8 +94,8 @@ impl Report {
         let server =
             format!("plan {:.3}  prepare {:.3}  infer {:.3}  total {:.3}", t.plan, t.prepare, t.infer, t.total);
         let speed = format!(
-            "{:.0} samples a second of server time (predicted infer {:.3})",
-            self.throughput.infer_samples_per_s, self.predicted.infer_s
+            "{:.0} samples a second of server time (predicted infer {:.3}, prepare {:.3})",
+            self.throughput.infer_samples_per_s, self.predicted.infer_s, self.predicted.prepare_s
         );
         ("seconds", vec![client, server, speed])
     }

@@ -158,10 +158,11 @@ impl CostModel {
         at.spread(ciphertexts as f64 * at.limbs * at.limb.expand, ciphertexts)
     }
 
-    /// Wall seconds of encoding so many plaintexts at a level.
+    /// Wall seconds of encoding so many plaintexts at a level, and taking them to the basis QP.
     pub(super) fn encode(&self, params: &Params, level: usize, plaintexts: usize) -> f64 {
         let at = Costs::new(self, params, level);
-        let one = at.limb.encode + at.limbs * (at.limb.encode_limb + at.limb.ntt);
+        let extension = (at.limbs + at.special) * at.limb.ntt + at.limbs * at.special * at.limb.convert;
+        let one = at.limb.encode + at.limbs * (at.limb.encode_limb + at.limb.ntt) + extension;
         at.spread(plaintexts as f64 * one, plaintexts)
     }
 

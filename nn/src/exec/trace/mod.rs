@@ -35,6 +35,8 @@ pub struct Trace {
     pub seconds: f64,
     /// Server seconds that the first chunk takes in addition, for memory that the process has not touched before.
     pub warm_up_s: f64,
+    /// Seconds of encoding the weights that are kept, before the first chunk.
+    pub prepare_s: f64,
     /// What a server holds in memory.
     pub memory: Memory,
     /// Packed bytes of the encrypted input, c_1 as a seed.
@@ -88,15 +90,20 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     };
     let mut operations = tracer.operations;
     let memory = Memory::new(program, cost.threads, memory_bytes);
-    for &index in &memory.streamed {
-        let operation = &program.operations()[index];
-        operations[index].seconds += cost.encode(params, operation.value.level, products(operation));
+    let mut prepare_s = cost.fresh(memory.weight_bytes);
+    for (index, operation) in program.operations().iter().enumerate() {
+        let seconds = cost.encode(params, operation.value.level, products(operation));
+        match memory.streamed.contains(&index) {
+            true => operations[index].seconds += seconds,
+            false => prepare_s += seconds,
+        }
     }
     let mut counts = Counts::default();
     operations.iter().for_each(|operation| counts += operation.counts);
     Trace {
         seconds: operations.iter().map(|operation| operation.seconds).sum(),
         warm_up_s: cost.fresh(memory.tensor_bytes),
+        prepare_s,
         counts,
         memory,
         input_bytes: packed_bytes(params, program.input(), 1),

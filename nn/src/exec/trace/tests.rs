@@ -83,3 +83,14 @@ fn totals_are_sums_and_costs_grow_with_primitives() {
     assert!(super::trace(&program, &slow, None).seconds > 10.0 * trace.seconds);
     assert!(trace.precision_bits(2) > trace.precision_bits(2000));
 }
+
+#[test]
+fn weights_cost_their_encoding_before_the_first_chunk_or_in_each() {
+    let (program, kept) = traced(16, true);
+    let cost = CostModel::nominal(1);
+    let streamed = super::trace(&program, &cost, Some(1));
+    assert!(kept.memory.streamed.is_empty() && streamed.memory.streamed.len() == 3);
+    let (before, each) = (kept.prepare_s - streamed.prepare_s, streamed.seconds - kept.seconds);
+    let saved = cost.fresh(kept.memory.weight_bytes - streamed.memory.weight_bytes);
+    assert!(each > 0.0 && (before - each - saved).abs() < 1e-12, "{before} {each}");
+}
