@@ -2,7 +2,7 @@
 //! ciphertext or a key.
 //!
 //! Counts follow the operators of `ckks::circuit` as they are written; costs multiply them by measured primitives
-//! ([`CostModel`]); precision is the average-case estimate of `ckks::Estimate`, the worst feature of each tensor.
+//! ([`CostModel`]); precision follows average errors of typical values (`noise`).
 
 mod cost;
 mod counts;
@@ -19,6 +19,7 @@ use cost::InMemory;
 pub use cost::{CostModel, DegreeCost};
 pub use counts::Counts;
 pub use memory::Memory;
+use noise::Noise;
 pub use worst::worst_error;
 
 use super::Interpreter;
@@ -78,12 +79,11 @@ impl Trace {
 pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> Trace {
     let params = program.params();
     let input = program.input();
-    let fresh = Estimate::fresh_secret(params, input.scale, input.magnitude);
+    let fresh = Noise::new(0, input.magnitude, Estimate::fresh_secret(params, input.scale, input.magnitude).deviation);
     let mut tracer = Tracer { params, cost, put_off: program.put_off(), operations: Vec::new() };
     let seconds = cost.expand(params, input);
-    tracer.operations.push(OperationTrace { counts: Counts::default(), seconds, deviation: fresh.deviation });
-    let fresh = Estimate { message: input.magnitude * noise::TYPICAL, ..fresh };
-    let traced = Traced { estimate: fresh, value: input.clone() };
+    tracer.operations.push(OperationTrace { counts: Counts::default(), seconds, deviation: fresh.deviation() });
+    let traced = Traced { noise: fresh, value: input.clone() };
     let output = match super::run(program, &mut tracer, traced) {
         Ok(output) => output,
         Err(never) => match never {},
@@ -108,7 +108,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
         memory,
         input_bytes: packed_bytes(params, program.input(), 1),
         output_bytes: packed_bytes(params, program.output(), 2),
-        deviation: output.estimate.deviation,
+        deviation: output.noise.deviation(),
         flooding: 0.0,
         operations,
     }
@@ -116,7 +116,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
 
 /// What a tensor is in a trace.
 struct Traced {
-    estimate: Estimate,
+    noise: Noise,
     value: Value,
 }
 
@@ -140,17 +140,17 @@ impl Interpreter for Tracer<'_> {
     ) -> Result<Traced, Infallible> {
         let value = operation.value.clone();
         let Some(x) = inputs.first() else {
-            return Ok(Traced { estimate: Estimate { message: 0.0, deviation: 0.0, bound: 0.0 }, value });
+            return Ok(Traced { noise: Noise::new(index, value.magnitude, 0.0), value });
         };
         let y = inputs.last().unwrap_or(x);
         let counts = counts::of(self.params, &operation.kind, &x.value, &value);
-        let estimate = noise::of(self.params, operation, (&x.value, x.estimate), y.estimate);
+        let noise = noise::of(self.params, (index, operation), (&x.value, &x.noise), &y.noise);
         self.operations.push(OperationTrace {
             counts,
             seconds: self.cost.seconds(self.params, &operation.kind, &x.value, self.in_memory(index, operation)),
-            deviation: estimate.deviation,
+            deviation: noise.deviation(),
         });
-        Ok(Traced { estimate, value })
+        Ok(Traced { noise, value })
     }
 }
 

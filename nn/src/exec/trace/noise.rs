@@ -1,47 +1,127 @@
-//! The error of each operation's values, on average, from those of its operands.
+//! The error of each operation's values, on average, to first order.
 //!
-//! The message of an estimate is here the size that values typically have, not the largest: the error of a product grows with
-//! the other factor, and a typical one decides about the average. Sizes are followed through the operations, since those of
-//! polynomials lie where they want: T_2(x) is near −1 for all small x.
+//! Whatever adds an error is a *source* of its own: the encryption, each rescale and key switch, each linear map. A tensor is followed
+//! at a few typical values, and knows their slopes with respect to each source. For a polynomial reads its argument many times, and those
+//! errors add up or cancel as its derivative says: that of T_4 is small where T_2 is near −1, as it is for all small x. A linear map sums
+//! the errors of many features, which are independent, so that behind it there is one source.
 
 use ckks::{Estimate, Params, RingKind, Scale};
 
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
-/// What share of its largest value the values of an input, or of a linear map, typically have.
-pub(super) const TYPICAL: f64 = 1.0 / 3.0;
+/// Values of an input or of a linear map, relative to the largest.
+const TYPICAL: [f64; POINTS] = [-0.5, -0.2, 0.1, 0.4];
+const POINTS: usize = 4;
 
-/// The estimate of `operation`'s value; of two operands, `x` is the first and `y` the second.
-pub(super) fn of(params: &Params, operation: &Operation, (value, x): (&Value, Estimate), y: Estimate) -> Estimate {
+/// Typical values of a tensor, and their errors.
+#[derive(Debug, Clone)]
+pub(super) struct Noise {
+    values: [f64; POINTS],
+    sources: Vec<Source>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    /// The operation that it comes from.
+    operation: usize,
+    /// Standard deviation there.
+    deviation: f64,
+    /// Factor from there to each value.
+    slopes: [f64; POINTS],
+}
+
+impl Noise {
+    /// Values of at most `magnitude` of which nothing else is known.
+    pub(super) fn new(operation: usize, magnitude: f64, deviation: f64) -> Self {
+        let sources = vec![Source { operation, deviation, slopes: [1.0; POINTS] }];
+        Self { values: TYPICAL.map(|value| value * magnitude), sources }
+    }
+
+    /// Standard deviation of the error.
+    pub(super) fn deviation(&self) -> f64 {
+        self.sources.iter().map(|source| source.deviation * size(source.slopes)).fold(0.0, f64::hypot)
+    }
+
+    /// With another source that all values have alike.
+    fn with(mut self, operation: usize, deviation: f64) -> Self {
+        self.sources.push(Source { operation, deviation, slopes: [1.0; POINTS] });
+        self
+    }
+
+    /// These values, whose errors are a times those of x and b times those of y.
+    fn joined(values: [f64; POINTS], (a, x): ([f64; POINTS], &Self), (b, y): ([f64; POINTS], &Self)) -> Self {
+        let scaled = |source: &Source, by| Source { slopes: zip(source.slopes, by, |s, by| s * by), ..*source };
+        let mut sources: Vec<Source> = x.sources.iter().map(|source| scaled(source, a)).collect();
+        for source in y.sources.iter().map(|source| scaled(source, b)) {
+            match sources.iter_mut().find(|known| known.operation == source.operation) {
+                Some(known) => known.slopes = zip(known.slopes, source.slopes, |s, t| s + t),
+                None => sources.push(source),
+            }
+        }
+        Self { values, sources }
+    }
+
+    fn mul(&self, operation: usize, y: &Self) -> Self {
+        let product = Self::joined(zip(self.values, y.values, |x, y| x * y), (y.values, self), (self.values, y));
+        // Where errors are as large as values, that of the product is second order.
+        product.with(operation, self.deviation() * y.deviation())
+    }
+
+    fn add(&self, y: &Self) -> Self {
+        Self::joined(zip(self.values, y.values, |x, y| x + y), ([1.0; POINTS], self), ([1.0; POINTS], y))
+    }
+
+    /// c x, with c encoded `error` off.
+    fn mul_constant(&self, operation: usize, constant: f64, error: f64) -> Self {
+        let scaled = |slopes: [f64; POINTS]| slopes.map(|slope| slope * constant);
+        let mut sources: Vec<Source> =
+            self.sources.iter().map(|source| Source { slopes: scaled(source.slopes), ..*source }).collect();
+        sources.push(Source { operation, deviation: error, slopes: self.values });
+        Self { values: scaled(self.values), sources }
+    }
+}
+
+/// Root of the mean square.
+fn size(values: [f64; POINTS]) -> f64 {
+    (values.iter().map(|value| value * value).sum::<f64>() / POINTS as f64).sqrt()
+}
+
+fn zip(x: [f64; POINTS], y: [f64; POINTS], op: impl Fn(f64, f64) -> f64) -> [f64; POINTS] {
+    std::array::from_fn(|i| op(x[i], y[i]))
+}
+
+/// What `operation`, the `index`-th, makes of its operands; of two, `x` is the first and `y` the second.
+pub(super) fn of(
+    params: &Params,
+    (index, operation): (usize, &Operation),
+    (value, x): (&Value, &Noise),
+    y: &Noise,
+) -> Noise {
     let result = &operation.value;
     let limbs = super::limbs(params, value.level) as usize;
-    let estimate = match &operation.kind {
-        Kind::LinearMap { map, weight_scale } => linear_map(params, (value, x), map, *weight_scale),
-        // Both factors have the same error, which adds up in full.
-        Kind::Square => {
-            let product = x.mul(x);
-            Estimate { deviation: product.deviation * std::f64::consts::SQRT_2, ..product }
+    let key_switch = || EXACT.key_switch(params, limbs, value.scale).deviation;
+    match &operation.kind {
+        Kind::LinearMap { map, weight_scale } => {
+            let switched = match map.operator() {
+                LinearOperator::Gemm => x.deviation(),
+                LinearOperator::Diagonals(_) => x.deviation().hypot(key_switch()),
+            };
+            let weights = size(x.values) * encoding(params, map, *weight_scale);
+            Noise::new(index, result.magnitude, (map.norm() * switched).hypot(weights))
         }
-        Kind::Mul => x.mul(y),
-        Kind::MulConstant { constant, scale } => x.mul_constant(*constant, rounded(*constant, scale.to_f64())),
+        Kind::Square => x.mul(index, x),
+        Kind::Mul => x.mul(index, y),
+        Kind::MulConstant { constant, scale } => x.mul_constant(index, *constant, rounded(*constant, scale.to_f64())),
         Kind::Add => x.add(y),
-        Kind::Relinearize => x.key_switch(params, limbs, value.scale),
-        Kind::Rescale => rescale(params, value.degree, x, result.scale),
-        Kind::RelinearizeRescale => x.key_switch(params, limbs, value.scale).rescale(params, result.scale),
-        Kind::Input | Kind::AddConstant(_) | Kind::DropLevel { .. } => x,
-    };
-    let size = match &operation.kind {
-        Kind::LinearMap { .. } => result.magnitude * TYPICAL,
-        Kind::AddConstant(constant) => x.message + constant.abs(),
-        _ => estimate.message,
-    };
-    Estimate { message: size.min(result.magnitude), ..estimate }
+        Kind::AddConstant(constant) => Noise { values: x.values.map(|value| value + constant), ..x.clone() },
+        Kind::Relinearize => x.clone().with(index, key_switch()),
+        Kind::Rescale => x.clone().with(index, rescale(params, value.degree, result.scale)),
+        Kind::RelinearizeRescale => x.clone().with(index, key_switch().hypot(rescale(params, 1, result.scale))),
+        Kind::Input | Kind::DropLevel { .. } => x.clone(),
+    }
 }
 
-/// Deviation of a constant rounded to a multiple of 1/scale.
-fn rounding(scale: f64) -> f64 {
-    12f64.sqrt().recip() / scale
-}
+const EXACT: Estimate = Estimate { message: 0.0, deviation: 0.0, bound: 0.0 };
 
 /// The error of one constant rounded to a multiple of 1/scale: none for a factor that is only a change of scale.
 fn rounded(constant: f64, scale: f64) -> f64 {
@@ -49,32 +129,27 @@ fn rounded(constant: f64, scale: f64) -> f64 {
     if integer.abs() < f64::EPSILON.recip() { (integer - integer.round()).abs() / scale } else { 0.0 }
 }
 
-/// A typical row: Σ w_k e_k, and Σ x_k times the error of the encoded w_k.
-fn linear_map(params: &Params, (value, x): (&Value, Estimate), map: &LinearMap, weight_scale: Scale) -> Estimate {
+/// What the errors of a typical row's encoded weights come to for values of 1.
+fn encoding(params: &Params, map: &LinearMap, weight_scale: Scale) -> f64 {
     let matrix = &map.map().matrix;
-    let size = x.message;
-    let (terms, encoding, x) = match map.operator() {
+    match map.operator() {
         LinearOperator::Gemm => {
-            let terms = matrix.iter_rows().map(<[_]>::len).max().unwrap_or(0);
-            (terms, rounding(weight_scale.to_f64()), x)
+            let terms = matrix.nnz() as f64 / matrix.rows().max(1) as f64;
+            (terms / 12.0).sqrt() / weight_scale.to_f64()
         }
         LinearOperator::Diagonals(plan) => {
             let products =
                 |steps: &Vec<crate::layout::GiantStep>| -> usize { steps.iter().map(|step| step.products.len()).sum() };
             let most = plan.outputs().iter().map(products).max().unwrap_or(0);
-            let limbs = super::limbs(params, value.level) as usize;
-            let rotated = x.key_switch(params, limbs, value.scale);
-            let encoding = Estimate::encoded(params, weight_scale, 1.0).deviation;
-            (most << plan.fold().len(), encoding, rotated)
+            let terms = (most << plan.fold().len()) as f64;
+            terms.sqrt() * Estimate::encoded(params, weight_scale, 1.0).deviation
         }
-    };
-    let weights = size * encoding * (terms as f64).sqrt();
-    Estimate { deviation: (map.norm() * x.deviation).hypot(weights), ..x }
+    }
 }
 
 /// [`Estimate::rescale`], and for a product that is not relinearised also the rounding of its third part, which s² multiplies.
-fn rescale(params: &Params, degree: usize, x: Estimate, scale: Scale) -> Estimate {
-    let rescaled = x.rescale(params, scale);
+fn rescale(params: &Params, degree: usize, scale: Scale) -> f64 {
+    let rescaled = EXACT.rescale(params, scale).deviation;
     if degree == 1 {
         return rescaled;
     }
@@ -83,6 +158,26 @@ fn rescale(params: &Params, degree: usize, x: Estimate, scale: Scale) -> Estimat
         RingKind::Standard => (n / 2.0, n * 2.0 / 3.0),
         RingKind::ConjugateInvariant => (2.0 * n, n * 4.0 / 3.0),
     };
-    let third = (spread / 12.0).sqrt() * secret_power / scale.to_f64();
-    Estimate { deviation: rescaled.deviation.hypot(third), ..rescaled }
+    rescaled.hypot((spread / 12.0).sqrt() * secret_power / scale.to_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_one_source_follow_the_derivative() {
+        let x = Noise::new(0, 1.0, 1e-6);
+        // 4 (x² − 1/2)² − 1 = T_4(x) / 2 − 1/2 … with the derivative 16 x (x² − 1/2).
+        let square = x.mul(1, &x);
+        let shifted = Noise { values: square.values.map(|value| value - 0.5), ..square };
+        let quartic = shifted.mul(2, &shifted).mul_constant(3, 4.0, 0.0);
+        let slope = size(TYPICAL.map(|x| 16.0 * x * (x * x - 0.5)));
+        assert!((quartic.deviation() / (slope * 1e-6) - 1.0).abs() < 1e-3);
+        // x − x has no error; two sources add in quadrature.
+        let nothing = x.add(&x.mul_constant(4, -1.0, 0.0));
+        assert!(nothing.deviation() < 1e-20);
+        let two = x.add(&Noise::new(5, 1.0, 1e-6));
+        assert!((two.deviation() - 2f64.sqrt() * 1e-6).abs() < 1e-12);
+    }
 }
