@@ -158,13 +158,17 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
             let plaintext = Encoder::new(&params).encode(&diagonal, Scale::power_of_two(30), 1).unwrap();
             terms.push(DiagonalTerm { output, input, baby, giant, plaintext });
         }
-        let map = DiagonalMap::new(2, 2, terms).unwrap();
         let clear = [vector(slots as usize, 1), vector(slots as usize, 2)];
         let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();
-        let request = [1, 2, 3].iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
-        let keys = KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap();
-        let outputs = map.apply(&Evaluator::new(&params), &inputs, &keys).unwrap();
-        for (o, output) in outputs.iter().enumerate() {
+        let mut keys_of = |rotations: &[i64]| {
+            let request = rotations.iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
+            KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap()
+        };
+        let evaluator = Evaluator::new(&params);
+        let map = DiagonalMap::new(2, 2, terms).unwrap();
+        let hoisted = map.apply(&evaluator, &inputs, &keys_of(&[1, 2, 3])).unwrap();
+        let chained = map.chained().apply(&evaluator, &inputs, &keys_of(&[1, 3])).unwrap();
+        for (o, output) in hoisted.iter().enumerate().chain(chained.iter().enumerate()) {
             let expected: Vec<f64> = (0..slots)
                 .map(|r| {
                     let terms = (0..12).map(|i| (i / 6, (r + i as i64 % 6) % slots));

@@ -4,13 +4,16 @@
 //! Double hoisting (Bossuat et al. 2020/1203, section 4): baby rotations of an input share its ModUp and stay in the basis QP, as do
 //! the diagonals, the inner sums and the giant rotations of these; each output is divided by P once. Baby rotations are shared by all
 //! outputs. Which diagonals there are, and in which layout, is the caller's business.
+//!
+//! A *chained* map makes each baby rotation from the one before and adds up its giant steps by Horner's rule, so that it needs a key for
+//! each distance between neighbours instead of one for each rotation (the minimal keys of Kim et al., ARK, 2205.00922).
 
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Plaintext};
+use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Hoisted, Plaintext};
 
 /// One diagonal: input `input`, rotated left by `baby`, times `plaintext`, the sum rotated left by `giant`, goes to output `output`.
 pub struct DiagonalTerm {
@@ -29,6 +32,7 @@ pub struct DiagonalTerm {
 /// A matrix from one vector of ciphertexts to another, by its non-zero diagonals.
 pub struct DiagonalMap {
     inputs: usize,
+    chained: bool,
     /// For each output, the products of each giant step.
     outputs: Vec<BTreeMap<i64, Vec<Product>>>,
 }
@@ -47,7 +51,8 @@ impl DiagonalMap {
     /// [`Error::ShapeMismatch`] for an index out of range or an output without a term.
     pub fn new(inputs: usize, outputs: usize, terms: Vec<DiagonalTerm>) -> Result<Self> {
         let mismatch = |reason: String| Error::ShapeMismatch { operation: "diagonal map", reason };
-        let mut map = Self { inputs, outputs: std::iter::repeat_with(BTreeMap::new).take(outputs).collect() };
+        let mut map =
+            Self { inputs, chained: false, outputs: std::iter::repeat_with(BTreeMap::new).take(outputs).collect() };
         if let Some(DiagonalTerm { output, input, .. }) =
             terms.iter().find(|t| t.output >= outputs || t.input >= inputs)
         {
@@ -65,6 +70,14 @@ impl DiagonalMap {
             Some(empty) => Err(mismatch(format!("output {empty} has no diagonal"))),
             None => Ok(map),
         }
+    }
+
+    /// The same map with few keys: baby rotations, sorted, are made from 0 upwards, each by its distance from the one before, and sums of
+    /// giant steps, sorted, are rotated downwards likewise, the least by itself. Rotations must not be negative. Cost: a baby rotation
+    /// beyond the first of each input takes a ModDown and a ModUp as giant ones do.
+    #[must_use]
+    pub fn chained(self) -> Self {
+        Self { chained: true, ..self }
     }
 
     /// Applies the map. Inputs of degree 1; the level stays, the scale is multiplied by the diagonals'. Cost: one ModUp an input, one inner
@@ -86,18 +99,15 @@ impl DiagonalMap {
         }
         let rotated = self.baby_rotations(evaluator, inputs, keys)?;
         let output = |giants: &BTreeMap<i64, Vec<Product>>| {
-            let sums = giants.par_iter().map(|(&giant, terms)| {
-                let sum = inner_sum(evaluator, terms, &rotated)?;
-                if giant == 0 { Ok(sum) } else { evaluator.rotate_extended(&sum, giant, keys) }
-            });
-            let mut sums = sums.collect::<Result<Vec<_>>>()?.into_iter();
-            let empty = Error::ShapeMismatch { operation: "diagonal map", reason: "no diagonal".into() };
-            let first = sums.next().ok_or(empty)?;
-            let total = sums.try_fold(first, |mut total, sum| {
-                evaluator.add_extended_assign(&mut total, &sum)?;
-                Ok(total)
-            });
-            evaluator.mod_down(total?)
+            let sums = giants.par_iter().map(|(&giant, terms)| Ok((giant, inner_sum(evaluator, terms, &rotated)?)));
+            let sum = match self.chained {
+                true => horner(evaluator, sums.collect::<Result<Vec<_>>>()?, keys)?,
+                false => {
+                    let rotated = sums.map(|sum| sum.and_then(|(giant, sum)| rotate(evaluator, sum, giant, keys)));
+                    total(evaluator, rotated.collect::<Result<Vec<_>>>()?)?
+                }
+            };
+            evaluator.mod_down(sum)
         };
         self.outputs.par_iter().map(output).collect()
     }
@@ -120,12 +130,71 @@ impl DiagonalMap {
                 return Ok(vec![((i, 0), evaluator.extend(&inputs[i])?)]);
             }
             let hoisted = evaluator.hoist(&inputs[i])?;
+            if self.chained {
+                return chain(evaluator, &hoisted, babies, keys)
+                    .map(|rotated| rotated.into_iter().map(|(b, rotated)| ((i, b), rotated)).collect());
+            }
             let rotate = |b: i64| Ok(((i, b), evaluator.rotate_hoisted_extended(&hoisted, b, keys)?));
             babies.into_par_iter().map(rotate).collect::<Result<Vec<_>>>()
         };
         let rotations = wanted.into_par_iter().map(of_input).collect::<Result<Vec<_>>>()?;
         Ok(rotations.into_iter().flatten().collect())
     }
+}
+
+/// The rotations by `ascending`, each from the one before.
+fn chain(
+    evaluator: &Evaluator,
+    hoisted: &Hoisted<'_>,
+    ascending: Vec<i64>,
+    keys: &EvaluationKeys,
+) -> Result<Vec<(i64, ExtendedCiphertext)>> {
+    let mut rotated: Vec<(i64, ExtendedCiphertext)> = Vec::with_capacity(ascending.len());
+    for b in ascending {
+        let next = match rotated.last() {
+            Some((before, last)) if *before != 0 => evaluator.rotate_extended(last, b - before, keys)?,
+            _ => evaluator.rotate_hoisted_extended(hoisted, b, keys)?,
+        };
+        rotated.push((b, next));
+    }
+    Ok(rotated)
+}
+
+/// Σ_g rot_g(sum_g) for ascending g: the last sum is rotated to the one before, added to it, and so on.
+fn horner(
+    evaluator: &Evaluator,
+    mut sums: Vec<(i64, ExtendedCiphertext)>,
+    keys: &EvaluationKeys,
+) -> Result<ExtendedCiphertext> {
+    let (mut giant, mut total) = sums.pop().ok_or_else(no_diagonal)?;
+    while let Some((next, sum)) = sums.pop() {
+        total = evaluator.rotate_extended(&total, giant - next, keys)?;
+        evaluator.add_extended_assign(&mut total, &sum)?;
+        giant = next;
+    }
+    rotate(evaluator, total, giant, keys)
+}
+
+fn rotate(
+    evaluator: &Evaluator,
+    sum: ExtendedCiphertext,
+    giant: i64,
+    keys: &EvaluationKeys,
+) -> Result<ExtendedCiphertext> {
+    if giant == 0 { Ok(sum) } else { evaluator.rotate_extended(&sum, giant, keys) }
+}
+
+fn total(evaluator: &Evaluator, sums: Vec<ExtendedCiphertext>) -> Result<ExtendedCiphertext> {
+    let mut sums = sums.into_iter();
+    let first = sums.next().ok_or_else(no_diagonal)?;
+    sums.try_fold(first, |mut total, sum| {
+        evaluator.add_extended_assign(&mut total, &sum)?;
+        Ok(total)
+    })
+}
+
+fn no_diagonal() -> Error {
+    Error::ShapeMismatch { operation: "diagonal map", reason: "no diagonal".into() }
 }
 
 /// Σ diagonal ⊙ rotated input.

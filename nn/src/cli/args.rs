@@ -45,6 +45,9 @@ pub struct GoalArgs {
     /// Most memory that keys, weights and ciphertexts may take, in GiB; what is available now if left out.
     #[arg(long, value_name = "GIB", value_parser = positive_number)]
     pub memory: Option<f64>,
+    /// Most evaluation keys that the plan may ask for, in MB as they travel; left out, it keeps to 150 MB where that only takes time.
+    #[arg(long, value_name = "MB", value_parser = positive_number)]
+    pub keys: Option<f64>,
     /// Bits of precision that the results need at least (-log2 of the largest error); left out, 9 bits below the largest result.
     #[arg(long, value_name = "BITS", value_parser = finite_number, allow_negative_numbers = true)]
     pub precision: Option<f64>,
@@ -74,6 +77,7 @@ impl GoalArgs {
             interleave: self.interleave,
             precision_bits: self.precision,
             memory_bytes: self.memory.map(bytes),
+            key_bytes: self.keys.map(|megabytes| (megabytes * 1e6) as u64),
             flood: self.flood.map(|security_bits| FloodGoal { security_bits, queries: self.flood_queries as u64 }),
             max_degree: self.degree.unwrap_or(Goal::default().max_degree),
             ..Goal::default()

@@ -18,7 +18,7 @@ use ckks::{
 use rayon::prelude::*;
 
 use super::Interpreter;
-use crate::layout::DiagonalPlan;
+use crate::layout::{DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Program, ProgramError, Value};
 
 /// A tensor of ciphertexts, in the order of its layout.
@@ -273,7 +273,7 @@ impl PreparedDiagonals {
         weight_scale: Scale,
         result: &Value,
     ) -> ckks::Result<Self> {
-        let (input, output, map) = (linear.input(), linear.output(), linear.map());
+        let (input, output, affine) = (linear.input(), linear.output(), linear.map());
         let computed: Vec<usize> = (0..output.ciphertexts()).filter(|&o| !plan.outputs()[o].is_empty()).collect();
         let products = computed.iter().enumerate().flat_map(|(index, &o)| {
             let steps = plan.outputs()[o].iter();
@@ -281,7 +281,7 @@ impl PreparedDiagonals {
         });
         let products: Vec<_> = products.collect();
         let term = |(index, o, giant, product): (usize, usize, i64, crate::layout::Product)| {
-            let slots = plan.diagonal((&map.matrix, input, output), o, giant, product);
+            let slots = plan.diagonal((&affine.matrix, input, output), o, giant, product);
             Ok(DiagonalTerm {
                 output: index,
                 input: product.input,
@@ -291,12 +291,13 @@ impl PreparedDiagonals {
             })
         };
         let terms = products.into_par_iter().map(term).collect::<ckks::Result<Vec<_>>>()?;
-        let bias = |o: usize| match output.spread(&map.bias, o) {
+        let bias = |o: usize| match output.spread(&affine.bias, o) {
             slots if slots.iter().all(|&c| c == 0.0) => Ok(None),
             slots => encoder.encode(&slots, result.scale, result.level).map(Some),
         };
+        let map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
         Ok(Self {
-            map: DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?,
+            map: if plan.stepping() == Stepping::Chained { map.chained() } else { map },
             fold: plan.fold().iter().map(|&step| plan.slots_of(step as i64) as i64).collect(),
             weight_scale,
             bias: (0..output.ciphertexts()).into_par_iter().map(bias).collect::<ckks::Result<_>>()?,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{DiagonalPlan, Layout, LayoutError};
+use super::{DiagonalPlan, Layout, LayoutError, Stepping};
 use crate::graph::SparseMatrix;
 
 /// At most this many known diagonals are tried for each row.
@@ -20,6 +20,7 @@ impl Layout {
         interleave: usize,
         features: usize,
         readers: &[&SparseMatrix],
+        stepping: Stepping,
     ) -> Result<Self, LayoutError> {
         let dense = Self::dense(slots, interleave, features)?;
         let repetitions = dense.positions_per_ciphertext() / dense.period;
@@ -28,8 +29,8 @@ impl Layout {
             for rows in readers.iter().map(|matrix| matrix.rows().next_power_of_two()) {
                 let input = dense.shifted(copies, rows / copies)?;
                 let cost = |matrix: &&SparseMatrix| {
-                    let output = Self::of_outputs(matrix, &input)?;
-                    Ok(DiagonalPlan::new(matrix, &input, &output)?.cost())
+                    let output = Self::of_outputs(matrix, &input, stepping)?;
+                    Ok(DiagonalPlan::new(matrix, &input, &output, stepping)?.cost())
                 };
                 let cost = readers.iter().map(cost).sum::<Result<usize, LayoutError>>()?;
                 if cost < best.0 {
@@ -47,18 +48,18 @@ impl Layout {
     /// that is the place of the window's corner: the output keeps the strides and gaps of the input's grid, and there are as
     /// many diagonals as the kernel has weights (the multiplexed packing of Lee et al. 2021/1688 and Orion 2311.03470, found
     /// from the matrix alone). Channels go to free places of the same grid, then to further repetitions of the input's
-    /// period, which turn into a longer period of the output.
+    /// period, which turn into a longer period of the output, the shortest that holds them.
     ///
     /// # Errors
     /// As [`DiagonalPlan::new`].
-    pub fn of_outputs(matrix: &SparseMatrix, input: &Self) -> Result<Self, LayoutError> {
+    pub fn of_outputs(matrix: &SparseMatrix, input: &Self, stepping: Stepping) -> Result<Self, LayoutError> {
         let dense = Self::dense(input.slots, input.interleave, matrix.rows())?;
         let widest = matrix.iter_rows().map(<[_]>::len).max().unwrap_or(0);
         if input.positions_per_ciphertext() == 1 || input.copies > 1 || 4 * widest > matrix.cols() {
             return Ok(dense);
         }
         let anchored = Self::anchored(matrix, input)?;
-        let cost = |output: &Self| Ok(DiagonalPlan::new(matrix, input, output)?.cost());
+        let cost = |output: &Self| Ok(DiagonalPlan::new(matrix, input, output, stepping)?.cost());
         match cost(&anchored)? < cost(&dense)? {
             true => Ok(anchored),
             false => Ok(dense),
@@ -68,10 +69,10 @@ impl Layout {
     fn anchored(matrix: &SparseMatrix, input: &Self) -> Result<Self, LayoutError> {
         let mut anchors = Anchors::new(input);
         let places: Vec<Place> = matrix.iter_rows().map(|row| anchors.place(row)).collect();
-        let one_period = places.iter().all(|place| place.ciphertext == 0 && place.position < input.period);
-        let period = match one_period {
-            true => input.period,
-            false => anchors.positions,
+        let last = places.iter().map(|place| place.position).max().unwrap_or(0);
+        let period = match anchors.taken.len() {
+            1 => input.period.max((last + 1).next_power_of_two()),
+            _ => anchors.positions,
         };
         let position = |place: &Place| (place.ciphertext * period + place.position) as u32;
         Self::new(input.slots, input.interleave, period, places.iter().map(position).collect())

@@ -20,9 +20,12 @@
 //!
 //! z_o = Σ_g rot_g( Σ_i Σ_j m_{o,g,i,j} ⊙ rot_j(x_i) ),  m_{o,g,i,j}\[u\] = M(row at u − g, column at u + j).
 //!
-//! The rot_j(x_i) come from one hoisted decomposition an input (Bossuat et al. 2020/1203); a giant rotation serves all inputs.
+//! The rot_j(x_i) come from one hoisted decomposition an input (Bossuat et al. 2020/1203), or each from the one before
+//! ([`Stepping`]); a giant rotation serves all inputs.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Layout, LayoutError};
 use crate::graph::SparseMatrix;
@@ -33,6 +36,20 @@ const BABY_COST: usize = 6;
 /// Cost of a rotation of its own, decomposition and ModDown included, likewise: twenty limb NTTs at three limbs and one
 /// special prime, each as long as a product.
 const GIANT_COST: usize = 24;
+/// What a key may cost where keys are to be few, likewise.
+const KEY_COST: usize = 24;
+
+/// How a product comes by its rotations: by time, or by keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stepping {
+    /// Baby steps out of one decomposition of their input; every rotation has a key of its own.
+    #[default]
+    Hoisted,
+    /// Each baby step from the one before, and the sums of giant steps by Horner's rule: a key for each distance between
+    /// neighbours, mostly one for all baby steps and one for all giant ones (the minimal keys of Kim et al., ARK, 2205.00922).
+    Chained,
+}
 
 /// Which diagonals a matrix has between two layouts, and in which order to multiply by them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +58,7 @@ pub struct DiagonalPlan {
     interleave: usize,
     slots: usize,
     baby_steps: usize,
+    stepping: Stepping,
     /// For each output ciphertext its giant steps, rotations ascending.
     outputs: Vec<Vec<GiantStep>>,
     /// Positions of the rotate-and-add steps at the end.
@@ -74,16 +92,38 @@ type Diagonal = (usize, usize, i64);
 
 impl DiagonalPlan {
     /// The non-zero diagonals of `matrix` from layout `input` to layout `output`, and the number of baby steps for which the
-    /// rotations cost least.
+    /// rotations cost least, the smallest among equals.
     ///
     /// # Errors
     /// [`LayoutError::Shape`] if the layouts have other features than the matrix, or the two differ in slots or interleave.
-    pub fn new(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Result<Self, LayoutError> {
+    pub fn new(
+        matrix: &SparseMatrix,
+        input: &Layout,
+        output: &Layout,
+        stepping: Stepping,
+    ) -> Result<Self, LayoutError> {
         input.check_shapes(matrix, output)?;
-        let diagonals = diagonals(matrix, input, output);
-        let baby_steps = best_baby_steps(&diagonals, input, output);
+        let diagonals = diagonals(matrix, input, output, stepping);
+        let mut best = Self::split(&diagonals, 1, (input, output), stepping);
+        for baby_steps in baby_steps(&diagonals, modulus(input, output)) {
+            let plan = Self::split(&diagonals, baby_steps, (input, output), stepping);
+            if plan.cost() < best.cost() {
+                best = plan;
+            }
+        }
+        best.rotations = best.distinct_rotations();
+        Ok(best)
+    }
+
+    /// The plan with so many baby steps, without its list of rotations.
+    fn split(
+        diagonals: &[Diagonal],
+        baby_steps: usize,
+        (input, output): (&Layout, &Layout),
+        stepping: Stepping,
+    ) -> Self {
         let mut outputs: Vec<BTreeMap<i64, Vec<Product>>> = vec![BTreeMap::new(); output.ciphertexts];
-        for &(o, input, d) in &diagonals {
+        for &(o, input, d) in diagonals {
             let rotation = d.rem_euclid(baby_steps as i64);
             let products = outputs[o].entry(d - rotation).or_default();
             products.push(Product { input, rotation: rotation as usize });
@@ -97,18 +137,17 @@ impl DiagonalPlan {
         let products = outputs.iter().flatten().flat_map(|step| &step.products).copied();
         let babies: BTreeSet<Product> = products.filter(|product| product.rotation != 0).collect();
         let doublings = std::iter::successors(Some(output.cycle()), |step| Some(2 * step));
-        let mut plan = Self {
+        Self {
             period: input.cycle().max(output.cycle()),
             interleave: input.interleave,
             slots: input.slots,
             baby_steps,
+            stepping,
             outputs,
             fold: doublings.take_while(|&step| step < input.cycle()).collect(),
             babies: babies.into_iter().collect(),
             rotations: Vec::new(),
-        };
-        plan.rotations = plan.distinct_rotations();
-        Ok(plan)
+        }
     }
 
     /// T: positions after which every diagonal repeats.
@@ -119,6 +158,11 @@ impl DiagonalPlan {
     /// n1: rotations of the inputs are by less than this.
     pub fn baby_steps(&self) -> usize {
         self.baby_steps
+    }
+
+    /// How it comes by its rotations.
+    pub fn stepping(&self) -> Stepping {
+        self.stepping
     }
 
     /// For each output ciphertext its giant steps. An output without any is zero.
@@ -138,9 +182,14 @@ impl DiagonalPlan {
 
     /// A rough cost, in products with a diagonal, by which layouts and baby steps are compared.
     pub fn cost(&self) -> usize {
+        let keys = match self.stepping {
+            Stepping::Hoisted => 0,
+            Stepping::Chained => KEY_COST * self.distinct_rotations().len(),
+        };
         self.products()
-            + BABY_COST * self.baby_rotations()
-            + GIANT_COST * (self.giant_rotations() + self.fold_rotations())
+            + BABY_COST * self.hoisted_rotations()
+            + GIANT_COST * (self.full_rotations() + self.fold_rotations())
+            + keys
     }
 
     /// Number of products with a diagonal.
@@ -148,9 +197,14 @@ impl DiagonalPlan {
         self.giant_steps().map(|step| step.products.len()).sum()
     }
 
-    /// Number of rotations of one ciphertext out of each hoisted decomposition: the baby steps.
+    /// Number of baby steps: rotated inputs.
     pub fn baby_rotations(&self) -> usize {
         self.babies.len()
+    }
+
+    /// Number of giant rotations.
+    pub fn giant_rotations(&self) -> usize {
+        self.giant_steps().filter(|step| step.rotation != 0).count()
     }
 
     /// Number of input ciphertexts that are decomposed for baby steps.
@@ -158,9 +212,26 @@ impl DiagonalPlan {
         self.babies.chunk_by(|a, b| a.input == b.input).count()
     }
 
-    /// Number of giant rotations.
-    pub fn giant_rotations(&self) -> usize {
-        self.giant_steps().filter(|step| step.rotation != 0).count()
+    /// Number of rotations out of the decomposition of an input.
+    pub fn hoisted_rotations(&self) -> usize {
+        match self.stepping {
+            Stepping::Hoisted => self.baby_rotations(),
+            Stepping::Chained => self.hoisted_inputs(),
+        }
+    }
+
+    /// Number of rotations, those of the fold aside, with a decomposition of their own.
+    pub fn full_rotations(&self) -> usize {
+        self.baby_rotations() + self.giant_rotations() - self.hoisted_rotations()
+    }
+
+    /// Most rotations that an input goes through before it is multiplied.
+    pub fn longest_chain(&self) -> usize {
+        let babies = self.babies.chunk_by(|a, b| a.input == b.input).map(<[_]>::len);
+        match self.stepping {
+            Stepping::Hoisted => 1,
+            Stepping::Chained => babies.max().unwrap_or(0),
+        }
     }
 
     /// Number of sums of products, each of which is rotated unless its giant step is 0.
@@ -200,10 +271,15 @@ impl DiagonalPlan {
     }
 
     fn distinct_rotations(&self) -> Vec<usize> {
-        let babies = self.babies.iter().map(|product| product.rotation as i64);
-        let giants = self.giant_steps().map(|step| step.rotation);
+        let of_inputs = self.babies.chunk_by(|a, b| a.input == b.input);
+        let babies = of_inputs.map(|babies| babies.iter().map(|baby| baby.rotation as i64).collect::<Vec<_>>());
+        let giants = self.outputs.iter().map(|steps| steps.iter().map(|step| step.rotation).collect());
+        let stepped = babies.chain(giants).flat_map(|rotations| match self.stepping {
+            Stepping::Hoisted => rotations,
+            Stepping::Chained => differences(&rotations),
+        });
         let folds = self.fold.iter().take(self.fold_rotations()).map(|&step| step as i64);
-        let slots = babies.chain(giants).chain(folds).map(|positions| self.slots_of(positions));
+        let slots = stepped.chain(folds).map(|positions| self.slots_of(positions));
         let distinct: BTreeSet<usize> = slots.filter(|&slots| slots != 0).collect();
         distinct.into_iter().collect()
     }
@@ -213,15 +289,22 @@ impl DiagonalPlan {
     }
 }
 
-/// All (o, i, d) with a non-zero, each once, with d in −D/2..D/2.
-fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Vec<Diagonal> {
+/// From 0 to the first, and from each to the next.
+fn differences(ascending: &[i64]) -> Vec<i64> {
+    let before = std::iter::once(&0).chain(ascending);
+    before.zip(ascending).map(|(before, rotation)| rotation - before).collect()
+}
+
+/// All (o, i, d) with a non-zero, each once, with d in −D/2..D/2; chains go upwards from 0, in 0..D.
+fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout, stepping: Stepping) -> Vec<Diagonal> {
     let modulus = modulus(input, output);
     let mut found: HashSet<Diagonal> = HashSet::new();
     for (r, c, _) in matrix.iter() {
         let ((o, _), (i, _)) = (output.position(r), input.position(c));
         for t_r in output.places(r) {
             let d = distance(source(input, c, t_r, output), t_r, modulus) as i64;
-            found.insert((o, i, if 2 * d >= modulus as i64 { d - modulus as i64 } else { d }));
+            let negative = stepping == Stepping::Hoisted && 2 * d >= modulus as i64;
+            found.insert((o, i, if negative { d - modulus as i64 } else { d }));
         }
     }
     let mut found: Vec<Diagonal> = found.into_iter().collect();
@@ -245,27 +328,18 @@ fn source(input: &Layout, col: usize, t_r: usize, output: &Layout) -> usize {
     input.places(col).min_by_key(|&t_c| distance(t_c, t_r, modulus)).unwrap_or(0)
 }
 
-/// The number of baby steps with the cheapest rotations, the smallest among equals.
+/// Numbers of baby steps worth trying, ascending.
 ///
-/// Tried are all numbers up to 64, powers of two, and the distances between neighbouring diagonals: a convolution over rows of
+/// All numbers up to 64, powers of two, and the distances between neighbouring diagonals: a convolution over rows of
 /// 28 pixels has its diagonals at 28 k + l, which split best at 28.
-fn best_baby_steps(diagonals: &[Diagonal], input: &Layout, output: &Layout) -> usize {
-    let modulus = modulus(input, output);
+fn baby_steps(diagonals: &[Diagonal], modulus: usize) -> BTreeSet<usize> {
     let distances = diagonals.windows(2).map(|pair| pair[1].2.abs_diff(pair[0].2) as usize);
     let powers = (0..usize::BITS).map(|k| 1 << k);
-    let candidates: BTreeSet<usize> = (1..=64)
+    (1..=64)
         .chain(powers.take_while(|&n1| n1 <= modulus))
         .chain(distances)
         .filter(|n1| (1..=modulus).contains(n1))
-        .collect();
-    let cost = |n1: usize| {
-        let n1 = n1 as i64;
-        let baby: HashSet<_> = diagonals.iter().map(|&(_, i, d)| (i, d.rem_euclid(n1))).collect();
-        let giant: HashSet<_> = diagonals.iter().map(|&(o, _, d)| (o, d.div_euclid(n1))).collect();
-        BABY_COST * baby.iter().filter(|(_, j)| *j != 0).count()
-            + GIANT_COST * giant.iter().filter(|(_, g)| *g != 0).count()
-    };
-    candidates.into_iter().min_by_key(|&n1| cost(n1)).unwrap_or(1)
+        .collect()
 }
 
 /// M(r, c).

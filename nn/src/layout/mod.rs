@@ -17,7 +17,7 @@ mod choose;
 mod diagonal;
 mod error;
 
-pub use diagonal::{DiagonalPlan, GiantStep, Product};
+pub use diagonal::{DiagonalPlan, GiantStep, Product, Stepping};
 pub use error::LayoutError;
 
 use std::sync::Arc;

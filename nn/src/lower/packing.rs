@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::graph::{Graph, NodeId, Op, SparseMatrix};
-use crate::layout::Layout;
+use crate::layout::{Layout, Stepping};
 use crate::program::{LinearMap, ProgramError};
 
 /// A layout for the tensor of each node that the output depends on.
@@ -15,6 +15,7 @@ use crate::program::{LinearMap, ProgramError};
 /// owner packs in any way, the maps that read it ([`Layout::of_input`]).
 #[derive(Debug, Clone)]
 pub struct Packing {
+    stepping: Stepping,
     nodes: Vec<Option<Packed>>,
 }
 
@@ -26,17 +27,18 @@ pub(super) struct Packed {
 }
 
 impl Packing {
-    /// The packing of `graph` with `interleave` samples side by side in ciphertexts of `slots` slots.
+    /// The packing of `graph` with `interleave` samples side by side in ciphertexts of `slots` slots, whose affine maps come by their
+    /// rotations as `stepping` says.
     ///
     /// # Errors
     /// [`ProgramError::Layout`] unless `interleave` is a power of two and divides `slots`.
-    pub fn new(graph: &Graph, slots: usize, interleave: usize) -> Result<Self, ProgramError> {
+    pub fn new(graph: &Graph, slots: usize, interleave: usize, stepping: Stepping) -> Result<Self, ProgramError> {
         let live = live(graph);
         let class = classes(graph, &live);
         let mut layouts: Vec<Option<Arc<Layout>>> = vec![None; class.len()];
         let of_input = class[graph.input().0];
         let readers: Vec<&SparseMatrix> = readers(graph, |id| live[id] && class[id] == of_input).collect();
-        let input = Layout::of_input(slots, interleave, graph.input_len(), &readers)?;
+        let input = Layout::of_input(slots, interleave, graph.input_len(), &readers, stepping)?;
         layouts[of_input] = Some(Arc::new(input));
         let mut nodes: Vec<Option<Packed>> = Vec::with_capacity(class.len());
         for (NodeId(index), node) in graph.iter() {
@@ -46,10 +48,10 @@ impl Packing {
                 (Op::Affine(map), Some(source)) => {
                     let layout = match &layouts[class[index]] {
                         Some(layout) => Arc::clone(layout),
-                        None => Arc::new(Layout::of_outputs(&map.matrix, &source.layout)?),
+                        None => Arc::new(Layout::of_outputs(&map.matrix, &source.layout, stepping)?),
                     };
                     let (input, output) = (Arc::clone(&source.layout), Arc::clone(&layout));
-                    let linear = LinearMap::new(Arc::clone(map), input, output)?;
+                    let linear = LinearMap::new(Arc::clone(map), input, output, stepping)?;
                     layouts[class[index]] = Some(Arc::clone(&layout));
                     Some(Packed { layout, linear: Some(Arc::new(linear)) })
                 }
@@ -57,12 +59,17 @@ impl Packing {
             };
             nodes.push(packed);
         }
-        Ok(Self { nodes })
+        Ok(Self { stepping, nodes })
     }
 
     /// The layout of a node's tensor; none if the output does not depend on it.
     pub fn layout(&self, id: NodeId) -> Option<&Arc<Layout>> {
         Some(&self.get(id)?.layout)
+    }
+
+    /// How its affine maps come by their rotations.
+    pub fn stepping(&self) -> Stepping {
+        self.stepping
     }
 
     /// Whether ciphertexts hold one feature each, so that linear maps rotate nothing.

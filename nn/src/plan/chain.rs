@@ -26,6 +26,10 @@ impl Chains {
         Self { ring, log_n, made: BTreeMap::new() }
     }
 
+    pub fn ring(&self) -> RingKind {
+        self.ring
+    }
+
     pub fn log_n(&self) -> u32 {
         self.log_n
     }

@@ -87,6 +87,20 @@ pub enum PlanError {
         /// Bytes that the smallest plan needs.
         needed: u64,
     },
+    /// More evaluation keys than there should be.
+    #[error(
+        "a chunk would take about {seconds:.3} s with {:.1} MB of evaluation keys, above {:.1} MB (--keys)",
+        megabytes(*needed),
+        megabytes(*limit)
+    )]
+    Keys {
+        /// Bytes that they should keep to.
+        limit: u64,
+        /// Bytes that they take as they travel.
+        needed: u64,
+        /// Server seconds of a chunk.
+        seconds: f64,
+    },
     /// A plan brought to another model than it was made for.
     #[error("the plan was made for another model: {what}; plan again, or bring the model that belongs to it")]
     OtherModel {
@@ -102,6 +116,10 @@ impl fmt::Display for Layers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(layer, levels)| write!(f, "\n  {layer}: {levels}"))
     }
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 fn gib(bytes: u64) -> f64 {

@@ -17,6 +17,8 @@ pub struct Goal {
     pub precision_bits: Option<f64>,
     /// Largest resident memory that a server may have.
     pub memory_bytes: Option<u64>,
+    /// Most bytes of evaluation keys, as they travel. Left out, rotations are chained to keep to [`FEW_KEY_BYTES`], but no plan is refused.
+    pub key_bytes: Option<u64>,
     /// What results are flooded against, if they are.
     pub flood: Option<FloodGoal>,
     /// Factor from calibrated to planned magnitudes.
@@ -44,12 +46,16 @@ impl Default for Goal {
             interleave: None,
             precision_bits: None,
             memory_bytes: None,
+            key_bytes: None,
             flood: None,
             margin: 1.25,
             max_degree: 32,
         }
     }
 }
+
+/// Bytes of evaluation keys above which plans look for fewer, if nobody says otherwise.
+const FEW_KEY_BYTES: u64 = 150_000_000;
 
 /// Precision relative to the largest result, where none is asked for.
 const RELATIVE_BITS: f64 = 9.0;
@@ -65,6 +71,11 @@ impl Goal {
             Objective::Throughput => a_sample,
             Objective::Balanced => trace.seconds * a_sample,
         }
+    }
+
+    /// Bytes of evaluation keys that plans should keep to.
+    pub(super) fn key_limit(&self) -> u64 {
+        self.key_bytes.unwrap_or(FEW_KEY_BYTES)
     }
 
     /// Bits of precision that results of at most `largest` need.

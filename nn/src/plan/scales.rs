@@ -52,6 +52,8 @@ pub(super) struct Tried {
     pub spare: f64,
     /// Bytes of memory beyond those that there are.
     excess: u64,
+    /// Bytes of evaluation keys beyond those that there should be.
+    pub excess_keys: u64,
 }
 
 impl Tried {
@@ -59,11 +61,11 @@ impl Tried {
         self.spare >= 0.0
     }
 
-    /// Precise enough first, then small enough, then cheap, then precise.
+    /// Precise enough first, then small enough, then of few keys, then cheap, then precise.
     pub fn is_better(&self, other: &Self) -> bool {
         let key = |tried: &Self| match tried.is_precise() {
-            true => (false, tried.excess, tried.cost, -tried.spare),
-            false => (true, 0, 0.0, -tried.spare),
+            true => (false, tried.excess, tried.excess_keys, tried.cost, -tried.spare),
+            false => (true, 0, 0, 0.0, -tried.spare),
         };
         key(self) < key(other)
     }
@@ -83,7 +85,9 @@ impl Task<'_> {
         trace.flooding = self.goal.flood.map_or(0.0, |goal| Flood::new(goal, &program).sigma());
         let spare = trace.precision_bits(results) - self.bits;
         let excess = self.goal.memory_bytes.map_or(0, |limit| trace.memory.peak_bytes().saturating_sub(limit));
-        Ok(Tried { options: options.clone(), cost: self.goal.cost(&trace, interleave), spare, excess, trace })
+        let excess_keys = trace.memory.packed_key_bytes.saturating_sub(self.goal.key_limit());
+        let cost = self.goal.cost(&trace, interleave);
+        Ok(Tried { options: options.clone(), cost, spare, excess, excess_keys, trace })
     }
 
     /// The cheapest of `known`, adjusted, if one of them can be made precise enough; otherwise of all combinations.

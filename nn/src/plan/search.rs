@@ -2,7 +2,7 @@
 //!
 //! A *place* is a ring, a degree and an interleave. In each, chains are tried from the shortest, with the scales of `scales`; the
 //! first that fits is the cheapest of its kind, since limbs are what everything costs, and is then tried with more special
-//! primes. What keeps the search short: scales that served one place are tried first in the next; a place in which they come to
+//! primes, and if it takes too many keys with chained rotations. What keeps the search short: scales that served one place are tried first in the next; a place in which they come to
 //! much more than the best plan is left alone; interleaves are left when they only get worse, and so are larger degrees.
 //! Packings depend on slots and interleave only, and are made once for each.
 
@@ -17,6 +17,7 @@ use super::scales::{Task, Tried};
 use super::{Goal, PlanError, ServerPlan};
 use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
+use crate::layout::Stepping;
 use crate::lower::{Options, Packing};
 
 /// Ring degrees tried.
@@ -76,7 +77,7 @@ pub struct Figures {
 ///
 /// # Errors
 /// [`PlanError::NoParameters`] with what stood in the way, [`PlanError::TooDeep`], [`PlanError::Interleave`],
-/// [`PlanError::Memory`].
+/// [`PlanError::Memory`], [`PlanError::Keys`].
 pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, costs: &CostModel) -> Result<Planned, PlanError> {
     let largest = RingKind::ConjugateInvariant.slots(1 << LOG_N.end());
     if let Some(interleave) = goal.interleave
@@ -118,8 +119,8 @@ struct Found {
 
 struct Search<'a> {
     task: Task<'a>,
-    /// By slots and interleave.
-    packings: BTreeMap<(usize, usize), Arc<Packing>>,
+    /// By slots, interleave and stepping.
+    packings: BTreeMap<(usize, usize, Stepping), Arc<Packing>>,
     /// Scales that served, the latest last.
     known: Vec<Options>,
     /// Bits of the chain that they served with.
@@ -141,8 +142,8 @@ impl Search<'_> {
             let best = self.best.as_ref().map(|best| best.tried.cost);
             let is_hopeless = match &outcome {
                 Ok(figures) => best.is_some_and(|best| figures.cost > COSTLY * best),
-                // A memory limit leaves room for smaller ones.
-                Err(error) => !matches!(error, PlanError::Memory { .. }),
+                // A limit leaves room for smaller ones.
+                Err(error) => !matches!(error, PlanError::Memory { .. } | PlanError::Keys { .. }),
             };
             if let Ok(figures) = &outcome {
                 least = Some(least.map_or(figures.cost, |least| least.min(figures.cost)));
@@ -158,7 +159,7 @@ impl Search<'_> {
 
     /// The best plan of a place, on the shortest chain that has any.
     fn place(&mut self, chains: &mut Chains, slots: usize, interleave: usize) -> Result<Found, PlanError> {
-        let packing = self.packing(slots, interleave)?;
+        let packing = self.packing(slots, interleave, Stepping::Hoisted)?;
         self.probe(chains, &packing)?;
         let (mut refusal, mut spare, mut stalled) = (None, f64::NEG_INFINITY, 0);
         for limbs in self.shortest(chains)..=chains.longest() {
@@ -167,7 +168,9 @@ impl Search<'_> {
             };
             match self.task.choose(&packing, &params, &self.known) {
                 Ok(tried) if tried.is_precise() => {
-                    return self.with_specials(chains, Found { params, packing, tried });
+                    let found = self.with_specials(chains, Found { params, packing, tried });
+                    let found = self.with_few_keys(chains, found, (slots, interleave))?;
+                    return self.within_limits(found);
                 }
                 Ok(tried) => {
                     let bits = tried.spare + self.task.bits;
@@ -184,8 +187,8 @@ impl Search<'_> {
         Err(refusal.unwrap_or(PlanError::NoChain { log_n: chains.log_n() }))
     }
 
-    /// The plan with as many special primes as make it cheapest, if it fits into memory.
-    fn with_specials(&self, chains: &mut Chains, mut found: Found) -> Result<Found, PlanError> {
+    /// The plan with as many special primes as make it best.
+    fn with_specials(&self, chains: &mut Chains, mut found: Found) -> Found {
         let limbs = found.params.ring().q().len();
         for special in Chains::specials(limbs) {
             if let Some(params) = chains.params(limbs, special)
@@ -195,10 +198,46 @@ impl Search<'_> {
                 found = Found { params, tried, ..found };
             }
         }
+        found
+    }
+
+    /// The plan, or if it takes too many keys the one whose rotations are chained, if that takes fewer.
+    fn with_few_keys(
+        &mut self,
+        chains: &mut Chains,
+        found: Found,
+        (slots, interleave): (usize, usize),
+    ) -> Result<Found, PlanError> {
+        if found.tried.excess_keys == 0 {
+            return Ok(found);
+        }
+        let packing = self.packing(slots, interleave, Stepping::Chained)?;
+        let Some(tried) = self.task.adjust(&packing, &found.params, std::slice::from_ref(&found.tried.options)) else {
+            return Ok(found);
+        };
+        let chained = self.with_specials(chains, Found { params: found.params.clone(), packing, tried });
+        if !chained.tried.is_better(&found.tried) {
+            return Ok(found);
+        }
+        let (ring, log_n, outcome) = (chains.ring(), chains.log_n(), Err(self.too_many_keys(&found)));
+        self.alternatives.push(Alternative { ring, log_n, interleave, outcome });
+        Ok(chained)
+    }
+
+    /// The plan, if it fits into memory and keeps to the limit of keys where there is one.
+    fn within_limits(&self, found: Found) -> Result<Found, PlanError> {
+        if self.task.goal.key_bytes.is_some() && found.tried.excess_keys > 0 {
+            return Err(self.too_many_keys(&found));
+        }
         match (self.task.goal.memory_bytes, found.tried.trace.memory.peak_bytes()) {
             (Some(limit), needed) if needed > limit => Err(PlanError::Memory { limit, needed }),
             _ => Ok(found),
         }
+    }
+
+    fn too_many_keys(&self, found: &Found) -> PlanError {
+        let Trace { seconds, memory, .. } = &found.tried.trace;
+        PlanError::Keys { limit: self.task.goal.key_limit(), needed: memory.packed_key_bytes, seconds: *seconds }
     }
 
     /// Leaves a place alone in which scales that served elsewhere come to much more than the best plan.
@@ -224,12 +263,12 @@ impl Search<'_> {
         (1..=chains.longest()).find(|&limbs| chains.bits(limbs) >= enough).unwrap_or(usize::MAX)
     }
 
-    fn packing(&mut self, slots: usize, interleave: usize) -> Result<Arc<Packing>, PlanError> {
-        if let Some(packing) = self.packings.get(&(slots, interleave)) {
+    fn packing(&mut self, slots: usize, interleave: usize, stepping: Stepping) -> Result<Arc<Packing>, PlanError> {
+        if let Some(packing) = self.packings.get(&(slots, interleave, stepping)) {
             return Ok(Arc::clone(packing));
         }
-        let packing = Arc::new(Packing::new(self.task.graph, slots, interleave)?);
-        self.packings.insert((slots, interleave), Arc::clone(&packing));
+        let packing = Arc::new(Packing::new(self.task.graph, slots, interleave, stepping)?);
+        self.packings.insert((slots, interleave, stepping), Arc::clone(&packing));
         Ok(packing)
     }
 
@@ -272,10 +311,10 @@ impl Search<'_> {
     fn refusal(&self) -> PlanError {
         let refusals = || self.alternatives.iter().filter_map(|alternative| alternative.outcome.as_ref().err());
         let needs = |error: &&PlanError| match error {
-            PlanError::Memory { needed, .. } => *needed,
+            PlanError::Memory { needed, .. } | PlanError::Keys { needed, .. } => *needed,
             _ => u64::MAX,
         };
-        if let Some(error @ PlanError::Memory { .. }) = refusals().min_by_key(needs) {
+        if let Some(error @ (PlanError::Memory { .. } | PlanError::Keys { .. })) = refusals().min_by_key(needs) {
             return error.clone();
         }
         let last = refusals().rfind(|error| !matches!(error, PlanError::NoChain { .. }));

@@ -62,6 +62,26 @@ fn memory_is_a_limit_and_its_refusal_names_the_least() {
 }
 
 #[test]
+fn keys_are_a_limit_that_chained_rotations_keep_to() {
+    let graph = two_squares([200, 100, 100, 10], [100, 100, 100], 3);
+    let goal = |key_bytes| Goal { objective: Objective::Latency, interleave: Some(1), key_bytes, ..Goal::default() };
+    let hoisted = planned(&graph, goal(None)).unwrap();
+    assert_eq!(hoisted.plan.client().stepping, Stepping::Hoisted);
+    let limit = hoisted.trace.memory.packed_key_bytes / 2;
+    let chained = planned(&graph, goal(Some(limit))).unwrap();
+    assert_eq!(chained.plan.client().stepping, Stepping::Chained);
+    assert!(chained.trace.memory.packed_key_bytes <= limit && chained.trace.seconds > hoisted.trace.seconds);
+    let refused = |alternative: &Alternative| matches!(alternative.outcome, Err(PlanError::Keys { .. }));
+    assert!(chained.alternatives.iter().any(refused));
+    let rebuilt = ServerPlan::rebuild(chained.plan.client(), &graph).unwrap();
+    assert_eq!(rebuilt.client(), chained.plan.client());
+    let Err(PlanError::Keys { limit: 1000, needed, .. }) = planned(&graph, goal(Some(1000))) else {
+        panic!("a thousand bytes hold no key");
+    };
+    assert!(needed > 1000 && needed <= limit);
+}
+
+#[test]
 fn a_network_without_parameters_is_refused_with_the_reason() {
     let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
     let goal = Goal { precision_bits: Some(200.0), ..Goal::default() };

@@ -21,7 +21,7 @@ use ckks::{KeyRequest, Params, Scale};
 pub use error::ProgramError;
 
 use crate::graph::AffineMap;
-use crate::layout::{DiagonalPlan, Layout, LayoutError};
+use crate::layout::{DiagonalPlan, Layout, LayoutError, Stepping};
 
 /// Number of a value: that of the operation that makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,13 +126,18 @@ impl LinearMap {
     ///
     /// # Errors
     /// [`LayoutError::Shape`] if layouts and map do not fit.
-    pub fn new(map: Arc<AffineMap>, input: Arc<Layout>, output: Arc<Layout>) -> Result<Self, LayoutError> {
+    pub fn new(
+        map: Arc<AffineMap>,
+        input: Arc<Layout>,
+        output: Arc<Layout>,
+        stepping: Stepping,
+    ) -> Result<Self, LayoutError> {
         let operator = match input.positions_per_ciphertext() {
             1 => {
                 input.check_shapes(&map.matrix, &output)?;
                 LinearOperator::Gemm
             }
-            _ => LinearOperator::Diagonals(DiagonalPlan::new(&map.matrix, &input, &output)?),
+            _ => LinearOperator::Diagonals(DiagonalPlan::new(&map.matrix, &input, &output, stepping)?),
         };
         let squares: f64 = map.matrix.values().map(|w| w * w).sum();
         let norm = (squares / map.matrix.rows() as f64).sqrt();

@@ -22,7 +22,10 @@ fn builder() -> (Builder, ValueId) {
 fn linear(input: &Arc<Layout>, rows: usize) -> Arc<LinearMap> {
     let matrix = SparseMatrix::from_dense(rows, input.features(), &vec![0.5; rows * input.features()]).unwrap();
     let output = Layout::dense(SLOTS, input.interleave(), rows).unwrap();
-    Arc::new(LinearMap::new(Arc::new(AffineMap::linear(matrix)), Arc::clone(input), Arc::new(output)).unwrap())
+    Arc::new(
+        LinearMap::new(Arc::new(AffineMap::linear(matrix)), Arc::clone(input), Arc::new(output), Stepping::Hoisted)
+            .unwrap(),
+    )
 }
 
 /// x ↦ (M x)², relinearised and rescaled.

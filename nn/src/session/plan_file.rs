@@ -16,7 +16,7 @@ use super::frame::{Header, Kind, Payload, write_frame};
 use crate::approx::Fit;
 use crate::fingerprint::Fingerprint;
 use crate::graph::Head;
-use crate::layout::{Gaps, Layout};
+use crate::layout::{Gaps, Layout, Stepping};
 use crate::lower::Options;
 use crate::pass::Approximation;
 use crate::plan::{ClientPlan, Flood, FloodGoal};
@@ -152,6 +152,7 @@ struct PlanJson {
     /// Levels by Galois element.
     galois: BTreeMap<u64, usize>,
     options: Options,
+    stepping: Stepping,
     magnitudes: Vec<Exact>,
     approximations: Vec<ApproximationJson>,
     flood: Option<FloodJson>,
@@ -251,7 +252,8 @@ fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fingerprint, 
 impl PlanJson {
     fn new(plan: &ClientPlan, model: ModelId) -> Self {
         // A field more must be written down and checked as well.
-        let ClientPlan { params, input, output, head, keys, options, magnitudes, approximations, flood } = plan;
+        let ClientPlan { params, input, output, head, keys, options, stepping, magnitudes, approximations, flood } =
+            plan;
         let ParamsSpec { ring, log_n, chain, special, dnum } = params.spec().clone();
         let ring = match ring {
             RingKind::Standard => RingJson::Standard,
@@ -267,6 +269,7 @@ impl PlanJson {
             relinearization,
             galois,
             options: options.clone(),
+            stepping: *stepping,
             magnitudes: magnitudes.iter().copied().map(Exact).collect(),
             approximations: approximations.iter().map(ApproximationJson::new).collect(),
             flood: flood.map(FloodJson::new),
@@ -283,6 +286,7 @@ impl PlanJson {
             relinearization,
             galois,
             options,
+            stepping,
             magnitudes,
             approximations,
             flood,
@@ -310,7 +314,9 @@ impl PlanJson {
         let magnitudes = magnitudes.into_iter().map(|Exact(magnitude)| magnitude).collect();
         let approximations = approximations.into_iter().map(ApproximationJson::approximation).collect();
         let flood = flood.map(|flood| flood.check(&output.layout)).transpose()?;
-        Ok((ClientPlan { params, input, output, head, keys, options, magnitudes, approximations, flood }, model))
+        let plan =
+            ClientPlan { params, input, output, head, keys, options, stepping, magnitudes, approximations, flood };
+        Ok((plan, model))
     }
 }
 

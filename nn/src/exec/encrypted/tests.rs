@@ -13,11 +13,21 @@ fn options(late_relinearization: bool) -> Options {
 }
 
 fn program(graph: &Graph, ring: RingKind, interleave: usize, limbs: usize, options: Options) -> Program {
+    stepped(graph, ring, (interleave, Stepping::Hoisted), limbs, options)
+}
+
+fn stepped(
+    graph: &Graph,
+    ring: RingKind,
+    (interleave, stepping): (usize, Stepping),
+    limbs: usize,
+    options: Options,
+) -> Program {
     let bits = vec![50; limbs];
     let params = ParamsSpec::new(ring, 8, &bits, &[50]).build_insecure().unwrap();
     let ranges = graph.run_with_ranges(&samples(50, graph.input_len())).unwrap().1;
     let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
-    let packing = Packing::new(graph, params.slots(), interleave).unwrap();
+    let packing = Packing::new(graph, params.slots(), interleave, stepping).unwrap();
     lower(graph, &packing, &magnitudes, &params, &options).unwrap()
 }
 
@@ -76,6 +86,17 @@ fn both_operators_in_both_rings_at_every_interleave() {
                 agrees(program(&graph, ring, interleave, 4, options(late_relinearization)));
             }
         }
+    }
+}
+
+#[test]
+fn chained_rotations_take_fewer_keys() {
+    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
+    for (ring, interleave) in [(RingKind::Standard, 1), (RingKind::Standard, 16), (RingKind::ConjugateInvariant, 8)] {
+        let of = |stepping| stepped(&graph, ring, (interleave, stepping), 4, options(false));
+        let (hoisted, chained) = (of(Stepping::Hoisted), of(Stepping::Chained));
+        assert!(chained.rotations().len() < hoisted.rotations().len());
+        agrees(chained);
     }
 }
 

@@ -4,7 +4,7 @@ use ckks::Params;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{self, KeySwitch};
-use crate::layout::DiagonalPlan;
+use crate::layout::{DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, LinearOperator, Value};
 
 /// What primitives cost on one machine with so many threads: core-seconds while all threads are busy.
@@ -272,19 +272,24 @@ impl<'a> Costs<'a> {
         core / self.model.threads.max(1) as f64
     }
 
-    /// Baby and giant rotations stay in the basis QP: a giant one divides one part, each output both at the end.
+    /// All rotations but the fold's stay in the basis QP: a full one divides one part, each output both at the end. Those of a chain wait
+    /// for each other.
     fn diagonals(&self, plan: &DiagonalPlan) -> f64 {
         let phase = |count: usize, seconds: f64| self.spread(count as f64 * seconds, count);
         let extended = self.limbs + self.special;
         let switched = self.inner_product() + self.permute(extended);
         let fold = self.mod_up() + self.inner_product() + self.mod_down(0.0) + self.permute(self.limbs);
-        let giant = self.mod_down(0.0) / 2.0 + self.mod_up() + switched;
+        let full = self.mod_down(0.0) / 2.0 + self.mod_up() + switched;
         let computed = plan.outputs().iter().filter(|steps| !steps.is_empty()).count();
         let folds = plan.fold().len();
+        let at_once = match plan.stepping() {
+            Stepping::Hoisted => plan.giant_sums(),
+            Stepping::Chained => plan.hoisted_inputs().max(computed),
+        };
         phase(plan.hoisted_inputs(), self.mod_up())
-            + phase(plan.baby_rotations(), switched)
+            + phase(plan.hoisted_rotations(), switched)
             + self.spread(2.0 * extended * plan.products() as f64 * self.limb.product, plan.giant_sums())
-            + self.spread(plan.giant_rotations() as f64 * giant, plan.giant_sums())
+            + self.spread(plan.full_rotations() as f64 * full, at_once)
             + phase(computed, self.mod_down(0.0))
             + folds as f64 * phase(plan.fold_rotations() / folds.max(1), fold)
     }

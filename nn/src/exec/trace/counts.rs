@@ -93,13 +93,13 @@ pub(super) fn of(params: &Params, kind: &Kind, x: &Value, y: &Value) -> Counts {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => counts.scalar_mac = map.map().matrix.nnz() as u64 * n * limbs * parts,
             LinearOperator::Diagonals(plan) => {
-                let [baby, giant, fold] = [plan.baby_rotations(), plan.giant_rotations(), plan.fold_rotations()];
+                let [hoisted, full, fold] = [plan.hoisted_rotations(), plan.full_rotations(), plan.fold_rotations()];
                 let computed = plan.outputs().iter().filter(|steps| !steps.is_empty()).count();
                 counts.ct_pt_mul = plan.products() as u64;
-                counts.rotations = (baby + giant + fold) as u64;
-                // Baby and giant rotations stay in the basis QP: a giant one divides one part, each output both at the end.
+                counts.rotations = (hoisted + full + fold) as u64;
+                // All but the fold's stay in the basis QP: a full one divides one part, each output both at the end.
                 counts.limb_ntts = plan.hoisted_inputs() as u64 * switch.mod_up
-                    + giant as u64 * (switch.mod_down / 2 + switch.mod_up)
+                    + full as u64 * (switch.mod_down / 2 + switch.mod_up)
                     + computed as u64 * switch.mod_down
                     + fold as u64 * switch.limb_ntts();
             }

@@ -22,6 +22,8 @@ pub struct Memory {
     pub weight_bytes: u64,
     /// Of evaluation keys.
     pub key_bytes: u64,
+    /// Of evaluation keys as they travel: half of each a seed, residues at the width of their primes.
+    pub packed_key_bytes: u64,
     /// The operations whose weights are encoded when they run, and dropped again; all others' are encoded once.
     pub streamed: Vec<usize>,
 }
@@ -31,7 +33,7 @@ impl Memory {
     /// streamed first, until what is kept and the largest of those streamed fit, or all are: encoding takes time by the byte, so that
     /// it matters little which are kept.
     pub fn new(program: &Program, threads: usize, limit: Option<u64>) -> Self {
-        let key_bytes = key_bytes(program);
+        let (key_bytes, packed_key_bytes) = key_bytes(program);
         let mut buffers = Buffers::new(program.params());
         buffers.chunk(program, threads);
         let tensor_bytes = buffers.peak;
@@ -48,7 +50,7 @@ impl Memory {
             streamed.push(index);
         }
         streamed.sort_unstable();
-        Self { tensor_bytes, weight_bytes: total + largest, key_bytes, streamed }
+        Self { tensor_bytes, weight_bytes: total + largest, key_bytes, packed_key_bytes, streamed }
     }
 
     /// All of it.
@@ -169,14 +171,17 @@ impl<'a> Buffers<'a> {
     }
 }
 
-/// Bytes of the evaluation keys in memory: two halves of limbs + special limbs for each digit.
-fn key_bytes(program: &Program) -> u64 {
-    let params = program.params();
-    let special = params.ring().p().len();
+/// Bytes of the evaluation keys in memory, two halves of limbs + special limbs for each digit, and packed without the half that is a seed.
+fn key_bytes(program: &Program) -> (u64, u64) {
+    let (params, ring) = (program.params(), program.params().ring());
+    let special: u64 = ring.p().map(|p| u64::from(p.bits())).sum();
     let key = |level: usize| {
         let limbs = super::limbs(params, level) as usize;
-        8 * (2 * params.digits(limbs) * (limbs + special) * params.ring().n()) as u64
+        let polynomials = (params.digits(limbs) * ring.n()) as u64;
+        let bits = ring.q().take(limbs).map(|q| u64::from(q.bits())).sum::<u64>() + special;
+        (8 * 2 * polynomials * (limbs + ring.p().len()) as u64, polynomials * bits / 8)
     };
     let rotations = program.rotations();
-    rotations.values().copied().chain(program.relinearizations()).map(key).sum()
+    let keys = rotations.values().copied().chain(program.relinearizations()).map(key);
+    keys.fold((0, 0), |sum, key| (sum.0 + key.0, sum.1 + key.1))
 }

@@ -104,7 +104,10 @@ pub(super) fn of(
         Kind::LinearMap { map, weight_scale } => {
             let switched = match map.operator() {
                 LinearOperator::Gemm => x.deviation(),
-                LinearOperator::Diagonals(_) => x.deviation().hypot(key_switch()),
+                // Each rotation of a chain adds its error to those before.
+                LinearOperator::Diagonals(plan) => {
+                    x.deviation().hypot((plan.longest_chain() as f64).sqrt() * key_switch())
+                }
             };
             let weights = size(x.values) * encoding(params, map, *weight_scale);
             Noise::new(index, result.magnitude, (map.norm() * switched).hypot(weights))

@@ -3,6 +3,7 @@
 use ckks::{ParamsSpec, RingKind};
 
 use super::*;
+use crate::layout::Stepping;
 use crate::lower::networks::two_squares;
 use crate::lower::{Options, Packing, lower};
 
@@ -10,7 +11,7 @@ use crate::lower::{Options, Packing, lower};
 fn traced(interleave: usize, late_relinearization: bool) -> (Program, Trace) {
     let graph = two_squares([6, 8, 4, 2], [100; 3], 1);
     let params = ParamsSpec::new(RingKind::Standard, 6, &[50; 3], &[50]).build_insecure().unwrap();
-    let packing = Packing::new(&graph, params.slots(), interleave).unwrap();
+    let packing = Packing::new(&graph, params.slots(), interleave, Stepping::Hoisted).unwrap();
     let options = Options { input_bits: 26, weight_bits: vec![10], waterline_bits: 24, late_relinearization };
     let program = lower(&graph, &packing, &[1.0; 6], &params, &options).unwrap();
     let trace = trace(&program, &CostModel::nominal(1), None);

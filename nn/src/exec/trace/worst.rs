@@ -119,7 +119,7 @@ impl Bounds<'_> {
         // Every slot of a diagonal has the encoding error, zeros too; fold steps add slots up, as the matrix says.
         let largest = matrix.values().fold(0.0, |max: f64, w| max.max(w.abs()));
         let encoding = Estimate::encoded(self.params, weight_scale, 1.0).bound + largest * doubles(self.params);
-        let rotated = x.error + self.key_switch(&x.value);
+        let rotated = x.error + plan.longest_chain() as f64 * self.key_switch(&x.value);
         let product = Value { scale: x.value.scale.mul(weight_scale), ..x.value.clone() };
         let rotation = self.key_switch(&product);
         let (mut products, mut giants) = (0, 0);
