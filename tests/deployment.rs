@@ -19,7 +19,7 @@ fn bytes(path: &Path) -> Vec<u8> {
 fn six_commands_in_two_folders() {
     let deployment = Deployment::new(20, 8);
     let Deployment { owner, server, .. } = &deployment;
-    assert_eq!(names(&owner.path("keys")), ["evaluation.key", "public.key", "secret.key"]);
+    assert_eq!(names(&owner.path("keys")), ["batches", "evaluation.key", "public.key", "secret.key"]);
     assert_eq!(names(&owner.path("in")), [".lock", "input-000000.ct", "input-000001.ct", "input-000002.ct"]);
     assert!(deployment.run_infer("in", "out", &[]).status.success());
     deployment.assert_results(&deployment.decrypt("out"));
@@ -138,8 +138,8 @@ fn another_model_another_batch_and_a_newer_format() {
     assert!(deployment.run_infer("in2", "out2", &[]).status.success());
     let results = server.path("out2").to_str().unwrap().to_owned();
     let decrypt = ["decrypt", "--plan", "plan", "--secret-key", "keys/secret.key", "--input", &results, "-o", "x.csv"];
-    refused(owner, &[&decrypt[..], &["--samples", "in"]].concat(), &["out2", "is of batch"]);
-    owner.succeed(&[&decrypt[..], &["--samples", "in2"]].concat());
+    refused(owner, &[&decrypt[..], &["--batch", "in"]].concat(), &["out2", "results of batch"]);
+    owner.succeed(&[&decrypt[..], &["--batch", "in2"]].concat());
     std::fs::copy(server.path("out/output-000001.ct"), server.path("out2/output-000001.ct")).unwrap();
     refused(owner, &decrypt, &["output-000001.ct", "is of batch"]);
     assert_refusal(&deployment.run_infer("in2", "out", &["--resume"]), &["output-000000.ct", "is of batch"]);
@@ -162,6 +162,49 @@ fn another_model_another_batch_and_a_newer_format() {
 }
 
 #[test]
+fn results_of_a_batch_that_was_not_encrypted_here() {
+    let deployment = Deployment::new(20, 8);
+    let Deployment { owner, server, .. } = &deployment;
+    // Somebody else has the public key and no more.
+    std::fs::create_dir(owner.path("elsewhere")).unwrap();
+    std::fs::copy(owner.path("keys/public.key"), owner.path("elsewhere/public.key")).unwrap();
+    let said = owner.succeed(&[
+        "encrypt",
+        "--plan",
+        "plan",
+        "--key",
+        "elsewhere/public.key",
+        "--data",
+        "samples.txt",
+        "-o",
+        "in2",
+    ]);
+    assert_eq!(names(&owner.path("elsewhere")), ["public.key"]);
+    let id = said.split("batch ").nth(1).unwrap().split(',').next().unwrap();
+    assert!(deployment.run_infer("in2", "out2", &[]).status.success());
+    let results = server.path("out2").to_str().unwrap().to_owned();
+    let decrypt = ["decrypt", "--plan", "plan", "--secret-key", "keys/secret.key", "--input", &results, "-o", "x.csv"];
+    refused(owner, &decrypt, &["out2", &format!("results of batch {id}"), "keys/batches", "--batch"]);
+    let none = "0123456789abcdef0123456789abcdef";
+    refused(owner, &[&decrypt[..], &["--batch", none]].concat(), &["out2", id, none]);
+    refused(owner, &[&decrypt[..], &["--batch", "keys"]].concat(), &["keys/input-000000.ct", "no chunk"]);
+    assert!(owner.succeed(&[&decrypt[..], &["--batch", id]].concat()).contains(id));
+    // Nothing is known beside a key that was moved alone.
+    std::fs::copy(owner.path("keys/secret.key"), owner.path("elsewhere/secret.key")).unwrap();
+    owner.succeed(&[
+        "decrypt",
+        "--plan",
+        "plan",
+        "--secret-key",
+        "elsewhere/secret.key",
+        "--input",
+        &results,
+        "-o",
+        "x.npy",
+    ]);
+}
+
+#[test]
 fn samples_that_do_not_fit_the_plan() {
     let Deployment { owner, .. } = Deployment::new(1, 1);
     let encrypt = |data: &str, words: &[&str]| {
@@ -170,6 +213,9 @@ fn samples_that_do_not_fit_the_plan() {
     std::fs::remove_file(owner.path("in/input-000000.ct")).unwrap();
     owner.write("bright.txt", small_samples(3).1.replace("0.", "90.").as_bytes());
     encrypt("bright.txt", &["far beyond", "units"]);
+    owner.write("late.txt", (small_samples(30).1 + "0.1,0.2,0.3,90\n").as_bytes());
+    encrypt("late.txt", &["far beyond", "units"]);
+    assert_eq!(names(&owner.path("in")), [".lock"]);
     owner.write("wide.txt", b"1,2,3,4,5\n");
     encrypt("wide.txt", &["wide.txt", "[5]", "[4]"]);
 }

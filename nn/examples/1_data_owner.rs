@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use nn::data::Dataset;
+use nn::data::SampleFile;
 use nn::engine::Engine;
 use nn::progress::Silent;
-use nn::session::{Client, PlanFile, SECRET_KEY, decrypt_batch, encrypt_batch, generate_keys, read_file};
+use nn::session::{Batch, Client, Kind, PlanFile, SECRET_KEY, decrypt_batch, encrypt_batch, generate_keys, read_file};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
@@ -42,7 +42,8 @@ fn encrypt(plan: &Arc<PlanFile>, folder: &Path, data: &Path) -> Result<()> {
     let keys = folder.join("keys");
     let fingerprint = generate_keys(plan, &keys)?;
     let mut client = read_file(&keys.join(SECRET_KEY), |from| Client::read(plan, from))?;
-    let data = Dataset::read(data)?.for_model(&plan.model().input_shape)?;
+    // Samples are read a chunk at a time, so the file may be larger than memory.
+    let data = SampleFile::open(data)?.for_model(&plan.model().input_shape)?;
     let encrypted = encrypt_batch(&mut client, &data, &folder.join("in"), &Silent)?;
     println!("{} samples, {} bytes, under the keys {fingerprint}", data.n(), encrypted.bytes);
     Ok(())
@@ -50,11 +51,19 @@ fn encrypt(plan: &Arc<PlanFile>, folder: &Path, data: &Path) -> Result<()> {
 
 fn decrypt(plan: &Arc<PlanFile>, folder: &Path) -> Result<()> {
     let mut client = read_file(&folder.join("keys").join(SECRET_KEY), |from| Client::read(plan, from))?;
-    let results = decrypt_batch(&mut client, &folder.join("out"), &Silent)?;
+    let batch = Batch::whole(&folder.join("out"), Kind::Output, plan.fingerprint())?;
     let columns = plan.plan().head.len(plan.plan().output.layout.features());
-    for (sample, results) in results.chunks(columns).enumerate().take(5) {
-        let rounded: Vec<f64> = results.iter().map(|x| (x * 100.0).round() / 100.0).collect();
-        println!("sample {sample}: {rounded:?}");
-    }
+    let mut sample = 0;
+    decrypt_batch(&mut client, &batch, &Silent, |results| {
+        for results in results.chunks(columns) {
+            if sample < 5 {
+                let rounded: Vec<f64> = results.iter().map(|x| (x * 100.0).round() / 100.0).collect();
+                println!("sample {sample}: {rounded:?}");
+            }
+            sample += 1;
+        }
+        Ok(())
+    })?;
+    println!("{sample} samples of batch {}", batch.id);
     Ok(())
 }

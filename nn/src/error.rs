@@ -240,6 +240,29 @@ pub enum Error {
         /// The batch that it should be of.
         expected: BatchId,
     },
+    /// Results of another batch than the one that was named.
+    #[error("{}: these are results of batch {found}, not of batch {expected}; bring those of the batch that you mean", path.display())]
+    OtherBatch {
+        /// The folder of results.
+        path: PathBuf,
+        /// Their batch.
+        found: BatchId,
+        /// The batch that was named.
+        expected: BatchId,
+    },
+    /// Results of a batch that was not encrypted with the keys in the secret key's folder.
+    #[error(
+        "{}: these are results of batch {found}, which is not among the batches that were encrypted here ({}); if somebody else encrypted it, or elsewhere, name it with --batch",
+        path.display(), record.display()
+    )]
+    UnknownBatch {
+        /// The folder of results.
+        path: PathBuf,
+        /// Their batch.
+        found: BatchId,
+        /// The record of batches.
+        record: PathBuf,
+    },
     /// A chunk under the name of another.
     #[error("{}: it is chunk {index}, which its name does not say; give it its name back", path.display())]
     ChunkName {

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use nn::measure::RingKind;
 use nn::plan::{FloodGoal, Goal, Objective};
+use nn::session::BatchId;
 
 /// Neural networks on encrypted data. Without a command: scores the MNIST test set, encrypted, with the network in models/.
 #[derive(Debug, Parser)]
@@ -26,11 +27,11 @@ pub enum Command {
     Bench(BenchArgs),
     /// Generates the keys of a plan: secret.key, public.key and evaluation.key.
     Keygen(KeygenArgs),
-    /// Encrypts samples, a file for each chunk of them.
+    /// Encrypts samples, a file for each chunk of them; one chunk is in memory at a time.
     Encrypt(EncryptArgs),
     /// Runs a model on encrypted samples.
     Infer(InferArgs),
-    /// Decrypts results.
+    /// Decrypts results; one chunk of them is in memory at a time.
     Decrypt(DecryptArgs),
     /// Says what a file holds and belongs to, and nothing secret.
     Inspect(InspectArgs),
@@ -191,15 +192,31 @@ pub struct DecryptArgs {
     /// The folder of encrypted results.
     #[arg(long, value_name = "FOLDER")]
     pub input: PathBuf,
-    /// The folder of encrypted samples; results of any other are refused.
-    #[arg(long, value_name = "FOLDER")]
-    pub samples: Option<PathBuf>,
+    /// The batch whose results these must be: its folder of encrypted samples, or its number as encrypt printed it. Left out, any
+    /// that was encrypted with the keys in the secret key's folder.
+    #[arg(long, value_name = "BATCH")]
+    pub batch: Option<BatchArg>,
     /// Write the results here, one row a sample (.npy or .csv).
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// Threads; as many as there are processors if left out.
     #[arg(long, value_name = "T", value_parser = threads)]
     pub threads: Option<usize>,
+}
+
+/// A batch as named by its user.
+#[derive(Debug, Clone)]
+pub enum BatchArg {
+    /// By its number.
+    Id(BatchId),
+    /// By a folder that holds samples of it.
+    Folder(PathBuf),
+}
+
+impl From<&str> for BatchArg {
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|()| Self::Folder(text.into()), Self::Id)
+    }
 }
 
 /// Flags of `inspect`.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
-use nn::data::{Dataset, write_outputs};
+use nn::data::{OutputFile, SampleFile};
 use nn::engine::{Engine, server_plan};
 use nn::onnx::OnnxModel;
 use nn::plan::ServerPlan;
 use nn::progress::Progress;
 use nn::session::{
-    Client, Contributor, Header, Inference, Inspected, Kind, PlanFile, Server, decrypt_batch, encrypt_batch,
-    generate_keys, infer_batch, overlap_bytes, read_evaluation_keys, read_file, results_of,
+    Batch, Client, Contributor, Header, Inference, Inspected, Kind, PlanFile, Server, decrypt_batch, encrypt_batch,
+    expect_recorded, generate_keys, infer_batch, overlap_bytes, read_evaluation_keys, read_file, record_batch,
 };
 
-use super::args::{DecryptArgs, EncryptArgs, InferArgs, InspectArgs, KeygenArgs, bytes};
+use super::args::{BatchArg, DecryptArgs, EncryptArgs, InferArgs, InspectArgs, KeygenArgs, bytes};
 use super::progress::Bars;
 use super::run::{distinct_places, print};
 
@@ -37,7 +37,7 @@ pub fn keygen(args: &KeygenArgs) -> Result<()> {
 pub fn encrypt(args: &EncryptArgs) -> Result<()> {
     let plan = read_plan(&args.plan)?;
     let kind = read_file(&args.key, |from| Ok(Header::read(from)?.kind))?;
-    let data = Dataset::read(&args.data)?.for_model(&plan.model().input_shape)?;
+    let data = SampleFile::open(&args.data)?.for_model(&plan.model().input_shape)?;
     let bars = Bars::new();
     let encrypted = Engine::new(args.threads)?.install(|| match kind {
         Kind::PublicKey => {
@@ -50,6 +50,7 @@ pub fn encrypt(args: &EncryptArgs) -> Result<()> {
         }
     })?;
     drop(bars);
+    record_batch(&args.key, encrypted.batch)?;
     print(&format!(
         "{}: batch {}, {} samples in {} chunks, {} bytes, {} a sample",
         args.output.display(),
@@ -98,17 +99,21 @@ pub fn decrypt(args: &DecryptArgs) -> Result<()> {
     nn::data::check_output_name(&args.output)?;
     distinct_places([Some(&args.plan), Some(&args.secret_key)], [Some(&args.output)])?;
     let plan = read_plan(&args.plan)?;
-    if let Some(samples) = &args.samples {
-        results_of(&plan, samples, &args.input)?;
-    }
-    let bars = Bars::new();
-    let results = Engine::new(args.threads)?.install(|| {
-        let mut client = read_file(&args.secret_key, |from| Client::read(&plan, from))?;
-        decrypt_batch(&mut client, &args.input, &bars)
-    })?;
-    drop(bars);
+    let mut client = read_file(&args.secret_key, |from| Client::read(&plan, from))?;
+    let marks = client.output_marks();
+    let batch = Batch::whole(&args.input, marks.kind, marks.plan)?.expect_keys(marks.keys)?;
+    let batch = match &args.batch {
+        Some(BatchArg::Id(expected)) => batch.expect(*expected)?,
+        Some(BatchArg::Folder(samples)) => batch.expect(Batch::some(samples, Kind::Input, marks.plan)?.id)?,
+        None => expect_recorded(&args.secret_key, batch)?,
+    };
     let columns = plan.plan().head.len(plan.plan().output.layout.features());
-    Ok(write_outputs(&args.output, &results, columns)?)
+    let mut results = OutputFile::create(&args.output, batch.n(), columns)?;
+    let bars = Bars::new();
+    Engine::new(args.threads)?.install(|| decrypt_batch(&mut client, &batch, &bars, |values| results.write(values)))?;
+    results.finish()?;
+    drop(bars);
+    print(&format!("{}: {} results of batch {}", args.output.display(), batch.n(), batch.id))
 }
 
 /// Describes a file.

@@ -12,12 +12,18 @@
 
 mod idx;
 mod npy;
+mod samples;
+mod source;
 mod text;
 mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use write::{TEMPORARY_PREFIX, check_output_name, replace_file, write_outputs};
+pub use samples::{Chunks, SampleFile};
+pub use write::{NewFile, OutputFile, TEMPORARY_PREFIX, check_output_name, replace_file, write_outputs};
+
+use samples::{all_finite, fitted, sample_table};
+use source::Source;
 
 use crate::error::{Error, Result};
 
@@ -44,13 +50,8 @@ impl Dataset {
         if data.samples.is_empty() {
             return Err(Error::NoSamples { path: data.path });
         }
-        match data.samples.iter().position(|x| !x.is_finite()) {
-            None => Ok(data),
-            Some(at) => {
-                let (sample, feature, value) = (at / features, at % features, data.samples[at]);
-                Err(Error::DataNotFinite { path: data.path, sample, feature, value })
-            }
-        }
+        all_finite(&data.path, features, 0, &data.samples)?;
+        Ok(data)
     }
 
     /// Reads samples from an IDX, .npy, .npz or text file; see the table of this module.
@@ -60,24 +61,16 @@ impl Dataset {
     /// [`Error::DataTruncated`] for one that has not what its header claims, [`Error::NpzMember`], and those of
     /// [`Dataset::new`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let contents = Contents::read(path)?;
-        let (dims, samples) = match contents {
-            Contents::Idx(bytes) => idx::bytes(path, &bytes).map(|(dims, bytes)| (dims, idx::unit_floats(bytes)))?,
-            Contents::Npy(bytes) => npy::floats(path, &bytes)?,
-            Contents::Text(bytes) => text::numbers(path, &bytes)?,
-            Contents::Npz(bytes) => {
-                npy::floats(path, &npy::member(path, &bytes, &["x", "data", "images", "inputs", "arr_0"])?)?
-            }
-        };
-        let Some((_, shape)) = dims.split_first().filter(|(_, shape)| !shape.is_empty()) else {
-            let problem = format!("it has the dimensions {dims:?}: samples need [n, ...], one row a sample");
-            return Err(Error::DataFormat { path: path.into(), problem });
-        };
-        if samples.is_empty() {
-            return Err(Error::NoSamples { path: path.into() });
+        let source = Source::new(path.as_ref())?;
+        let table = sample_table(&source)?;
+        let mut samples = Vec::new();
+        for block in table.blocks {
+            samples.extend(block?);
         }
-        Dataset::new(path, shape.to_vec(), samples)
+        match samples.is_empty() {
+            true => Err(Error::NoSamples { path: source.path }),
+            false => Dataset::new(source.path, table.shape, samples),
+        }
     }
 
     /// The file that the samples are from.
@@ -136,14 +129,8 @@ impl Dataset {
     /// # Errors
     /// [`Error::DataShape`] if the shapes are not the same up to that.
     pub fn for_model(mut self, input_shape: &[usize]) -> Result<Self> {
-        let long = |shape: &[usize]| shape.iter().copied().filter(|&length| length != 1).collect::<Vec<_>>();
-        let (data, model) = (long(&self.shape), long(input_shape));
-        let flat = data.len() <= 1 || model.len() <= 1;
-        if data == model || (flat && self.features() == input_shape.iter().product::<usize>()) {
-            self.shape = input_shape.to_vec();
-            return Ok(self);
-        }
-        Err(Error::DataShape { path: self.path, found: self.shape, expected: input_shape.to_vec() })
+        self.shape = fitted(&self.path, &self.shape, input_shape)?;
+        Ok(self)
     }
 }
 
@@ -161,21 +148,15 @@ impl Labels {
     /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`], [`Error::DataTruncated`], [`Error::NpzMember`] as for
     /// samples, and [`Error::LabelNegative`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let (dims, values) = match Contents::read(path)? {
-            Contents::Idx(bytes) => {
-                let (dims, bytes) = idx::bytes(path, &bytes)?;
-                (dims, bytes.iter().map(|&label| i64::from(label)).collect())
-            }
-            Contents::Npy(bytes) => npy::integers(path, &bytes)?,
-            Contents::Text(bytes) => text::numbers(path, &bytes)?,
-            Contents::Npz(bytes) => {
-                npy::integers(path, &npy::member(path, &bytes, &["y", "labels", "targets", "arr_1"])?)?
-            }
-        };
-        if dims.iter().skip(1).any(|&length| length != 1) || dims.is_empty() {
-            let problem = format!("it has the dimensions {dims:?}: labels need [n], one number a sample");
-            return Err(Error::DataFormat { path: path.into(), problem });
+        let source = Source::new(path.as_ref())?;
+        let table = source.read::<i64>(&["y", "labels", "targets", "arr_1"])?;
+        let path = &source.path;
+        if table.shape.iter().any(|&length| length != 1) || (table.rows.is_none() && table.shape.is_empty()) {
+            return Err(table.refuse(path, "labels need [n], one number a sample"));
+        }
+        let mut values = Vec::new();
+        for block in table.blocks {
+            values.extend(block?);
         }
         let label = |(sample, value): (usize, i64)| {
             usize::try_from(value).map_err(|_| Error::LabelNegative { path: path.into(), sample, value })
@@ -203,35 +184,6 @@ impl Labels {
     /// All labels.
     pub fn labels(&self) -> &[usize] {
         &self.labels
-    }
-}
-
-/// A file, told by its first bytes and unpacked if it is gzipped.
-enum Contents {
-    Idx(Vec<u8>),
-    Npy(Vec<u8>),
-    Npz(Vec<u8>),
-    Text(Vec<u8>),
-}
-
-impl Contents {
-    fn read(path: &Path) -> Result<Self> {
-        let failed = |source| Error::ReadFile { path: path.into(), source };
-        let mut bytes = std::fs::read(path).map_err(failed)?;
-        if bytes.starts_with(&[0x1F, 0x8B]) {
-            bytes = idx::unpack(path, &bytes)?;
-        }
-        match bytes[..] {
-            [] => Err(Error::EmptyFile { path: path.into() }),
-            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Contents::Npy(bytes)),
-            [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Contents::Npz(bytes)),
-            [0, 0, ..] => Ok(Contents::Idx(bytes)),
-            _ if text::is_text(&bytes) => Ok(Contents::Text(bytes)),
-            _ => {
-                let problem = "it is none of IDX, .npy, .npz and lines of numbers; save it with numpy.save".into();
-                Err(Error::DataFormat { path: path.into(), problem })
-            }
-        }
     }
 }
 

@@ -221,7 +221,9 @@ fn headers_that_promise_too_much_cost_no_memory() {
         Err(Error::DataTruncated { expected: usize::MAX, .. })
     ));
     let header = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], b"{}"].concat();
-    assert!(matches!(Dataset::read(folder.file("x.npy", &header)), Err(Error::DataTruncated { .. })));
+    assert!(matches!(Dataset::read(folder.file("x.npy", &header)), Err(Error::DataFormat { .. })));
+    let nested = [b"\x93NUMPY\x01\x00", &10_000u16.to_le_bytes()[..], &[b'('; 10_000]].concat();
+    assert!(matches!(Dataset::read(folder.file("x.npy", &nested)), Err(Error::DataFormat { .. })));
 }
 
 #[test]
@@ -272,6 +274,70 @@ fn labels_that_do_not_fit_are_refused() {
     assert!(matches!(negative, Err(Error::LabelNegative { sample: 1, value: -1, .. })));
 }
 
+/// One file of each kind with 1,000 samples of 70 x 3 values, some more than a block.
+fn sample_files(folder: &Folder) -> Vec<PathBuf> {
+    let bytes: Vec<u8> = (0..1000 * 210).map(|i| (i % 251) as u8).collect();
+    let idx = idx(&[1000, 70, 3], &bytes);
+    let array = floats(&[1000, 70, 3], -3.5);
+    let columns = ArrayD::from_shape_vec(IxDyn(&[1000, 210]).f(), array.iter().copied().collect()).unwrap();
+    let line = |sample: ndarray::ArrayViewD<f32>| sample.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
+    let text: String = array.outer_iter().map(|sample| line(sample) + "\n").collect();
+    let npz = npz(&[("x.npy", npy(&array))], SimpleFileOptions::default());
+    let files = [gz(&idx), idx, npy(&array.mapv(f64::from)), npy(&array), npy(&columns), text.into_bytes(), npz];
+    files.iter().enumerate().map(|(i, file)| folder.file(&i.to_string(), file)).collect()
+}
+
+#[test]
+fn samples_come_in_chunks_of_any_size() {
+    let folder = Folder::new();
+    for path in sample_files(&folder) {
+        let (whole, file) = (Dataset::read(&path).unwrap(), SampleFile::open(&path).unwrap());
+        assert_eq!((file.n(), file.features(), file.path()), (1000, 210, &*path));
+        assert_eq!(file.max_abs(), whole.samples().iter().fold(0.0, |max, x| x.abs().max(max)));
+        for samples in [1, 7, 312, 999, 1000, usize::MAX] {
+            let chunks: Vec<Vec<f32>> = file.chunks(samples).unwrap().map(Result::unwrap).collect();
+            assert_eq!(chunks.len(), 1000usize.div_ceil(samples));
+            assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk.len() == samples * 210));
+            assert_eq!(chunks.concat(), whole.samples());
+        }
+        assert_eq!(file.clone().for_model(&[210]).unwrap().features(), 210);
+        assert!(matches!(file.for_model(&[70, 4]), Err(Error::DataShape { .. })));
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let folder = Folder::new();
+    for (path, longer) in [("x.csv", "1,2\n3,4\n5,6\n7,8\n"), ("y.csv", "1,2\n3,4\n"), ("z.csv", "1,2\n3,4\n5,nan\n")] {
+        let path = folder.file(path, b"1,2\n3,4\n5,6\n");
+        let file = SampleFile::open(&path).unwrap();
+        std::fs::write(&path, longer).unwrap();
+        let chunks: Vec<_> = file.chunks(2).unwrap().collect();
+        assert!(chunks[0].is_ok() && chunks.len() == 2);
+        assert!(
+            matches!(chunks[1], Err(Error::DataFormat { .. } | Error::DataNotFinite { sample: 2, .. })),
+            "{chunks:?}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_comes_through_a_pipe_is_read_once() {
+    let folder = Folder::new();
+    let pipe = folder.0.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, "1,2\n3,4\n").unwrap()
+    });
+    let file = SampleFile::open(&pipe).unwrap();
+    writer.join().unwrap();
+    for _ in 0..2 {
+        assert_eq!(file.chunks(2).unwrap().next().unwrap().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+    }
+}
+
 #[test]
 fn outputs_are_written_and_read_back() {
     let folder = Folder::new();
@@ -288,6 +354,27 @@ fn outputs_are_written_and_read_back() {
     let other = write_outputs(folder.0.path().join("out.txt"), &values, 3);
     assert!(matches!(other, Err(Error::OutputName { .. })));
     assert!(matches!(write_outputs(&path, &values, 4), Err(Error::SampleLength { found: 6, features: 4 })));
+}
+
+#[test]
+fn outputs_come_in_parts_and_appear_when_they_are_whole() {
+    let folder = Folder::new();
+    for name in ["out.npy", "out.csv"] {
+        let path = folder.0.path().join(name);
+        let mut file = OutputFile::create(&path, 3, 2).unwrap();
+        file.write(&[1.0, 2.0]).unwrap();
+        assert!(matches!(file.write(&[3.0]), Err(Error::SampleLength { found: 1, features: 2 })));
+        assert!(matches!(file.write(&[3.0; 6]), Err(Error::SampleLength { found: 6, features: 2 })));
+        file.write(&[3.0, 4.0, 5.0, 6.0]).unwrap();
+        assert!(!path.exists());
+        file.finish().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        write_outputs(&path, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2).unwrap();
+        assert_eq!(whole, std::fs::read(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        let unfinished = OutputFile::create(&path, 3, 2).unwrap();
+        assert!(matches!(unfinished.finish(), Err(Error::SampleLength { .. })) && folder.names().is_empty());
+    }
 }
 
 #[test]

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use super::FileError;
 use super::chunk::{BatchId, Ciphertexts, Marks, Part, read_chunk, write_chunk};
 use super::client::{Client, EncryptionKey, Party};
 use super::folder::{Batch, FolderLock, chunk_path, read_file};
 use super::frame::{Header, Kind, Payload};
 use super::plan_file::PlanFile;
 use super::server::Server;
-use crate::data::{Dataset, replace_file};
+use crate::data::{SampleFile, replace_file};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::plan::ClientPlan;
@@ -31,17 +30,18 @@ pub struct Encrypted {
     pub bytes: u64,
 }
 
-/// Encrypts `data` into a folder that holds no chunks yet, b samples a file.
+/// Encrypts all samples of a file into a folder that holds no chunks yet, b of them a file. One chunk is in memory at a time.
 ///
 /// # Errors
-/// Those of [`Party::encrypt`]; [`Error::FolderNotEmpty`], [`Error::FolderBusy`], [`Error::WriteFile`]. Chunks written before
-/// stay.
+/// [`Error::BeyondPlan`], before anything is written; those of [`SampleFile::chunks`] and [`Party::encrypt`];
+/// [`Error::FolderNotEmpty`], [`Error::FolderBusy`], [`Error::WriteFile`]. Chunks written before stay.
 pub fn encrypt_batch<Key: EncryptionKey>(
     party: &mut Party<Key>,
-    data: &Dataset,
+    data: &SampleFile,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<Encrypted> {
+    party.expect_within_plan(data.max_abs().into())?;
     let _lock = FolderLock::take(folder)?;
     let (marks, batch) = (party.input_marks(), party.batch_id());
     if let Some(old) = Batch::scan(folder, marks.kind, marks.plan)? {
@@ -51,8 +51,8 @@ pub fn encrypt_batch<Key: EncryptionKey>(
     let chunks = u32::try_from(n.div_ceil(interleave)).map_err(|_| Error::TooManySamples { samples: n, features })?;
     progress.begin("encryption", chunks as usize);
     let mut bytes = 0;
-    for (index, samples) in (0..chunks).zip(data.samples().chunks(features * interleave)) {
-        let samples: Vec<f64> = samples.iter().map(|&x| f64::from(x)).collect();
+    for (index, samples) in (0..chunks).zip(data.chunks(interleave)?) {
+        let samples: Vec<f64> = samples?.into_iter().map(f64::from).collect();
         let ciphertexts = party.encrypt(&samples)?;
         // At most the slots of a ciphertext.
         let part = Part { batch, index, chunks, samples: (samples.len() / features) as u32 };
@@ -73,46 +73,35 @@ pub fn overlap_bytes(plan: &ClientPlan) -> u64 {
     polynomials(&plan.input, 2) + 2 * polynomials(&plan.output, 2)
 }
 
-/// Makes sure that the results in one folder are those of the samples in another.
+/// Decrypts a batch of results, chunk by chunk in the order of its samples, and applies the plan's head: `results` gets
+/// [samples, results] values of each.
 ///
 /// # Errors
-/// Those of [`Batch::scan`]; [`Error::ChunkMissing`] for an empty folder; [`Error::TwoBatches`].
-pub fn results_of(plan: &PlanFile, samples: &Path, results: &Path) -> Result<()> {
-    let batch = |folder, kind| {
-        let missing = || Error::ChunkMissing { path: chunk_path(folder, kind, 0), index: 0, chunks: None };
-        Batch::scan(folder, kind, plan.fingerprint())?.ok_or_else(missing)
-    };
-    let (samples, results) = (batch(samples, Kind::Input)?, batch(results, Kind::Output)?);
-    match samples.id == results.id {
-        true => Ok(()),
-        false => Err(Error::TwoBatches { path: results.folder, found: results.id, expected: samples.id }),
-    }
-}
-
-/// Decrypts all results of a batch, in the order of its samples, and applies the plan's head: [n, results] values.
-///
-/// # Errors
-/// [`Error::ReadFile`]; [`Error::ChunkMissing`]; [`Error::File`] for a file that is damaged or belongs to another plan or other
-/// keys; [`Error::TwoBatches`].
-pub fn decrypt_batch(client: &mut Client, folder: &Path, progress: &dyn Progress) -> Result<Vec<f64>> {
-    let marks = client.output_marks();
-    let batch = Batch::whole(folder, marks.kind, marks.plan)?;
+/// [`Error::ReadFile`]; [`Error::File`] for a file that is damaged or belongs to another plan or other keys;
+/// [`Error::TwoBatches`]; those of `results`.
+pub fn decrypt_batch(
+    client: &mut Client,
+    batch: &Batch,
+    progress: &dyn Progress,
+    mut results: impl FnMut(&[f64]) -> Result<()>,
+) -> Result<()> {
+    let keys = client.output_marks().keys;
     progress.begin("decryption", batch.chunks as usize);
-    let mut results = Vec::new();
     for index in 0..batch.chunks {
-        let (part, ciphertexts) = read_part(client.plan(), &batch, marks.keys, index)?;
+        let (part, ciphertexts) = read_part(client.plan(), batch, keys, index)?;
         let decrypted = client.decrypt(ciphertexts, part.samples as usize)?;
-        results.extend(client.plan().plan().head.apply(&decrypted));
+        results(&client.plan().plan().head.apply(&decrypted))?;
         progress.step();
     }
-    Ok(results)
+    Ok(())
 }
 
 /// Reads a chunk of a batch, and holds it to be the one that it was.
 fn read_part(plan: &PlanFile, batch: &Batch, keys: Fingerprint, index: u32) -> Result<(Part, Ciphertexts)> {
     let path = batch.path(index);
     let (part, ciphertexts) = read_file(&path, |from| read_chunk(plan, batch.kind, keys, from))?;
-    match (part.batch, part.index, part.chunks) == (batch.id, index, batch.chunks) {
+    let expected = (batch.id, index, batch.chunks, batch.samples.get(&index));
+    match (part.batch, part.index, part.chunks, Some(&part.samples)) == expected {
         true => Ok((part, ciphertexts)),
         false => Err(Error::TwoBatches { path, found: part.batch, expected: batch.id }),
     }
@@ -146,11 +135,7 @@ pub fn infer_batch(
     progress: &dyn Progress,
 ) -> Result<usize> {
     let _lock = FolderLock::take(output)?;
-    let batch = Batch::whole(input, Kind::Input, job.plan.fingerprint())?;
-    if batch.keys != job.keys {
-        let source = FileError::OtherKeys { found: batch.keys, expected: job.keys };
-        return Err(Error::File { path: batch.path(0), source });
-    }
+    let batch = Batch::whole(input, Kind::Input, job.plan.fingerprint())?.expect_keys(job.keys)?;
     let done = results_there(&job, &batch, output)?;
     if !resume && !done.is_empty() {
         return Err(Error::FolderNotEmpty { path: output.into(), batch: batch.id });

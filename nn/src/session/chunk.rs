@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::str::FromStr;
 
 use ckks::{Ciphertext, Params, SeededCiphertext, wire};
 use rayon::prelude::*;
@@ -19,6 +20,17 @@ pub struct BatchId(pub [u8; 16]);
 impl fmt::Display for BatchId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for BatchId {
+    type Err = ();
+
+    /// 32 hexadecimal digits, as a batch is displayed.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let hexadecimal = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| hexadecimal);
+        number.map(|number| Self(number.to_be_bytes())).ok_or(())
     }
 }
 

@@ -129,6 +129,18 @@ impl<Key: EncryptionKey> Party<Key> {
         BatchId(self.entropy.public_bytes())
     }
 
+    /// Refuses samples whose largest absolute value is far beyond the plan.
+    ///
+    /// # Errors
+    /// [`Error::BeyondPlan`].
+    pub(super) fn expect_within_plan(&self, found: f64) -> Result<()> {
+        let planned = self.plan.plan().input.magnitude;
+        match found > MAX_OVERSHOOT * planned {
+            true => Err(Error::BeyondPlan { found, planned }),
+            false => Ok(()),
+        }
+    }
+
     /// Encrypts one chunk of [n, features] values, n at most the plan's interleave: level, scale and layout are the plan's.
     ///
     /// # Errors
@@ -136,10 +148,7 @@ impl<Key: EncryptionKey> Party<Key> {
     /// samples, or of too many.
     pub fn encrypt(&mut self, samples: &[f64]) -> Result<Ciphertexts> {
         let input = &self.plan.plan().input;
-        let largest = samples.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
-        if largest > MAX_OVERSHOOT * input.magnitude {
-            return Err(Error::BeyondPlan { found: largest, planned: input.magnitude });
-        }
+        self.expect_within_plan(samples.iter().fold(0.0, |largest, x| largest.max(x.abs())))?;
         let packed = input.layout.pack(samples)?;
         let jobs: Vec<_> = packed.into_iter().map(|slots| (slots, self.entropy.fork())).collect();
         let encode = |(slots, entropy): (Vec<f64>, Entropy)| {

@@ -100,17 +100,55 @@ impl Batch {
         Ok(batch)
     }
 
-    /// The chunks of `kind` in `folder`, every one of them.
+    /// The chunks of `kind` in `folder`, at least one.
     ///
     /// # Errors
     /// As [`Batch::scan`], and [`Error::ChunkMissing`].
+    pub fn some(folder: &Path, kind: Kind, plan: Fingerprint) -> Result<Self> {
+        let missing = || Error::ChunkMissing { path: chunk_path(folder, kind, 0), index: 0, chunks: None };
+        Self::scan(folder, kind, plan)?.ok_or_else(missing)
+    }
+
+    /// The chunks of `kind` in `folder`, every one of them.
+    ///
+    /// # Errors
+    /// As [`Batch::some`].
     pub fn whole(folder: &Path, kind: Kind, plan: Fingerprint) -> Result<Self> {
-        let batch = Self::scan(folder, kind, plan)?;
-        let missing = |index, chunks| Error::ChunkMissing { path: chunk_path(folder, kind, index), index, chunks };
-        let batch = batch.ok_or_else(|| missing(0, None))?;
+        let batch = Self::some(folder, kind, plan)?;
         match (0..batch.chunks).find(|index| !batch.samples.contains_key(index)) {
             None => Ok(batch),
-            Some(index) => Err(missing(index, Some(batch.chunks))),
+            Some(index) => Err(Error::ChunkMissing { path: batch.path(index), index, chunks: Some(batch.chunks) }),
+        }
+    }
+
+    /// Number of samples in the chunks that are there.
+    pub fn n(&self) -> usize {
+        self.samples.values().map(|&samples| samples as usize).sum()
+    }
+
+    /// Refuses a batch that is encrypted with another pair of keys.
+    ///
+    /// # Errors
+    /// [`Error::File`] with [`FileError::OtherKeys`].
+    pub fn expect_keys(self, expected: Fingerprint) -> Result<Self> {
+        match self.keys == expected {
+            true => Ok(self),
+            false => {
+                let index = self.samples.keys().next().copied().unwrap_or(0);
+                let source = FileError::OtherKeys { found: self.keys, expected };
+                Err(Error::File { path: self.path(index), source })
+            }
+        }
+    }
+
+    /// Refuses any other batch than `expected`.
+    ///
+    /// # Errors
+    /// [`Error::OtherBatch`].
+    pub fn expect(self, expected: BatchId) -> Result<Self> {
+        match self.id == expected {
+            true => Ok(self),
+            false => Err(Error::OtherBatch { path: self.folder, found: self.id, expected }),
         }
     }
 

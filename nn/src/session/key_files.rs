@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::client::{Client, PublicKeys};
 use super::plan_file::PlanFile;
+use super::record::begin_record;
 use crate::data::TEMPORARY_PREFIX;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -21,8 +22,8 @@ pub const PUBLIC_KEY: &str = "public.key";
 /// The evaluation keys, for the server.
 pub const EVALUATION_KEY: &str = "evaluation.key";
 
-/// Generates all keys of a plan into a folder that holds none, on the threads of the current rayon pool; returns what they are
-/// marked with.
+/// Generates all keys of a plan into a folder that holds none, on the threads of the current rayon pool, and begins the record of
+/// batches beside them; returns what they are marked with.
 ///
 /// # Errors
 /// [`Error::KeyExists`], [`Error::WriteFile`]; those of [`Client::generate`].
@@ -30,6 +31,7 @@ pub fn generate_keys(plan: &Arc<PlanFile>, folder: &Path) -> Result<Fingerprint>
     prepare(folder)?;
     let (client, public) = Client::generate(plan, Entropy::from_os()?)?;
     write_keys(folder, &client, &public)?;
+    begin_record(folder)?;
     Ok(public.fingerprint)
 }
 
