@@ -75,7 +75,9 @@ def run(stage, size, samples, build, root):
         files.public_keys.parent.mkdir(parents=True, exist_ok=True)
         slotwise("keygen", *plan, "-o", files.public_keys)
         files.secret_key.mkdir(exist_ok=True)
-        (files.public_keys / "secret.key").rename(files.secret_key / "secret.key")
+        # What the data owner keeps: the key, and beside it the record of what is encrypted with it.
+        for name in ["secret.key", "batches"]:
+            (files.public_keys / name).rename(files.secret_key / name)
     elif stage == "client_encode_encrypt_input":
         # Under the secret key: half of each ciphertext is a seed.
         slotwise("encrypt", *plan, "--key", files.secret_key / "secret.key", "--data", files.pixels,

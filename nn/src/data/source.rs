@@ -126,6 +126,9 @@ pub(super) fn damaged(path: &Path, error: impl fmt::Display) -> Error {
     format_error(path, format_args!("it is damaged or truncated ({error}); download or save it again"))
 }
 
+/// Numbers of the bytes of whole ones.
+pub(super) type Decoder<T> = Box<dyn Fn(&[u8]) -> Result<Vec<T>> + Send>;
+
 /// Numbers of one width each, to the end of a file.
 pub(super) struct Binary<T> {
     pub path: PathBuf,
@@ -138,8 +141,8 @@ pub(super) struct Binary<T> {
     pub claimed: usize,
     /// Numbers that were read.
     pub read: usize,
-    /// Makes numbers of whole ones' bytes.
-    pub decode: Box<dyn Fn(&[u8]) -> Result<Vec<T>> + Send>,
+    /// Makes numbers of their bytes.
+    pub decode: Decoder<T>,
 }
 
 impl<T> Binary<T> {
