@@ -89,19 +89,26 @@ fn inner_products_in_the_extended_basis_are_those_of_the_plain_one() {
         let (m_extended, n_extended) = (m.extend(), n.extend());
         assert_eq!((m_extended.level(), m_extended.scale()), (m.level(), m.scale()));
         let terms = [(&extended[0], &m_extended), (&extended[1], &n_extended)];
-        let found = evaluator.mod_down(evaluator.inner_product_extended(&terms).unwrap()).unwrap();
+        let mut sums = evaluator.inner_products_extended(&[terms.to_vec(), terms[1..].to_vec()]).unwrap();
+        let second = evaluator.mod_down(sums.remove(1)).unwrap();
+        let mut product = b.clone();
+        evaluator.mul_plain_assign(&mut product, &n).unwrap();
+        assert_eq!(second.parts(), product.parts());
+        let found = evaluator.mod_down(sums.remove(0)).unwrap();
         // P c m / P = c m: no error comes in.
         let mut expected = a.clone();
         evaluator.mul_plain_assign(&mut expected, &m).unwrap();
         evaluator.mul_plain_add_assign(&mut expected, b, &n).unwrap();
         assert_eq!((found.parts(), found.scale()), (expected.parts(), expected.scale()));
 
-        assert!(matches!(evaluator.inner_product_extended(&[]), Err(Error::ShapeMismatch { .. })));
+        for none in [vec![], vec![terms.to_vec(), vec![]]] {
+            assert!(matches!(evaluator.inner_products_extended(&none), Err(Error::ShapeMismatch { .. })));
+        }
         let wrong = Encoder::new(params).encode(&x[0], Scale::power_of_two(29), TOP).unwrap().extend();
-        let wrong = evaluator.inner_product_extended(&[terms[0], (&extended[1], &wrong)]);
+        let wrong = evaluator.inner_products_extended(&[vec![terms[0], (&extended[1], &wrong)]]);
         assert!(matches!(wrong, Err(Error::ScaleMismatch { .. })));
         let low = Encoder::new(params).encode(&x[0], Scale::power_of_two(30), 1).unwrap().extend();
-        let low = evaluator.inner_product_extended(&[(&extended[0], &low)]);
+        let low = evaluator.inner_products_extended(&[vec![(&extended[0], &low)]]);
         assert!(matches!(low, Err(Error::LevelMismatch { left: 2, right: 1, .. })));
     }
 }

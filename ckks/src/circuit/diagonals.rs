@@ -86,7 +86,7 @@ impl DiagonalMap {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] for another number of inputs, and those of [`Evaluator::rotate_extended`] and
-    /// [`Evaluator::inner_product_extended`].
+    /// [`Evaluator::inner_products_extended`].
     pub fn apply(
         &self,
         evaluator: &Evaluator,
@@ -98,18 +98,21 @@ impl DiagonalMap {
             return Err(Error::ShapeMismatch { operation: "diagonal map", reason });
         }
         let rotated = self.baby_rotations(evaluator, inputs, keys)?;
-        let output = |giants: &BTreeMap<i64, Vec<Product>>| {
-            let sums = giants.par_iter().map(|(&giant, terms)| Ok((giant, inner_sum(evaluator, terms, &rotated)?)));
+        let sums = self.outputs.iter().flat_map(BTreeMap::values).map(|products| terms(products, &rotated));
+        let mut sums = evaluator.inner_products_extended(&sums.collect::<Result<Vec<_>>>()?)?.into_iter();
+        drop(rotated);
+        let by_output = self.outputs.iter().map(|giants| giants.keys().copied().zip(sums.by_ref()).collect());
+        let output = |sums: Vec<(i64, ExtendedCiphertext)>| {
             let sum = match self.chained {
-                true => horner(evaluator, sums.collect::<Result<Vec<_>>>()?, keys)?,
+                true => horner(evaluator, sums, keys)?,
                 false => {
-                    let rotated = sums.map(|sum| sum.and_then(|(giant, sum)| rotate(evaluator, sum, giant, keys)));
+                    let rotated = sums.into_par_iter().map(|(giant, sum)| rotate(evaluator, sum, giant, keys));
                     total(evaluator, rotated.collect::<Result<Vec<_>>>()?)?
                 }
             };
             evaluator.mod_down(sum)
         };
-        self.outputs.par_iter().map(output).collect()
+        by_output.collect::<Vec<_>>().into_par_iter().map(output).collect()
     }
 
     /// rot_b(x_i) for every (i, b) that a term reads.
@@ -197,18 +200,17 @@ fn no_diagonal() -> Error {
     Error::ShapeMismatch { operation: "diagonal map", reason: "no diagonal".into() }
 }
 
-/// Σ diagonal ⊙ rotated input.
-fn inner_sum(
-    evaluator: &Evaluator,
-    products: &[Product],
-    rotated: &BTreeMap<(usize, i64), ExtendedCiphertext>,
-) -> Result<ExtendedCiphertext> {
-    let operand = |product: &Product| {
-        rotated.get(&(product.input, product.baby)).ok_or_else(|| Error::ShapeMismatch {
+/// The products with the rotated inputs that they read.
+fn terms<'a>(
+    products: &'a [Product],
+    rotated: &'a BTreeMap<(usize, i64), ExtendedCiphertext>,
+) -> Result<Vec<(&'a ExtendedCiphertext, &'a ExtendedPlaintext)>> {
+    let term = |product: &'a Product| match rotated.get(&(product.input, product.baby)) {
+        Some(rotated) => Ok((rotated, &product.diagonal)),
+        None => Err(Error::ShapeMismatch {
             operation: "diagonal map",
             reason: format!("input {} was not rotated by {}", product.input, product.baby),
-        })
+        }),
     };
-    let terms = products.iter().map(|product| Ok((operand(product)?, &product.diagonal)));
-    evaluator.inner_product_extended(&terms.collect::<Result<Vec<_>>>()?)
+    products.iter().map(term).collect()
 }

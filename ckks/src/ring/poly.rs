@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use rayon::prelude::*;
+
 use crate::arith::Modulus;
 
 use super::context::{Basis, Ring};
@@ -26,6 +28,9 @@ mod sealed {
     impl Sealed for super::Coeff {}
     impl Sealed for super::Ntt {}
 }
+
+/// A term of an inner product: a pair of polynomials, and what multiplies both.
+pub(crate) type Term<'a> = ([&'a Poly<Ntt>; 2], &'a Poly<Ntt>);
 
 /// An element of R_Q in a basis, reduced in every limb. Its buffer comes from the ring's pool and returns to it.
 pub struct Poly<F: Form> {
@@ -157,31 +162,32 @@ impl Poly<Ntt> {
         self.each_limb(|i, q, limb| backend.mul_assign(q, limb, other.limb(i)));
     }
 
-    /// Σ a_i m_i and Σ b_i m_i over terms ((a_i, b_i), m_i), of which there is at least one: limb by limb, and in a limb from block to
-    /// block of columns, so that sums stay in the first-level cache and all else is read once.
-    pub(crate) fn inner_products<'a>(
-        ring: &Ring,
-        basis: Basis,
-        terms: impl Iterator<Item = ([&'a Self; 2], &'a Self)> + Clone + Sync,
-    ) -> [Self; 2] {
+    /// Of each sum, Σ a_i m_i and Σ b_i m_i over its terms ((a_i, b_i), m_i): limb by limb, and in a limb from block to block of columns,
+    /// so that what several sums read stays in the cache; on the threads of the current rayon pool.
+    pub(crate) fn inner_products(ring: &Ring, basis: Basis, sums: &[Vec<Term<'_>>]) -> Vec<[Self; 2]> {
         const COLUMNS: usize = 512;
-        terms.clone().flat_map(|([a, b], m)| [a, b, m]).for_each(|x| x.assert_same_basis(ring, basis));
+        sums.iter().flatten().flat_map(|&([a, b], m)| [a, b, m]).for_each(|x| x.assert_same_basis(ring, basis));
         let (n, stride, backend) = (ring.n(), ring.stride(), ring.backend());
-        let mut out = [Self::uninit(ring, basis), Self::uninit(ring, basis)];
-        let buffers = out.each_mut().map(|out| (out.data_mut(), stride));
-        ring.each_group(0..basis.limbs(), 1, buffers, |limbs, mut sums| {
-            let (i, q) = (limbs.start, ring.modulus(basis, limbs.start));
-            for start in (0..n).step_by(COLUMNS) {
-                let columns = start..n.min(start + COLUMNS);
-                for (t, (factors, m)) in terms.clone().enumerate() {
-                    let m = &m.limb(i)[columns.clone()];
-                    for (sum, factor) in sums.iter_mut().zip(factors) {
-                        let (sum, factor) = (&mut sum[columns.clone()], &factor.limb(i)[columns.clone()]);
-                        match t {
-                            0 => backend.mul_into(q, sum, factor, m),
-                            _ => backend.mul_add_assign(q, sum, factor, m),
-                        }
-                    }
+        let mut out: Vec<[Self; 2]> =
+            sums.iter().map(|_| [Self::uninit(ring, basis), Self::uninit(ring, basis)]).collect();
+        let blocks = n.div_ceil(COLUMNS);
+        let mut work: Vec<Vec<[&mut [u64]; 2]>> =
+            (0..basis.limbs() * blocks).map(|_| Vec::with_capacity(sums.len())).collect();
+        for parts in &mut out {
+            let [a, b] = parts.each_mut().map(|part| {
+                part.data_mut().chunks_mut(stride).flat_map(|limb| limb[..n].chunks_mut(COLUMNS)).collect::<Vec<_>>()
+            });
+            work.iter_mut().zip(a.into_iter().zip(b)).for_each(|(block, (a, b))| block.push([a, b]));
+        }
+        work.into_par_iter().enumerate().for_each(|(index, outputs)| {
+            let (i, start) = (index / blocks, index % blocks * COLUMNS);
+            let (q, columns) = (ring.modulus(basis, i), start..n.min(start + COLUMNS));
+            for (terms, outputs) in sums.iter().zip(outputs) {
+                let plain: Vec<&[u64]> = terms.iter().map(|(_, m)| &m.limb(i)[columns.clone()]).collect();
+                for (part, out) in outputs.into_iter().enumerate() {
+                    let factors: Vec<&[u64]> =
+                        terms.iter().map(|(parts, _)| &parts[part].limb(i)[columns.clone()]).collect();
+                    backend.dot_slices_into(q, out, &factors, &plain);
                 }
             }
         });

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Digits, Ntt, Operand, Poly};
+use crate::ring::{Basis, Digits, Ntt, Operand, Poly, Term};
 
 use super::ciphertext::Ciphertext;
 use super::evaluator::{Evaluator, Hoisted, expect_degree, join};
@@ -54,6 +54,11 @@ impl fmt::Debug for ExtendedCiphertext {
             .field("scale", &self.scale)
             .finish_non_exhaustive()
     }
+}
+
+/// What is multiplied in a product of the two.
+fn polynomials<'a>(a: &'a ExtendedCiphertext, m: &'a ExtendedPlaintext) -> Term<'a> {
+    ([&a.parts[0], &a.parts[1]], &m.poly)
 }
 
 impl Evaluator {
@@ -139,30 +144,34 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Σ a_i ⊙ m_i, slot by slot: equal levels; the scales of each term multiply to the same number, that of the sum. No NTT.
+    /// Of each sum, Σ a_i ⊙ m_i over its terms, slot by slot: equal levels; the scales of each term multiply to the same number, that of the
+    /// sums. What several sums read is read once. No NTT; on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// As [`Self::add_extended_assign`]; [`Error::ShapeMismatch`] without a term.
-    pub fn inner_product_extended(
+    /// As [`Self::add_extended_assign`]; [`Error::ShapeMismatch`] for a sum without a term.
+    pub fn inner_products_extended(
         &self,
-        terms: &[(&ExtendedCiphertext, &ExtendedPlaintext)],
-    ) -> Result<ExtendedCiphertext> {
+        sums: &[Vec<(&ExtendedCiphertext, &ExtendedPlaintext)>],
+    ) -> Result<Vec<ExtendedCiphertext>> {
         const OPERATION: &str = "sum of products with plaintexts";
-        let &[(a, m), ..] = terms else {
+        let Some(&(a, m)) = sums.iter().flatten().next().filter(|_| sums.iter().all(|terms| !terms.is_empty())) else {
             return Err(Error::ShapeMismatch { operation: OPERATION, reason: "there are no terms".into() });
         };
         let scale = a.scale.mul(m.scale);
-        for (b, m) in terms {
+        for (b, m) in sums.iter().flatten() {
             self.check_extended(OPERATION, b, &m.params, m.level())?;
             self.check_extended(OPERATION, a, &b.params, b.level())?;
             if b.scale.mul(m.scale) != scale {
                 return Err(Error::ScaleMismatch { operation: OPERATION, left: scale, right: b.scale.mul(m.scale) });
             }
         }
-        let terms = terms.iter().map(|(a, m)| ([&a.parts[0], &a.parts[1]], &m.poly));
-        let parts = Poly::inner_products(self.params.ring(), a.basis(), terms);
+        let polynomials = |&(a, m)| polynomials(a, m);
+        let sums: Vec<Vec<_>> = sums.iter().map(|terms| terms.iter().map(polynomials).collect()).collect();
+        let parts = Poly::inner_products(self.params.ring(), a.basis(), &sums).into_iter();
         // As in a product: the size of a plaintext is not recorded.
-        Ok(ExtendedCiphertext { params: self.params.clone(), parts, scale, estimate: None })
+        Ok(parts
+            .map(|parts| ExtendedCiphertext { params: self.params.clone(), parts, scale, estimate: None })
+            .collect())
     }
 
     /// ModDown: divides by P. Error: a rounding of each part. Cost: 2 k inverse and 2 l forward NTTs.

@@ -305,6 +305,19 @@ pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
 }
 
 #[target_feature(enable = "avx2,fma")]
+pub(super) fn dot_slices_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], y: &[&[u64]]) {
+    let p = Prime::new(q);
+    let len = out.len();
+    let (lines, rest) = out.as_chunks_mut();
+    for (i, line) in lines.iter_mut().enumerate() {
+        let row = |row| first_line(Rows::of(row).from(LANES * i), 0);
+        let terms = x.iter().zip(y).map(|(x, y)| (row(x), row(y)));
+        store(line, p.finish(sum(&p, _mm256_setzero_pd(), terms, |x, y| (load(x), load(y)))));
+    }
+    scalar::dot_slices_from(len - rest.len(), q, rest, x, y);
+}
+
+#[target_feature(enable = "avx2,fma")]
 pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
     let len = v.len();
     let (lines, rest) = v.as_chunks_mut::<LANES>();

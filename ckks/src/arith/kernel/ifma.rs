@@ -358,24 +358,49 @@ pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
     // Four vectors at a time hide the latency of the multipliers.
     let (groups, tail) = lines.as_chunks_mut();
     for (i, group) in groups.iter_mut().enumerate() {
-        dot_lines::<4>(&p, &accumulated, group, x.from(4 * LANES * i), y.from(4 * LANES * i));
+        let (x, y) = (x.from(4 * LANES * i), y.from(4 * LANES * i));
+        dot_lines::<4>(&p, &accumulated, group, (0..x.count).map(|r| [x.lines(r), y.lines(r)]));
     }
     let done = 4 * LANES * groups.len();
     for (i, line) in tail.iter_mut().enumerate() {
-        let at = done + LANES * i;
-        dot_lines::<1>(&p, &accumulated, std::array::from_mut(line), x.from(at), y.from(at));
+        let (x, y) = (x.from(done + LANES * i), y.from(done + LANES * i));
+        dot_lines::<1>(&p, &accumulated, std::array::from_mut(line), (0..x.count).map(|r| [x.lines(r), y.lines(r)]));
     }
     let at = len - rest.len();
     scalar::dot_into(q, rest, x.from(at), y.from(at));
 }
 
-/// `V` vectors of [`dot_into`], at the front of the rows.
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn dot_slices_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], y: &[&[u64]]) {
+    let (p, accumulated) = (Prime::new(q), Accumulated::new(q, x.len(), q.value() - 1));
+    let len = out.len();
+    let (lines, rest) = out.as_chunks_mut();
+    let (groups, tail) = lines.as_chunks_mut();
+    for (i, group) in groups.iter_mut().enumerate() {
+        let at = 4 * LANES * i;
+        let terms = x.iter().zip(y).map(|(x, y)| [Rows::of(x).from(at).lines(0), Rows::of(y).from(at).lines(0)]);
+        dot_lines::<4>(&p, &accumulated, group, terms);
+    }
+    let done = 4 * LANES * groups.len();
+    for (i, line) in tail.iter_mut().enumerate() {
+        let at = done + LANES * i;
+        let terms = x.iter().zip(y).map(|(x, y)| [Rows::of(x).from(at).lines(0), Rows::of(y).from(at).lines(0)]);
+        dot_lines::<1>(&p, &accumulated, std::array::from_mut(line), terms);
+    }
+    scalar::dot_slices_from(len - rest.len(), q, rest, x, y);
+}
+
+/// `V` vectors of an inner product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn dot_lines<const V: usize>(p: &Prime, accumulated: &Accumulated, out: &mut [Line; V], x: Rows<'_>, y: Rows<'_>) {
+fn dot_lines<'a, const V: usize>(
+    p: &Prime,
+    accumulated: &Accumulated,
+    out: &mut [Line; V],
+    terms: impl Iterator<Item = [&'a [Line; V]; 2]>,
+) {
     let (mut hi, mut lo) = ([_mm512_setzero_si512(); V], [_mm512_setzero_si512(); V]);
-    for r in 0..x.count {
-        let (x, y) = (x.lines::<V>(r), y.lines::<V>(r));
+    for [x, y] in terms {
         for v in 0..V {
             let (x, y) = (load(&x[v]), load(&y[v]));
             hi[v] = _mm512_madd52hi_epu64(hi[v], x, y);

@@ -47,6 +47,12 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// One row.
+    #[inline]
+    fn of(row: &'a [u64]) -> Self {
+        Self { data: row, stride: 0, count: 1 }
+    }
+
     /// The same rows without their first `words`.
     #[inline]
     pub(crate) fn from(&self, words: usize) -> Self {
@@ -273,6 +279,16 @@ impl Backend {
         x.check(out.len());
         y.check(out.len());
         dispatch!(self, dot_into(q, out, x, y))
+    }
+
+    /// [`Self::dot_into`] of rows that do not lie in one buffer.
+    ///
+    /// # Panics
+    /// As [`Self::dot_into`].
+    pub(crate) fn dot_slices_into(self, q: &Modulus, out: &mut [u64], x: &[&[u64]], y: &[&[u64]]) {
+        assert!(x.len() == y.len() && x.len() <= MAX_LAZY_TERMS);
+        x.iter().chain(y).for_each(|row| assert_eq!(row.len(), out.len()));
+        dispatch!(self, dot_slices_into(q, out, x, y))
     }
 
     /// v_i ← round(Σ_r x_ri / d_r), the multiple of D = Π d_r by which a sum Σ_r x_ri (D / d_r) exceeds its

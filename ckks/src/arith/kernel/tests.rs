@@ -183,6 +183,11 @@ fn sums_over_rows_agree() {
                         backend.dot_into(&q, &mut out, rows(x, stride, count), rows(y, stride, count));
                         out
                     });
+                    agree(&format!("dot of slices {what}"), |backend| {
+                        let mut out = vec![1; len];
+                        backend.dot_slices_into(&q, &mut out, &slices(x, stride, len), &slices(y, stride, len));
+                        out
+                    });
                     let inverses: Vec<f64> = (0..count).map(|r| 1.0 / ((1u64 << 50) - 27 - r as u64) as f64).collect();
                     agree(&format!("round_quotient {what}"), |backend| {
                         let mut out = vec![1; len];
@@ -201,6 +206,11 @@ fn sums_over_rows_agree() {
             }
         }
     }
+}
+
+/// The first `len` words of each of the rows, which are `stride` apart.
+fn slices(words: &[u64], stride: usize, len: usize) -> Vec<&[u64]> {
+    words.chunks(stride).map(|row| &row[..len]).collect()
 }
 
 #[test]
@@ -388,6 +398,11 @@ fn the_specification_agrees_with_big_integers() {
         check("dot", &|out| scalar::dot_into(&q, out, rows(&x, len, 4), rows(y, len, 4)), &|i| {
             sum(&|r| big(x[r * len + i]) * y[r * len + i])
         });
+        check(
+            "dot of slices",
+            &|out| scalar::dot_slices_into(&q, out, &slices(&x, len, len), &slices(y, len, len)),
+            &|i| sum(&|r| big(x[r * len + i]) * y[r * len + i]),
+        );
         check("convert", &|out| scalar::convert_into(&q, out, rows(&wide, len, 4), &x[..4], &y[..len], w), &|i| {
             word(big(sum(&|r| big(wide[r * len + i]) * x[r])) + big(value) * value - big(y[i]) * w.value)
         });
@@ -457,6 +472,7 @@ fn a_wrong_length_is_a_panic() {
         panics(&|| backend.reduce_signed_into(&q, &mut [0; 8], &[0; 9]));
         panics(&|| backend.mul_into(&q, &mut [0; 8], &[0; 8], &[0; 7]));
         panics(&|| backend.dot_into(&q, &mut [0; 8], rows(&[0; 15], 8, 2), rows(&[0; 16], 8, 2)));
+        panics(&|| backend.dot_slices_into(&q, &mut [0; 8], &[&[0; 8], &[0; 7]], &[&[0; 8], &[0; 8]]));
         panics(&|| backend.convert_into(&q, &mut [0; 8], rows(&[0; 16], 8, 2), &[0; 3], &[0; 8], q.shoup(1)));
         panics(&|| backend.gemm_into(&q, &mut [0; 16], &[0; 2], &[0, 2], Panels { data: &[0; 32], rows: 2 }));
         panics(&|| backend.gemm_into(&q, &mut [0; 15], &[0; 2], &[0, 1], Panels { data: &[0; 32], rows: 2 }));
