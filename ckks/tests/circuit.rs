@@ -137,6 +137,28 @@ fn a_chain_is_its_operations_one_by_one() {
     }
 }
 
+/// Rows alone are no group with others: whatever zeros of pruned rows are multiplied, the bits are theirs.
+#[test]
+fn pruned_rows_are_what_they_are_alone() {
+    let (params, secret, mut entropy) = setting(RingKind::ConjugateInvariant);
+    let inputs: Vec<_> = (0..20).map(|k| encrypt(&params, &secret, &mut entropy, &vector(params.slots(), k))).collect();
+    for kept in [2, 5, 8, 9] {
+        let row = |r: u32| {
+            (0..20).filter(move |c| (r * 31 + c * 17 + r * c) % 10 < kept).map(move |c| (c, f64::from(r + c) - 9.5))
+        };
+        let rows: Vec<Vec<(u32, f64)>> = (0..15).map(|r| row(r).collect()).collect();
+        for bits in [4, 30] {
+            let matrix = |rows: &[Vec<(u32, f64)>]| {
+                ScalarMatrix::new(&params, rows.iter().map(Vec::as_slice), 20, Scale::power_of_two(bits), 1).unwrap()
+            };
+            let together = matrix(&rows).apply(&inputs).unwrap();
+            for (row, y) in rows.chunks(1).zip(&together) {
+                assert!(matrix(row).apply(&inputs).unwrap()[0].parts() == y.parts());
+            }
+        }
+    }
+}
+
 #[test]
 fn diagonals_multiply_a_vector_by_a_matrix() {
     for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {

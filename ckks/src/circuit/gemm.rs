@@ -3,11 +3,12 @@
 //!
 //! Residue by residue, the outputs are the product of the matrix of constants with a matrix whose row k is a limb of x_k. Rows of
 //! the matrix of constants that read the same inputs, as the maps of a convolution do, form a dense group, so that sparse layers
-//! cost what their entries cost. Constants that fit 16 bits, as the weights of networks mostly do, are multiplied as such.
+//! cost what their entries cost. Rows of which single weights were pruned are joined to groups as well, their zeros multiplied, as long as
+//! that takes less time. Constants that fit 16 bits, as the weights of networks mostly do, are multiplied as such.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::arith::{Backend, GEMM_COLUMNS, MAX_SHORT_RUN, MAX_SHORT_SUM, Modulus, Pair, Panels, tiled};
+use crate::arith::{Backend, GEMM_COLUMNS, GEMM_OUTPUTS, MAX_SHORT_RUN, MAX_SHORT_SUM, Modulus, Pair, Panels, tiled};
 use crate::error::{Error, Result};
 use crate::scheme::{Ciphertext, Params, Scale};
 
@@ -25,6 +26,13 @@ pub struct ScalarMatrix {
 
 /// The entries of a row: columns and values.
 type Row<'a> = &'a [(u32, f64)];
+
+/// The rows that read the given inputs, each with its number.
+type Rows<'a> = (Vec<u32>, Vec<(usize, Row<'a>)>);
+
+/// What a tile takes to read an input, in multiplications of it. (512 x 256 weights on a Zen 4 with AVX-512 IFMA: 48 ms; with half of them
+/// pruned and each row alone 84 ms; with three quarters pruned 43 ms.)
+const READ_COST: usize = 4;
 
 /// Rows with the same inputs.
 struct Group {
@@ -68,8 +76,8 @@ impl ScalarMatrix {
             count = r + 1;
         }
         let mut groups = Vec::with_capacity(by_inputs.len());
-        for (inputs, rows) in by_inputs {
-            let values = rows.iter().flat_map(|(_, row)| row.iter().map(|&(_, value)| value));
+        for (inputs, rows) in joined(by_inputs) {
+            let values = rows.iter().flat_map(|(_, row)| dense(row, &inputs));
             let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
             let short = || {
                 let exact: Vec<i64> = integers.iter().map(|w| w.to_f64() as i64).collect();
@@ -159,6 +167,31 @@ impl ScalarMatrix {
             products.as_chunks().0.iter().zip(outputs).for_each(|(product, &o)| rows[o] = *product);
         }
     }
+}
+
+/// Neighbours whose inputs overlap so much that it takes less time to multiply by zeros than to read inputs again become one.
+fn joined<'a>(groups: impl IntoIterator<Item = Rows<'a>>) -> Vec<Rows<'a>> {
+    let cost = |inputs: usize, rows: usize| inputs * (READ_COST * rows.div_ceil(GEMM_OUTPUTS) + rows);
+    let mut joined: Vec<Rows<'_>> = Vec::new();
+    for (inputs, rows) in groups {
+        if let Some((known, members)) = joined.last_mut() {
+            let union: BTreeSet<u32> = known.iter().chain(&inputs).copied().collect();
+            let apart = cost(known.len(), members.len()) + cost(inputs.len(), rows.len());
+            if cost(union.len(), members.len() + rows.len()) <= apart {
+                *known = union.into_iter().collect();
+                members.extend(rows);
+                continue;
+            }
+        }
+        joined.push((inputs, rows));
+    }
+    joined
+}
+
+/// The entries of a row at all `inputs`, ascending.
+fn dense<'a>(row: Row<'a>, inputs: &'a [u32]) -> impl Iterator<Item = f64> + 'a {
+    let mut row = row.iter().peekable();
+    inputs.iter().map(move |&input| row.next_if(|&&(column, _)| column == input).map_or(0.0, |&(_, value)| value))
 }
 
 impl Weights {
