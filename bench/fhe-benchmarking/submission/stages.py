@@ -8,6 +8,7 @@ public_keys/ and ciphertexts_upload/ go to the server, ciphertexts_download/ com
 """
 
 import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,10 +80,13 @@ def run(stage, size, samples, build, root):
         for name in ["secret.key", "batches"]:
             (files.public_keys / name).rename(files.secret_key / name)
     elif stage == "client_encode_encrypt_input":
+        # The harness may run a size several times in the same folders, and a folder holds one batch.
+        shutil.rmtree(files.upload, ignore_errors=True)
         # Under the secret key: half of each ciphertext is a seed.
         slotwise("encrypt", *plan, "--key", files.secret_key / "secret.key", "--data", files.pixels,
                  "-o", files.upload)
     elif stage == "server_encrypted_compute":
+        shutil.rmtree(files.download, ignore_errors=True)
         slotwise("infer", "--model", MODEL, *plan, "--evaluation-key", files.public_keys / "evaluation.key",
                  "--input", files.upload, "--output", files.download)
     elif stage == "client_decrypt_decode":
