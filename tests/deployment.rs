@@ -85,6 +85,29 @@ fn only_its_owner_reads_a_secret_key_and_nobody_overwrites_one() {
 }
 
 #[test]
+fn two_runs_share_no_randomness() {
+    let deployment = Deployment::new(8, 8);
+    let owner = &deployment.owner;
+    owner.succeed(&["keygen", "--plan", "plan", "-o", "other"]);
+    deployment.encrypt("secret.key", "again");
+    deployment.encrypt("public.key", "public");
+    deployment.encrypt("public.key", "public-again");
+    for (one, two) in [
+        ("keys/secret.key", "other/secret.key"),
+        ("keys/public.key", "other/public.key"),
+        ("keys/evaluation.key", "other/evaluation.key"),
+        ("in/input-000000.ct", "again/input-000000.ct"),
+        ("public/input-000000.ct", "public-again/input-000000.ct"),
+    ] {
+        let (one, two) = (bytes(&owner.path(one)), bytes(&owner.path(two)));
+        assert_eq!(one.len(), two.len());
+        // Behind the frame and the head of a chunk, bytes agree by chance: one of 81 in a secret key, one of 256 elsewhere.
+        let same = one.iter().zip(&two).skip(128).filter(|(one, two)| one == two).count();
+        assert!(same * 20 < one.len(), "{same} of {} bytes are the same", one.len());
+    }
+}
+
+#[test]
 fn files_that_do_not_belong_together() {
     let (one, two) = (Deployment::new(20, 8), Deployment::new(20, 4));
     let second = |name: &str| two.owner.path(name).to_str().unwrap().to_owned();
