@@ -160,6 +160,25 @@ fn pruned_rows_are_what_they_are_alone() {
 }
 
 #[test]
+fn rotations_are_added_up() {
+    for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+        let (params, secret, mut entropy) = setting(ring);
+        let clear = vector(params.slots(), 1);
+        let x = encrypt(&params, &secret, &mut entropy, &clear);
+        for rotations in [&[][..], &[3], &[1, 5, -2]] {
+            let request = rotations.iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
+            let keys = KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap();
+            let sum = add_rotations(&Evaluator::new(&params), x.clone(), rotations, &keys).unwrap();
+            let slots = params.slots() as i64;
+            let at = |i: i64| clear[i.rem_euclid(slots) as usize];
+            let expected: Vec<f64> =
+                (0..slots).map(|i| at(i) + rotations.iter().map(|k| at(i + k)).sum::<f64>()).collect();
+            assert_close(&params, &secret, &sum, &expected, 1e-4);
+        }
+    }
+}
+
+#[test]
 fn diagonals_multiply_a_vector_by_a_matrix() {
     for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
         let (params, secret, mut entropy) = setting(ring);

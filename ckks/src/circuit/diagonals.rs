@@ -145,6 +145,31 @@ impl DiagonalMap {
     }
 }
 
+/// a + Σ_k rot_k(a) over `rotations`. Level and scale stay. Of several the decomposition is shared, and so is the ModDown. Cost: as
+/// [`Evaluator::rotate`], and for each further rotation an inner product with its key. On the threads of the current rayon pool.
+///
+/// # Errors
+/// Those of [`Evaluator::rotate`].
+pub fn add_rotations(
+    evaluator: &Evaluator,
+    mut a: Ciphertext,
+    rotations: &[i64],
+    keys: &EvaluationKeys,
+) -> Result<Ciphertext> {
+    let sum = match rotations {
+        [] => return Ok(a),
+        &[k] => evaluator.rotate(&a, k, keys)?,
+        _ => {
+            let hoisted = evaluator.hoist(&a)?;
+            let rotated = rotations.par_iter().map(|&k| evaluator.rotate_hoisted_extended(&hoisted, k, keys));
+            let rotated = rotated.collect::<Result<Vec<_>>>()?;
+            evaluator.mod_down(total(evaluator, rotated)?)?
+        }
+    };
+    evaluator.add_assign(&mut a, &sum)?;
+    Ok(a)
+}
+
 /// The rotations by `ascending`, each from the one before.
 fn chain(
     evaluator: &Evaluator,

@@ -181,7 +181,8 @@ impl Evaluator {
     pub fn mod_down(&self, mut a: ExtendedCiphertext) -> Result<Ciphertext> {
         self.check_extended("ModDown", &a, &a.params, a.level())?;
         let limbs = a.basis().q;
-        a.parts.iter_mut().for_each(|part| part.divide_round_assign(limbs));
+        let [b, c] = &mut a.parts;
+        rayon::join(|| b.divide_round_assign(limbs), || c.divide_round_assign(limbs));
         let ExtendedCiphertext { params, parts, scale, estimate } = a;
         Ok(Ciphertext { params, parts: parts.into_iter().collect(), scale, estimate })
     }

@@ -97,9 +97,9 @@ fn diagonals(plan: &DiagonalPlan, linear: &LinearMap, x: &Slots) -> Slots {
             }
             accumulate(&mut y, &rotate(&inner, plan.slots_of(step.rotation)), |x| x);
         }
-        for &step in plan.fold() {
-            let rotated = rotate(&y, plan.slots_of(step as i64));
-            accumulate(&mut y, &rotated, |x| x);
+        for step in plan.fold() {
+            let z = y.clone();
+            step.iter().for_each(|&k| accumulate(&mut y, &rotate(&z, plan.slots_of(k as i64)), |x| x));
         }
         y
     };

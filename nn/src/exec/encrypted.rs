@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ckks::{
     Chained, Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, Pointwise,
-    ScalarMatrix, Scale, apply_pointwise,
+    ScalarMatrix, Scale, add_rotations, apply_pointwise,
 };
 use rayon::prelude::*;
 
@@ -43,8 +43,8 @@ struct PreparedDiagonals {
     map: DiagonalMap,
     /// The outputs that `map` computes; the others are zero.
     computed: Vec<usize>,
-    /// Slots of each rotate-and-add step after it.
-    fold: Vec<i64>,
+    /// Slots of the rotations of each rotate-and-add step after it.
+    fold: Vec<Vec<i64>>,
     weight_scale: Scale,
     /// Of each output, c at the scale of the products; none where it is zero.
     bias: Vec<Option<Plaintext>>,
@@ -296,9 +296,10 @@ impl PreparedDiagonals {
             slots => encoder.encode(&slots, result.scale, result.level).map(Some),
         };
         let map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
+        let slots = |&positions: &usize| plan.slots_of(positions as i64) as i64;
         Ok(Self {
             map: if plan.stepping() == Stepping::Chained { map.chained() } else { map },
-            fold: plan.fold().iter().map(|&step| plan.slots_of(step as i64) as i64).collect(),
+            fold: plan.fold().iter().map(|step| step.iter().map(slots).collect()).collect(),
             weight_scale,
             bias: (0..output.ciphertexts()).into_par_iter().map(bias).collect::<ckks::Result<_>>()?,
             computed,
@@ -306,13 +307,7 @@ impl PreparedDiagonals {
     }
 
     fn apply(&self, evaluator: &Evaluator, x: &Ciphertexts, keys: &EvaluationKeys) -> ckks::Result<Ciphertexts> {
-        let fold = |mut y: Ciphertext| {
-            for &step in &self.fold {
-                let rotated = evaluator.rotate(&y, step, keys)?;
-                evaluator.add_assign(&mut y, &rotated)?;
-            }
-            Ok(y)
-        };
+        let fold = |y: Ciphertext| self.fold.iter().try_fold(y, |y, step| add_rotations(evaluator, y, step, keys));
         let computed = self.map.apply(evaluator, x, keys)?;
         let computed = computed.into_par_iter().map(fold).collect::<ckks::Result<Vec<_>>>()?;
         let mut computed = self.computed.iter().zip(computed).peekable();

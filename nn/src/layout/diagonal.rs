@@ -9,12 +9,13 @@
 //!
 //! with the row at t taken modulo Q_out and the column modulo Q_in (Halevi-Shoup, Crypto 2014). If Q_out >= Q_in each
 //! entry is met at exactly one d for its t, and y = z. If Q_out < Q_in the rows of the block repeat Q_in/Q_out times, each
-//! repetition meets other columns, and a *fold* adds them up: y\[t\] = Σ_k z\[t + k Q_out\], log2(Q_in/Q_out) rotations, after
-//! which the result repeats itself after Q_out positions. So a matrix of 100 rows and 784 columns costs 128 diagonals and 3 more rotations.
+//! repetition meets other columns, and a *fold* adds them up: y\[t\] = Σ_k z\[t + k Q_out\], in log2(Q_in/Q_out) rotations, or in half as
+//! many steps of three, after which the result repeats itself after Q_out positions. So a matrix of 100 rows and 784 columns costs 128
+//! diagonals and a few more rotations.
 //!
 //! Where the input's repetitions are shifted, each column lies at several places of the cycle, hence on several diagonals, and is
 //! multiplied on the smallest of them alone. With `copies` repetitions, each shifted by Q_out/copies more, these are the diagonals
-//! below Q_out/copies: with 100 rows and 784 columns in 16,384 positions 8 of them, and 7 rotations of the fold.
+//! below Q_out/copies: with 100 rows and 784 columns in 16,384 positions 8 of them, and a fold of 128 positions.
 //!
 //! Only diagonals with a non-zero are listed. With n1 baby steps (Halevi-Shoup 2018/244), d = g + j, n1 | g, 0 <= j < n1:
 //!
@@ -36,6 +37,9 @@ const BABY_COST: usize = 6;
 /// Cost of a rotation of its own, decomposition and ModDown included, likewise: twenty limb NTTs at three limbs and one
 /// special prime, each as long as a product.
 const GIANT_COST: usize = 24;
+/// log2 of the slots that a step of the fold adds up where rotations are hoisted: three rotations out of one decomposition cost less
+/// than two of their own.
+const FOLD_BITS: usize = 2;
 /// What a key may cost where keys are to be few, likewise.
 const KEY_COST: usize = 24;
 
@@ -61,8 +65,8 @@ pub struct DiagonalPlan {
     stepping: Stepping,
     /// For each output ciphertext its giant steps, rotations ascending.
     outputs: Vec<Vec<GiantStep>>,
-    /// Positions of the rotate-and-add steps at the end.
-    fold: Vec<usize>,
+    /// Positions of the rotations of each rotate-and-add step at the end.
+    fold: Vec<Vec<usize>>,
     /// The rotated inputs, each once, ascending; unrotated ones do not count.
     babies: Vec<Product>,
     /// Slots of all rotations, each once, ascending.
@@ -136,7 +140,6 @@ impl DiagonalPlan {
             outputs.into_iter().map(|steps| steps.into_iter().map(giant_step).collect()).collect();
         let products = outputs.iter().flatten().flat_map(|step| &step.products).copied();
         let babies: BTreeSet<Product> = products.filter(|product| product.rotation != 0).collect();
-        let doublings = std::iter::successors(Some(output.cycle()), |step| Some(2 * step));
         Self {
             period: input.cycle().max(output.cycle()),
             interleave: input.interleave,
@@ -144,7 +147,7 @@ impl DiagonalPlan {
             baby_steps,
             stepping,
             outputs,
-            fold: doublings.take_while(|&step| step < input.cycle()).collect(),
+            fold: fold(output.cycle(), input.cycle(), stepping),
             babies: babies.into_iter().collect(),
             rotations: Vec::new(),
         }
@@ -170,9 +173,14 @@ impl DiagonalPlan {
         &self.outputs
     }
 
-    /// Positions k of the steps z <- z + rot_k(z) that end the product, in this order.
-    pub fn fold(&self) -> &[usize] {
+    /// Positions k of each of the steps z <- z + Σ_k rot_k(z) that end the product, in this order.
+    pub fn fold(&self) -> &[Vec<usize>] {
         &self.fold
+    }
+
+    /// How many positions the fold adds up.
+    pub fn fold_terms(&self) -> usize {
+        self.fold.iter().map(|step| step.len() + 1).product()
     }
 
     /// Slots to rotate by, in 0..slots, for a rotation by `positions`.
@@ -188,7 +196,8 @@ impl DiagonalPlan {
         };
         self.products()
             + BABY_COST * self.hoisted_rotations()
-            + GIANT_COST * (self.full_rotations() + self.fold_rotations())
+            + GIANT_COST * (self.full_rotations() + self.fold_steps())
+            + BABY_COST * (self.fold_rotations() - self.fold_steps())
             + keys
     }
 
@@ -241,7 +250,17 @@ impl DiagonalPlan {
 
     /// Number of rotations of the fold. An output that is zero is not folded.
     pub fn fold_rotations(&self) -> usize {
-        self.outputs.iter().filter(|steps| !steps.is_empty()).count() * self.fold.len()
+        self.computed() * self.fold.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Number of decompositions of the fold.
+    pub fn fold_steps(&self) -> usize {
+        self.computed() * self.fold.len()
+    }
+
+    /// Number of outputs that are not zero.
+    pub fn computed(&self) -> usize {
+        self.outputs.iter().filter(|steps| !steps.is_empty()).count()
     }
 
     /// The rotations that need a key, in slots, ascending.
@@ -278,7 +297,7 @@ impl DiagonalPlan {
             Stepping::Hoisted => rotations,
             Stepping::Chained => differences(&rotations),
         });
-        let folds = self.fold.iter().take(self.fold_rotations()).map(|&step| step as i64);
+        let folds = self.fold.iter().flatten().take(self.fold_rotations()).map(|&step| step as i64);
         let slots = stepped.chain(folds).map(|positions| self.slots_of(positions));
         let distinct: BTreeSet<usize> = slots.filter(|&slots| slots != 0).collect();
         distinct.into_iter().collect()
@@ -287,6 +306,16 @@ impl DiagonalPlan {
     fn giant_steps(&self) -> impl Iterator<Item = &GiantStep> {
         self.outputs.iter().flatten()
     }
+}
+
+/// The steps that add up what lies `from` positions apart in `to` positions.
+fn fold(from: usize, to: usize, stepping: Stepping) -> Vec<Vec<usize>> {
+    let most = match stepping {
+        Stepping::Hoisted => 1 << FOLD_BITS,
+        Stepping::Chained => 2,
+    };
+    let steps = std::iter::successors(Some(from), |step| Some(step * most)).take_while(|&step| step < to);
+    steps.map(|step| (1..most.min(to / step)).map(|k| k * step).collect()).collect()
 }
 
 /// From 0 to the first, and from each to the next.

@@ -278,10 +278,12 @@ impl<'a> Costs<'a> {
         let phase = |count: usize, seconds: f64| self.spread(count as f64 * seconds, count);
         let extended = self.limbs + self.special;
         let switched = self.inner_product() + self.permute(extended);
-        let fold = self.mod_up() + self.inner_product() + self.mod_down(0.0) + self.permute(self.limbs);
         let full = self.mod_down(0.0) / 2.0 + self.mod_up() + switched;
-        let computed = plan.outputs().iter().filter(|steps| !steps.is_empty()).count();
-        let folds = plan.fold().len();
+        let computed = plan.computed();
+        let fold = |step: &Vec<usize>| {
+            let apart = phase(computed, self.mod_up() + self.mod_down(0.0));
+            apart + phase(computed * step.len(), switched)
+        };
         let at_once = match plan.stepping() {
             Stepping::Hoisted => plan.giant_sums(),
             Stepping::Chained => plan.hoisted_inputs().max(computed),
@@ -291,6 +293,6 @@ impl<'a> Costs<'a> {
             + self.spread(2.0 * extended * plan.products() as f64 * self.limb.product, plan.giant_sums())
             + self.spread(plan.full_rotations() as f64 * full, at_once)
             + phase(computed, self.mod_down(0.0))
-            + folds as f64 * phase(plan.fold_rotations() / folds.max(1), fold)
+            + plan.fold().iter().map(fold).sum::<f64>()
     }
 }

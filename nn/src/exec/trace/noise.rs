@@ -144,7 +144,7 @@ fn encoding(params: &Params, map: &LinearMap, weight_scale: Scale) -> f64 {
             let products =
                 |steps: &Vec<crate::layout::GiantStep>| -> usize { steps.iter().map(|step| step.products.len()).sum() };
             let most = plan.outputs().iter().map(products).max().unwrap_or(0);
-            let terms = (most << plan.fold().len()) as f64;
+            let terms = (most * plan.fold_terms()) as f64;
             terms.sqrt() * Estimate::encoded(params, weight_scale, 1.0).deviation
         }
     }

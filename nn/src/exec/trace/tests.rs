@@ -3,8 +3,9 @@
 use ckks::{ParamsSpec, RingKind};
 
 use super::*;
+use crate::graph::{AffineMap, Graph, NodeId, Op, SparseMatrix};
 use crate::layout::Stepping;
-use crate::lower::networks::two_squares;
+use crate::lower::networks::{node, two_squares};
 use crate::lower::{Options, Packing, lower};
 
 /// The trace of 6 → 8 → 4 → 2 at three limbs, one special prime and so three digits, N = 2^6.
@@ -94,4 +95,36 @@ fn weights_cost_their_encoding_before_the_first_chunk_or_in_each() {
     let (before, each) = (kept.prepare_s - streamed.prepare_s, streamed.seconds - kept.seconds);
     let saved = cost.fresh(kept.memory.weight_bytes - streamed.memory.weight_bytes);
     assert!(each > 0.0 && (before - each - saved).abs() < 1e-12, "{before} {each}");
+}
+
+/// What a network of one matrix with these entries counts, 16 positions a ciphertext.
+fn counts_of(rows: usize, cols: usize, entries: &[(usize, usize, f64)], stepping: Stepping) -> Counts {
+    let matrix = SparseMatrix::from_triplets(rows, cols, entries.iter().copied()).unwrap();
+    let map = Op::Affine(Arc::new(AffineMap::linear(matrix)));
+    let graph = Graph::new(vec![node(Op::Input, &[], cols), node(map, &[0], rows)], NodeId(1)).unwrap();
+    let params = ParamsSpec::new(RingKind::Standard, 6, &[50; 3], &[50]).build_insecure().unwrap();
+    let packing = Packing::new(&graph, params.slots(), 2, stepping).unwrap();
+    let options = Options { input_bits: 26, weight_bits: vec![10], waterline_bits: 24, late_relinearization: false };
+    let program = lower(&graph, &packing, &[1.0; 2], &params, &options).unwrap();
+    trace(&program, &CostModel::nominal(1), None).counts
+}
+
+#[test]
+fn zero_blocks_and_diagonals_add_no_operation() {
+    for stepping in [Stepping::Hoisted, Stepping::Chained] {
+        // Diagonals 0, 3 and 4 of one block of 16 x 16, of each the whole or a single entry.
+        let diagonal = |d: usize| (0..16).map(move |r| (r, (r + d) % 16, 1.0));
+        let whole: Vec<_> = [0, 3, 4].into_iter().flat_map(diagonal).collect();
+        let one = counts_of(16, 16, &whole, stepping);
+        assert_eq!((one.ct_pt_mul, one.rotations), (3, 2));
+        let single: Vec<_> = whole.iter().copied().filter(|&(r, ..)| r % 16 == 5).collect();
+        assert_eq!(counts_of(16, 16, &single, stepping), one);
+        // The same block among three others that are zero, and on the diagonal with a copy of itself.
+        let wide = counts_of(32, 32, &whole, stepping);
+        assert_eq!((wide.ct_pt_mul, wide.rotations), (3, 2));
+        let both: Vec<_> = whole.iter().flat_map(|&(r, c, w)| [(r, c, w), (r + 16, c + 16, w)]).collect();
+        let two = counts_of(32, 32, &both, stepping);
+        assert_eq!((two.ct_pt_mul, two.rotations), (6, 4));
+        assert_eq!(two.limb_ntts - wide.limb_ntts, one.limb_ntts - counts_of(16, 16, &[], stepping).limb_ntts);
+    }
 }

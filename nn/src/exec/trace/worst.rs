@@ -128,7 +128,7 @@ impl Bounds<'_> {
             giants = giants.max(steps.len());
         }
         let unfolded = products as f64 * encoding * (x.message + rotated) + giants as f64 * rotation;
-        let copies = (1u64 << plan.fold().len()) as f64;
+        let copies = plan.fold_terms() as f64;
         let constant = map.map().bias.iter().fold(0.0, |max: f64, c| max.max(c.abs()));
         let bias = Estimate::encoded(self.params, result.scale, 1.0).bound + constant * doubles(self.params);
         largest_sum * rotated + copies * (unfolded + rotation) + bias
