@@ -24,7 +24,7 @@
 //! The rot_j(x_i) come from one hoisted decomposition an input (Bossuat et al. 2020/1203), or each from the one before
 //! ([`Stepping`]); a giant rotation serves all inputs.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -327,17 +327,17 @@ fn differences(ascending: &[i64]) -> Vec<i64> {
 /// All (o, i, d) with a non-zero, each once, with d in −D/2..D/2; chains go upwards from 0, in 0..D.
 fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout, stepping: Stepping) -> Vec<Diagonal> {
     let modulus = modulus(input, output);
-    let mut found: HashSet<Diagonal> = HashSet::new();
+    let mut found: Vec<Diagonal> = Vec::new();
     for (r, c, _) in matrix.iter() {
         let ((o, _), (i, _)) = (output.position(r), input.position(c));
         for t_r in output.places(r) {
             let d = distance(source(input, c, t_r, output), t_r, modulus) as i64;
             let negative = stepping == Stepping::Hoisted && 2 * d >= modulus as i64;
-            found.insert((o, i, if negative { d - modulus as i64 } else { d }));
+            found.push((o, i, if negative { d - modulus as i64 } else { d }));
         }
     }
-    let mut found: Vec<Diagonal> = found.into_iter().collect();
     found.sort_unstable();
+    found.dedup();
     found
 }
 
