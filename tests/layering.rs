@@ -57,8 +57,7 @@ const NN: Layers = Layers {
         ("error", "layout::LayoutError"),
         ("error", "plan::PlanError"),
         ("error", "program::ProgramError"),
-        ("error", "session::BatchId"),
-        ("error", "session::FileError"),
+        ("error", "session::SessionError"),
     ],
 };
 

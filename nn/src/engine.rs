@@ -24,7 +24,7 @@ use crate::report::{
     Accuracy, ActivationReport, Batch, Bytes, Machine, OperationTime, ParamsReport, PlanReport, Prediction, Report,
     Results, Throughput, Times, available_memory_bytes, peak_memory_bytes, resident_memory_bytes,
 };
-use crate::session::{Client, ModelId, PlanFile, PublicKeys, Server};
+use crate::session::{Client, ModelId, PlanFile, PublicKeys, Server, SessionError};
 
 /// A model, data and a goal.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Engine {
 fn plan_file(plan: &ServerPlan, model: &OnnxModel) -> Result<PlanFile> {
     let input_shape = model.graph.input_shape().to_vec();
     let model = ModelId { fingerprint: model.fingerprint, input_shape };
-    PlanFile::new(plan.client(), model).map_err(|source| Error::PlanUnreadable { source })
+    PlanFile::new(plan.client(), model).map_err(|source| SessionError::PlanUnreadable { source }.into())
 }
 
 /// The same goal, within the memory that there is now unless another limit is set.

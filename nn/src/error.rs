@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::session::{BatchId, FileError};
-
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -183,103 +181,6 @@ pub enum Error {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
-    },
-
-    // ---- what two parties exchange ----
-    /// A file that is damaged, or does not belong where it is used.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: FileError,
-    },
-    /// A plan that no reader would take.
-    #[error("the plan cannot be shared: {source}")]
-    PlanUnreadable {
-        /// What a reader would say.
-        source: FileError,
-    },
-    /// A key where a new one would go.
-    #[error("{}: there is a key already, and keys are never overwritten; name another folder", path.display())]
-    KeyExists {
-        /// The key.
-        path: PathBuf,
-    },
-    /// Samples far larger than the plan was calibrated for.
-    #[error(
-        "a value of {found:.3e} is far beyond the {planned:.3e} that the plan was made for; are the samples in the units that the model was trained on?"
-    )]
-    BeyondPlan {
-        /// Largest absolute value.
-        found: f64,
-        /// The plan's.
-        planned: f64,
-    },
-    /// A folder that another process writes into.
-    #[error("{}: another process is writing into this folder; wait for it, or name another folder", path.display())]
-    FolderBusy {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A folder with chunks in it, where new ones would go.
-    #[error("{}: it holds chunks of batch {batch} already; name another folder, or continue with --resume where that is possible", path.display())]
-    FolderNotEmpty {
-        /// The folder.
-        path: PathBuf,
-        /// The batch of its chunks.
-        batch: BatchId,
-    },
-    /// Chunks of two batches where one is meant.
-    #[error("{}: it is of batch {found}, but the others are of batch {expected}; keep each batch in a folder of its own", path.display())]
-    TwoBatches {
-        /// The chunk of another batch.
-        path: PathBuf,
-        /// Its batch.
-        found: BatchId,
-        /// The batch that it should be of.
-        expected: BatchId,
-    },
-    /// Results of another batch than the one that was named.
-    #[error("{}: these are results of batch {found}, not of batch {expected}; bring those of the batch that you mean", path.display())]
-    OtherBatch {
-        /// The folder of results.
-        path: PathBuf,
-        /// Their batch.
-        found: BatchId,
-        /// The batch that was named.
-        expected: BatchId,
-    },
-    /// Results of a batch that was not encrypted with the keys in the secret key's folder.
-    #[error(
-        "{}: these are results of batch {found}, which is not among the batches that were encrypted here ({}); if somebody else encrypted it, or elsewhere, name it with --batch",
-        path.display(), record.display()
-    )]
-    UnknownBatch {
-        /// The folder of results.
-        path: PathBuf,
-        /// Their batch.
-        found: BatchId,
-        /// The record of batches.
-        record: PathBuf,
-    },
-    /// A chunk under the name of another.
-    #[error("{}: it is chunk {index}, which its name does not say; give it its name back", path.display())]
-    ChunkName {
-        /// The file.
-        path: PathBuf,
-        /// The chunk that it is.
-        index: u32,
-    },
-    /// A batch that is not whole.
-    #[error("{}: {}; bring the file, or compute it with infer --resume", path.display(), Missing(*index, *chunks))]
-    ChunkMissing {
-        /// The file that is not there.
-        path: PathBuf,
-        /// Its chunk.
-        index: u32,
-        /// Chunks of the batch; unknown if none is there.
-        chunks: Option<u32>,
     },
 
     // ---- data ----
@@ -478,6 +379,9 @@ pub enum Error {
     /// A plan.
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
+    /// What two parties exchange.
+    #[error(transparent)]
+    Session(#[from] crate::session::SessionError),
 
     // ---- ONNX ----
     /// A file that is no ONNX model, or one that the reader of ONNX refuses.
@@ -579,18 +483,6 @@ pub struct UnsupportedNode {
 impl fmt::Display for UnsupportedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}' ({})", self.node, self.operator)
-    }
-}
-
-/// Which chunk is missing.
-struct Missing(u32, Option<u32>);
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self(_, None) => write!(f, "the folder holds no chunk of a batch"),
-            Self(index, Some(chunks)) => write!(f, "chunk {index} of {chunks} (from 0) is missing"),
-        }
     }
 }
 

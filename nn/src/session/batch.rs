@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use super::SessionError;
 use super::chunk::{BatchId, Ciphertexts, Marks, Part, read_chunk, write_chunk};
 use super::client::{Client, EncryptionKey, Party};
 use super::folder::{Batch, FolderLock, chunk_path, read_file};
@@ -33,8 +34,8 @@ pub struct Encrypted {
 /// Encrypts all samples of a file into a folder that holds no chunks yet, b of them a file. One chunk is in memory at a time.
 ///
 /// # Errors
-/// [`Error::BeyondPlan`], before anything is written; those of [`SampleFile::chunks`] and [`Party::encrypt`];
-/// [`Error::FolderNotEmpty`], [`Error::FolderBusy`], [`Error::WriteFile`]. Chunks written before stay.
+/// [`SessionError::BeyondPlan`], before anything is written; those of [`SampleFile::chunks`] and [`Party::encrypt`];
+/// [`SessionError::FolderNotEmpty`], [`SessionError::FolderBusy`], [`Error::WriteFile`]. Chunks written before stay.
 pub fn encrypt_batch<Key: EncryptionKey>(
     party: &mut Party<Key>,
     data: &SampleFile,
@@ -45,7 +46,7 @@ pub fn encrypt_batch<Key: EncryptionKey>(
     let _lock = FolderLock::take(folder)?;
     let (marks, batch) = (party.input_marks(), party.batch_id());
     if let Some(old) = Batch::scan(folder, marks.kind, marks.plan)? {
-        return Err(Error::FolderNotEmpty { path: folder.into(), batch: old.id });
+        return Err(SessionError::FolderNotEmpty { path: folder.into(), batch: old.id }.into());
     }
     let (features, n, interleave) = (data.features(), data.n(), party.plan().plan().interleave());
     let chunks = u32::try_from(n.div_ceil(interleave)).map_err(|_| Error::TooManySamples { samples: n, features })?;
@@ -77,8 +78,8 @@ pub fn overlap_bytes(plan: &ClientPlan) -> u64 {
 /// [samples, results] values of each.
 ///
 /// # Errors
-/// [`Error::ReadFile`]; [`Error::File`] for a file that is damaged or belongs to another plan or other keys;
-/// [`Error::TwoBatches`]; those of `results`.
+/// [`Error::ReadFile`]; [`SessionError::File`] for a file that is damaged or belongs to another plan or other keys;
+/// [`SessionError::TwoBatches`]; those of `results`.
 pub fn decrypt_batch(
     client: &mut Client,
     batch: &Batch,
@@ -103,7 +104,7 @@ fn read_part(plan: &PlanFile, batch: &Batch, keys: Fingerprint, index: u32) -> R
     let expected = (batch.id, index, batch.chunks, batch.samples.get(&index));
     match (part.batch, part.index, part.chunks, Some(&part.samples)) == expected {
         true => Ok((part, ciphertexts)),
-        false => Err(Error::TwoBatches { path, found: part.batch, expected: batch.id }),
+        false => Err(SessionError::TwoBatches { path, found: part.batch, expected: batch.id }.into()),
     }
 }
 
@@ -124,9 +125,9 @@ pub struct Inference<'a> {
 /// how many were computed. With `resume`, results of this batch that are there stay, and the others follow.
 ///
 /// # Errors
-/// [`Error::FolderNotEmpty`] for results that are there without `resume`, [`Error::TwoBatches`] for those of another batch;
-/// [`Error::FolderBusy`]; [`Error::ChunkMissing`]; [`Error::File`]; [`Error::WriteFile`]; those of [`Server::infer`]. Results
-/// written before stay.
+/// [`SessionError::FolderNotEmpty`] for results that are there without `resume`, [`SessionError::TwoBatches`] for those of another
+/// batch; [`SessionError::FolderBusy`]; [`SessionError::ChunkMissing`]; [`SessionError::File`]; [`Error::WriteFile`]; those of
+/// [`Server::infer`]. Results written before stay.
 pub fn infer_batch(
     job: Inference<'_>,
     input: &Path,
@@ -138,7 +139,7 @@ pub fn infer_batch(
     let batch = Batch::whole(input, Kind::Input, job.plan.fingerprint())?.expect_keys(job.keys)?;
     let done = results_there(&job, &batch, output)?;
     if !resume && !done.is_empty() {
-        return Err(Error::FolderNotEmpty { path: output.into(), batch: batch.id });
+        return Err(SessionError::FolderNotEmpty { path: output.into(), batch: batch.id }.into());
     }
     let todo: Vec<u32> = (0..batch.chunks).filter(|index| !done.contains(index)).collect();
     progress.begin("encrypted inference", todo.len());
@@ -154,7 +155,7 @@ fn results_there(job: &Inference<'_>, batch: &Batch, output: &Path) -> Result<BT
     for &index in done.samples.keys() {
         let path = done.path(index);
         if (done.id, done.chunks, done.keys) != (batch.id, batch.chunks, batch.keys) {
-            return Err(Error::TwoBatches { path, found: done.id, expected: batch.id });
+            return Err(SessionError::TwoBatches { path, found: done.id, expected: batch.id }.into());
         }
         read_file(&path, |from| Payload::new(&Header::read(from)?, from).skip())?;
     }

@@ -9,11 +9,11 @@ use ckks::{
 };
 use rayon::prelude::*;
 
-use super::FileError;
 use super::chunk::{BatchId, Ciphertexts, Marks};
 use super::frame::{Header, Kind, Payload, write_frame};
 use super::plan_file::PlanFile;
-use crate::error::{Error, Result};
+use super::{FileError, SessionError};
+use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 
 /// Values beyond the planned magnitude by less than this factor are taken: plans have a margin and headroom. More than that
@@ -132,11 +132,11 @@ impl<Key: EncryptionKey> Party<Key> {
     /// Refuses samples whose largest absolute value is far beyond the plan.
     ///
     /// # Errors
-    /// [`Error::BeyondPlan`].
+    /// [`SessionError::BeyondPlan`].
     pub(super) fn expect_within_plan(&self, found: f64) -> Result<()> {
         let planned = self.plan.plan().input.magnitude;
         match found > MAX_OVERSHOOT * planned {
-            true => Err(Error::BeyondPlan { found, planned }),
+            true => Err(SessionError::BeyondPlan { found, planned }.into()),
             false => Ok(()),
         }
     }
@@ -144,8 +144,8 @@ impl<Key: EncryptionKey> Party<Key> {
     /// Encrypts one chunk of [n, features] values, n at most the plan's interleave: level, scale and layout are the plan's.
     ///
     /// # Errors
-    /// [`Error::BeyondPlan`] for a value larger than planned; [`Error::Layout`] for values that are no whole number of
-    /// samples, or of too many.
+    /// [`SessionError::BeyondPlan`] for a value larger than planned; [`Layout`](crate::error::Error::Layout) for values that are no
+    /// whole number of samples, or of too many.
     pub fn encrypt(&mut self, samples: &[f64]) -> Result<Ciphertexts> {
         let input = &self.plan.plan().input;
         self.expect_within_plan(samples.iter().fold(0.0, |largest, x| largest.max(x.abs())))?;
@@ -163,7 +163,7 @@ impl Client {
     /// Generates a secret key and the public keys of the plan, on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// [`Error::Ckks`] for a plan whose keys its parameters do not have.
+    /// [`Ckks`](crate::error::Error::Ckks) for a plan whose keys its parameters do not have.
     pub fn generate(plan: &Arc<PlanFile>, mut entropy: Entropy) -> Result<(Self, PublicKeys)> {
         let mut generator = KeyGenerator::new(&plan.plan().params, &mut entropy);
         let secret = generator.secret_key();
@@ -191,7 +191,8 @@ impl Client {
     /// Decrypts the results of a chunk of `samples` samples: [samples, results] values, flooded if the plan says so.
     ///
     /// # Errors
-    /// [`Error::Ckks`] for ciphertexts of other parameters, [`Error::Layout`] for another number of them.
+    /// [`Ckks`](crate::error::Error::Ckks) for ciphertexts of other parameters, [`Layout`](crate::error::Error::Layout) for another
+    /// number of them.
     pub fn decrypt(&mut self, output: Ciphertexts, samples: usize) -> Result<Vec<f64>> {
         let decryptor = Decryptor::new(&self.key);
         let slots = |ciphertext: &Ciphertext| self.encoder.decode(&decryptor.decrypt(ciphertext)?);

@@ -8,9 +8,9 @@ use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::FileError;
 use super::chunk::{BatchId, Part};
 use super::frame::{Header, Kind, Payload};
+use super::{FileError, SessionError};
 use crate::data::TEMPORARY_PREFIX;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -24,10 +24,10 @@ const LOCK: &str = ".lock";
 /// Opens a file and reads it with `read`, whose errors get the name of the file. No buffer keeps a copy of what is read.
 ///
 /// # Errors
-/// [`Error::ReadFile`] if it cannot be opened, [`Error::File`].
+/// [`Error::ReadFile`] if it cannot be opened, [`SessionError::File`].
 pub fn read_file<T>(path: &Path, read: impl FnOnce(&mut dyn Read) -> Result<T, FileError>) -> Result<T> {
     let mut file = File::open(path).map_err(|source| Error::ReadFile { path: path.into(), source })?;
-    read(&mut file).map_err(|source| Error::File { path: path.into(), source })
+    read(&mut file).map_err(|source| SessionError::File { path: path.into(), source }.into())
 }
 
 /// The file of a chunk.
@@ -77,8 +77,8 @@ impl Batch {
     /// The chunks of `kind` in `folder`, as their heads describe them; none if there are none.
     ///
     /// # Errors
-    /// [`Error::ReadFile`]; [`Error::File`] for a file that is damaged at its head or belongs to another plan;
-    /// [`Error::TwoBatches`] if the chunks are not all of one batch; [`Error::ChunkName`].
+    /// [`Error::ReadFile`]; [`SessionError::File`] for a file that is damaged at its head or belongs to another plan;
+    /// [`SessionError::TwoBatches`] if the chunks are not all of one batch; [`SessionError::ChunkName`].
     pub fn scan(folder: &Path, kind: Kind, plan: Fingerprint) -> Result<Option<Self>> {
         let mut batch: Option<Self> = None;
         for path in chunk_files(folder, kind)? {
@@ -87,13 +87,13 @@ impl Batch {
                 Ok((header.keys, Part::read(&mut Payload::new(&header, from))?))
             })?;
             if path != chunk_path(folder, kind, part.index) {
-                return Err(Error::ChunkName { path, index: part.index });
+                return Err(SessionError::ChunkName { path, index: part.index }.into());
             }
             let Part { batch: id, chunks, index, samples } = part;
             let begin = || Self { folder: folder.into(), kind, id, keys, chunks, samples: BTreeMap::new() };
             let batch = batch.get_or_insert_with(begin);
             if (batch.id, batch.keys, batch.chunks) != (id, keys, chunks) {
-                return Err(Error::TwoBatches { path, found: id, expected: batch.id });
+                return Err(SessionError::TwoBatches { path, found: id, expected: batch.id }.into());
             }
             batch.samples.insert(index, samples);
         }
@@ -103,9 +103,10 @@ impl Batch {
     /// The chunks of `kind` in `folder`, at least one.
     ///
     /// # Errors
-    /// As [`Batch::scan`], and [`Error::ChunkMissing`].
+    /// As [`Batch::scan`], and [`SessionError::ChunkMissing`].
     pub fn some(folder: &Path, kind: Kind, plan: Fingerprint) -> Result<Self> {
-        let missing = || Error::ChunkMissing { path: chunk_path(folder, kind, 0), index: 0, chunks: None };
+        let missing =
+            || SessionError::ChunkMissing { path: chunk_path(folder, kind, 0), index: 0, chunks: None }.into();
         Self::scan(folder, kind, plan)?.ok_or_else(missing)
     }
 
@@ -117,7 +118,9 @@ impl Batch {
         let batch = Self::some(folder, kind, plan)?;
         match (0..batch.chunks).find(|index| !batch.samples.contains_key(index)) {
             None => Ok(batch),
-            Some(index) => Err(Error::ChunkMissing { path: batch.path(index), index, chunks: Some(batch.chunks) }),
+            Some(index) => {
+                Err(SessionError::ChunkMissing { path: batch.path(index), index, chunks: Some(batch.chunks) }.into())
+            }
         }
     }
 
@@ -129,14 +132,14 @@ impl Batch {
     /// Refuses a batch that is encrypted with another pair of keys.
     ///
     /// # Errors
-    /// [`Error::File`] with [`FileError::OtherKeys`].
+    /// [`SessionError::File`] with [`FileError::OtherKeys`].
     pub fn expect_keys(self, expected: Fingerprint) -> Result<Self> {
         match self.keys == expected {
             true => Ok(self),
             false => {
                 let index = self.samples.keys().next().copied().unwrap_or(0);
                 let source = FileError::OtherKeys { found: self.keys, expected };
-                Err(Error::File { path: self.path(index), source })
+                Err(SessionError::File { path: self.path(index), source }.into())
             }
         }
     }
@@ -144,11 +147,11 @@ impl Batch {
     /// Refuses any other batch than `expected`.
     ///
     /// # Errors
-    /// [`Error::OtherBatch`].
+    /// [`SessionError::OtherBatch`].
     pub fn expect(self, expected: BatchId) -> Result<Self> {
         match self.id == expected {
             true => Ok(self),
-            false => Err(Error::OtherBatch { path: self.folder, found: self.id, expected }),
+            false => Err(SessionError::OtherBatch { path: self.folder, found: self.id, expected }.into()),
         }
     }
 
@@ -167,14 +170,14 @@ impl FolderLock {
     /// Makes the folder if it is not there, takes its lock, and removes what a writer that was killed has left half-written.
     ///
     /// # Errors
-    /// [`Error::WriteFile`]; [`Error::FolderBusy`] while another process holds the lock.
+    /// [`Error::WriteFile`]; [`SessionError::FolderBusy`] while another process holds the lock.
     pub(super) fn take(folder: &Path) -> Result<Self> {
         let failed = |source| Error::WriteFile { path: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let options = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK));
         let file = options.map_err(failed)?;
         file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Error::FolderBusy { path: folder.into() },
+            TryLockError::WouldBlock => SessionError::FolderBusy { path: folder.into() }.into(),
             TryLockError::Error(source) => failed(source),
         })?;
         for entry in folder.read_dir().map_err(failed)? {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ckks::Entropy;
 use tempfile::NamedTempFile;
 
+use super::SessionError;
 use super::client::{Client, PublicKeys};
 use super::plan_file::PlanFile;
 use super::record::begin_record;
@@ -26,7 +27,7 @@ pub const EVALUATION_KEY: &str = "evaluation.key";
 /// batches beside them; returns what they are marked with.
 ///
 /// # Errors
-/// [`Error::KeyExists`], [`Error::WriteFile`]; those of [`Client::generate`].
+/// [`SessionError::KeyExists`], [`Error::WriteFile`]; those of [`Client::generate`].
 pub fn generate_keys(plan: &Arc<PlanFile>, folder: &Path) -> Result<Fingerprint> {
     prepare(folder)?;
     let (client, public) = Client::generate(plan, Entropy::from_os()?)?;
@@ -42,7 +43,7 @@ fn prepare(folder: &Path) -> Result<()> {
     temporary(folder, false).map_err(failed)?;
     match [SECRET_KEY, PUBLIC_KEY, EVALUATION_KEY].map(|name| folder.join(name)).into_iter().find(|path| path.exists())
     {
-        Some(path) => Err(Error::KeyExists { path }),
+        Some(path) => Err(SessionError::KeyExists { path }.into()),
         None => Ok(()),
     }
 }
@@ -50,7 +51,7 @@ fn prepare(folder: &Path) -> Result<()> {
 /// Writes all keys of a pair, whole or not at all. Only the owner can read the secret key, and no key is ever overwritten.
 ///
 /// # Errors
-/// [`Error::KeyExists`], [`Error::WriteFile`].
+/// [`SessionError::KeyExists`], [`Error::WriteFile`].
 pub fn write_keys(folder: &Path, client: &Client, public: &PublicKeys) -> Result<()> {
     let plan: &PlanFile = client.plan();
     // The secret key comes last, so that public keys never belong to a secret key that was lost.
@@ -61,7 +62,9 @@ pub fn write_keys(folder: &Path, client: &Client, public: &PublicKeys) -> Result
     ];
     staged.into_iter().rev().try_for_each(|(file, path)| match file.persist_noclobber(&path) {
         Ok(_) => Ok(()),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::KeyExists { path }),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(SessionError::KeyExists { path }.into())
+        }
         Err(error) => Err(Error::WriteFile { path, source: error.error }),
     })
 }

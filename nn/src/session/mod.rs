@@ -21,7 +21,7 @@ mod sizes;
 pub use batch::{Encrypted, Inference, decrypt_batch, encrypt_batch, infer_batch, overlap_bytes};
 pub use chunk::{BatchId, Ciphertexts, Marks, Part, read_chunk, write_chunk};
 pub use client::{Client, Contributor, EncryptionKey, Party, PublicKeys};
-pub use error::FileError;
+pub use error::{FileError, SessionError};
 pub use folder::{Batch, read_file};
 pub use frame::{Header, Kind, Payload, VERSION, write_frame};
 pub use inspect::Inspected;

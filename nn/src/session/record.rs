@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::SessionError;
 use super::chunk::BatchId;
 use super::folder::Batch;
 use crate::error::{Error, Result};
@@ -42,7 +43,7 @@ pub fn record_batch(key: &Path, batch: BatchId) -> Result<()> {
 /// Refuses results of a batch that the record beside the secret key does not have, if there is one.
 ///
 /// # Errors
-/// [`Error::UnknownBatch`], [`Error::ReadFile`].
+/// [`SessionError::UnknownBatch`], [`Error::ReadFile`].
 pub fn expect_recorded(secret_key: &Path, results: Batch) -> Result<Batch> {
     let record = beside(secret_key);
     let known = match std::fs::read_to_string(&record) {
@@ -52,6 +53,6 @@ pub fn expect_recorded(secret_key: &Path, results: Batch) -> Result<Batch> {
     };
     match known {
         true => Ok(results),
-        false => Err(Error::UnknownBatch { path: results.folder, found: results.id, record }),
+        false => Err(SessionError::UnknownBatch { path: results.folder, found: results.id, record }.into()),
     }
 }
