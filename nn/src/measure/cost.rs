@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::replace_file;
 use crate::error::{Error, Result};
 use crate::exec::trace::{CostModel, DegreeCost};
+use crate::graph::SparseMatrix;
+use crate::layout::{DiagonalPlan, Layout, Stepping};
 use crate::report::Machine;
 
 /// Of this program: another one may time other things.
@@ -99,8 +101,9 @@ fn round(clock: &Clock) -> Result<CostModel> {
     });
     let degrees = degrees.collect::<Result<_>>()?;
     let (mac, gemm_edge) = gemm(clock)?;
-    let (threads, fresh_byte, limb_speedup) = (clock.pools.len(), fresh_byte(clock)?, limb_speedup(clock)?);
-    Ok(CostModel { threads, limb_speedup, mac, gemm_edge, fresh_byte, degrees })
+    let (threads, limb_speedup) = (clock.pools.len(), limb_speedup(clock)?);
+    let (position, fresh_byte) = (position(clock)?, fresh_byte(clock)?);
+    Ok(CostModel { threads, limb_speedup, mac, gemm_edge, position, fresh_byte, degrees })
 }
 
 /// Threads that run the same primitive at the same time, each in a pool of its own: none helps another.
@@ -375,6 +378,25 @@ fn limb_speedup(clock: &Clock) -> Result<f64> {
     let rotate = |(): &mut (), _| setting.evaluator.rotate(&x, 1, &keys).map(drop);
     let alone = shortest(&|| Ok(()), &rotate)?;
     Ok((clock.alone(&|| Ok(()), &rotate)? / alone).max(1.0))
+}
+
+/// Seconds of a position of a diagonal, in those of a dense layer.
+fn position(clock: &Clock) -> Result<f64> {
+    const FEATURES: usize = 512;
+    let entries = (0..FEATURES).flat_map(|row| (0..FEATURES).map(move |column| (row, column, 1.0)));
+    let matrix = SparseMatrix::from_triplets(FEATURES, FEATURES, entries)?;
+    let layout = Layout::dense(FEATURES, 1, FEATURES)?;
+    let plan = DiagonalPlan::new(&matrix, &layout, &layout, Stepping::Hoisted)?;
+    let steps = plan.outputs().iter().flatten();
+    let products: Vec<_> =
+        steps.flat_map(|step| step.products.iter().map(|&product| (step.rotation, product))).collect();
+    let gather = |(): &mut (), _| {
+        for &(giant, product) in &products {
+            std::hint::black_box(plan.diagonal((&matrix, &layout, &layout), 0, giant, product));
+        }
+        Ok(())
+    };
+    Ok(clock.seconds(|| Ok(()), gather)? / (products.len() * FEATURES) as f64)
 }
 
 /// Seconds of a byte of memory that the system has to find, when it is written for the first time.

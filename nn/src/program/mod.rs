@@ -171,6 +171,17 @@ impl LinearMap {
 }
 
 impl Kind {
+    /// The diagonals that it multiplies by, if it does.
+    pub fn diagonals(&self) -> Option<&DiagonalPlan> {
+        match self {
+            Self::LinearMap { map, .. } => match map.operator() {
+                LinearOperator::Gemm => None,
+                LinearOperator::Diagonals(plan) => Some(plan),
+            },
+            _ => None,
+        }
+    }
+
     /// One word for messages and tables.
     pub fn name(&self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::{self, KeySwitch};
 use crate::layout::{DiagonalPlan, Stepping};
-use crate::program::{Kind, LinearMap, LinearOperator, Value};
+use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
 /// What primitives cost on one machine with so many threads: core-seconds while all threads are busy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub struct CostModel {
     pub mac: f64,
     /// One residue read or written by the GEMM, over what its multiply-accumulates cost.
     pub gemm_edge: f64,
+    /// One position of a diagonal, looked up in its matrix.
+    pub position: f64,
     /// One byte of memory that the system has to find.
     pub fresh_byte: f64,
     /// By degree, ascending.
@@ -83,6 +85,7 @@ impl CostModel {
             limb_speedup: 1.0,
             mac: 0.08e-9,
             gemm_edge: 0.5e-9,
+            position: 50e-9,
             fresh_byte: 0.2e-9,
             degrees: (12..=16).map(at).collect(),
         }
@@ -92,7 +95,8 @@ impl CostModel {
     pub fn is_sound(&self) -> bool {
         let of_limb =
             |d: &DegreeCost| [d.ntt, d.product, d.pass, d.convert, d.switch, d.expand, d.encode, d.encode_limb];
-        let figures = self.degrees.iter().flat_map(of_limb).chain([self.mac, self.gemm_edge, self.fresh_byte]);
+        let figures =
+            self.degrees.iter().flat_map(of_limb).chain([self.mac, self.gemm_edge, self.position, self.fresh_byte]);
         self.threads > 0
             && (1.0..=self.threads as f64 * 2.0).contains(&self.limb_speedup)
             && !self.degrees.is_empty()
@@ -105,6 +109,7 @@ impl CostModel {
         self.limb_speedup = self.limb_speedup.max(other.limb_speedup);
         self.mac = self.mac.min(other.mac);
         self.gemm_edge = self.gemm_edge.min(other.gemm_edge);
+        self.position = self.position.min(other.position);
         self.fresh_byte = self.fresh_byte.min(other.fresh_byte);
         for (mine, other) in self.degrees.iter_mut().zip(&other.degrees) {
             *mine = DegreeCost {
@@ -158,12 +163,16 @@ impl CostModel {
         at.spread(ciphertexts as f64 * at.limbs * at.limb.expand, ciphertexts)
     }
 
-    /// Wall seconds of encoding so many plaintexts at a level, and taking them to the basis QP.
-    pub(super) fn encode(&self, params: &Params, level: usize, plaintexts: usize) -> f64 {
-        let at = Costs::new(self, params, level);
+    /// Wall seconds of making the diagonals of an operation, encoding them, and taking them to the basis QP.
+    pub(super) fn encode(&self, params: &Params, operation: &Operation) -> f64 {
+        let Some(plan) = operation.kind.diagonals() else {
+            return 0.0;
+        };
+        let at = Costs::new(self, params, operation.value.level);
         let extension = (at.limbs + at.special) * at.limb.ntt + at.limbs * at.special * at.limb.convert;
-        let one = at.limb.encode + at.limbs * (at.limb.encode_limb + at.limb.ntt) + extension;
-        at.spread(plaintexts as f64 * one, plaintexts)
+        let encoding = at.limb.encode + at.limbs * (at.limb.encode_limb + at.limb.ntt);
+        let one = plan.period() as f64 * self.position + encoding + extension;
+        at.spread(plan.products() as f64 * one, plan.products())
     }
 
     /// The costs of a degree; those of the nearest one measured, in proportion to N.

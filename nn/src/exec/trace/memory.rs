@@ -40,7 +40,7 @@ impl Memory {
         let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
         let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
         let (mut total, mut largest, mut streamed) = (kept.iter().map(|(bytes, _)| bytes).sum::<u64>(), 0, Vec::new());
-        kept.retain(|&(_, index)| super::products(&program.operations()[index]) > 0);
+        kept.retain(|&(_, index)| program.operations()[index].kind.diagonals().is_some());
         kept.sort_unstable();
         while limit.is_some_and(|limit| key_bytes + tensor_bytes + total + largest > limit)
             && let Some((bytes, index)) = kept.pop()

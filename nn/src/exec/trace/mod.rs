@@ -92,7 +92,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     let memory = Memory::new(program, cost.threads, memory_bytes);
     let mut prepare_s = cost.fresh(memory.weight_bytes);
     for (index, operation) in program.operations().iter().enumerate() {
-        let seconds = cost.encode(params, operation.value.level, products(operation));
+        let seconds = cost.encode(params, operation);
         match memory.streamed.contains(&index) {
             true => operations[index].seconds += seconds,
             false => prepare_s += seconds,
@@ -176,17 +176,6 @@ fn packed_bytes(params: &Params, value: &Value, polynomials: u64) -> u64 {
 /// Limbs in the basis QP at a level.
 fn extended_limbs(params: &Params, level: usize) -> u64 {
     limbs(params, level) + params.ring().p().len() as u64
-}
-
-/// Plaintexts that an operation multiplies by.
-fn products(operation: &Operation) -> usize {
-    match &operation.kind {
-        Kind::LinearMap { map, .. } => match map.operator() {
-            LinearOperator::Gemm => 0,
-            LinearOperator::Diagonals(plan) => plan.products(),
-        },
-        _ => 0,
-    }
 }
 
 /// Bytes of the encoded weights of an operation.
