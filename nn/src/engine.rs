@@ -16,7 +16,9 @@ use crate::exec::trace::{OperationTrace, Trace};
 use crate::graph::{Activation, Graph, Node, Op};
 use crate::measure;
 use crate::onnx::OnnxModel;
-use crate::pass::{Approximation, Calibration, MergeRule, Outside, calibrate, he_friendly, outside, simplify};
+use crate::pass::{
+    Approximation, Calibrated, Calibration, MergeRule, Outside, calibrate, he_friendly, outside, simplify,
+};
 use crate::plan::{Goal, PlanError, Planned, ServerPlan, plan};
 use crate::program::{Operation, Program, Value};
 pub use crate::progress::{Progress, Silent};
@@ -93,12 +95,12 @@ impl Engine {
         self.pool.install(|| {
             progress.begin("plan", 1);
             let simplified = simplify(&model.graph, &MergeRule::default())?;
-            let approximations = approximations(&simplified, calibration, None, goal)?;
+            let Calibrated { approximations, loss } = approximations(&simplified, calibration, None, goal)?;
             let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
             let (_, magnitudes) = clear_run(&graph, calibration)?;
             let mut planned = plan(&graph, &magnitudes, &within_machine(goal), &measure::costs(false)?)?;
             planned.plan = planned.plan.with_approximations(approximations);
-            Ok((plan_file(&planned.plan, model)?, PlanReport::new(&planned, goal.samples)))
+            Ok((plan_file(&planned.plan, model)?, PlanReport::new(&planned, goal.samples, loss)))
         })
     }
 }
@@ -141,12 +143,7 @@ fn clear_run(graph: &Graph, data: &Dataset) -> Result<(Vec<f64>, Vec<f64>)> {
 }
 
 /// Polynomials for the activations of the model, from its calibration data.
-fn approximations(
-    graph: &Graph,
-    samples: &Dataset,
-    labels: Option<&[usize]>,
-    goal: &Goal,
-) -> Result<Vec<Approximation>> {
+fn approximations(graph: &Graph, samples: &Dataset, labels: Option<&[usize]>, goal: &Goal) -> Result<Calibrated> {
     if samples.n() == 1 {
         return Err(Error::OneSample { path: samples.path().into() });
     }
@@ -227,7 +224,8 @@ impl<'a> Run<'a> {
         let labels = job.labels.filter(|_| job.calibration.is_none());
         let samples = job.calibration.unwrap_or(job.data);
         let simplified = simplify(&job.model.graph, &MergeRule::default())?;
-        let approximations = timed(&mut times.plan, || approximations(&simplified, samples, labels, &job.goal))?;
+        let found = timed(&mut times.plan, || approximations(&simplified, samples, labels, &job.goal))?;
+        let approximations = found.approximations;
         let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
         let (he_model_clear, magnitudes) = clear_run(&graph, job.data)?;
         let outside = within_fits((&simplified, &graph), &magnitudes, &approximations, job.data)?;

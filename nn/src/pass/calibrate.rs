@@ -39,11 +39,20 @@ impl Calibration<'_> {
     pub const LOSS: f64 = 0.003;
 }
 
-/// A polynomial for each activation of a simplified graph that is none.
+/// What calibration comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibrated {
+    /// A polynomial for each activation that is none.
+    pub approximations: Vec<Approximation>,
+    /// Share of the samples that the network is expected to lose by them; more than asked for if the largest degrees are too small.
+    pub loss: f64,
+}
+
+/// Polynomials for the activations of a simplified graph.
 ///
 /// # Errors
 /// [`Error::Approximation`] for a function that is not finite on its range; [`Error::SampleLength`].
-pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Vec<Approximation>> {
+pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Calibrated> {
     let (_, ranges) = graph.run_with_ranges(calibration.samples)?;
     let weights = super::weights(graph).max(1);
     let most = (WORK / weights).clamp(64, SAMPLES) * graph.input_len();
@@ -60,8 +69,9 @@ pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Vec<App
     layers.iter_mut().zip(histograms).for_each(|(layer, histogram)| layer.histogram = histogram);
     let judge = Judge::new(&graph.run(samples)?, graph.output_len(), calibration.labels);
     let mut search = Search { graph, samples, judge, calibration, layers, fits: BTreeMap::new() };
-    let degrees = search.degrees()?;
-    Ok((0..degrees.len()).map(|layer| search.approximation(layer, degrees[layer])).collect())
+    let (degrees, loss) = search.degrees()?;
+    let approximations = (0..degrees.len()).map(|layer| search.approximation(layer, degrees[layer])).collect();
+    Ok(Calibrated { approximations, loss })
 }
 
 /// An activation to be approximated.
@@ -145,17 +155,18 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn degrees(&mut self) -> Result<Vec<usize>> {
+    /// The degrees, and what they lose.
+    fn degrees(&mut self) -> Result<(Vec<usize>, f64)> {
+        let limit = self.calibration.loss;
         let highest: Vec<usize> = self.layers.iter().map(|layer| layer.degrees.len() - 1).collect();
         let mut degrees = vec![0; highest.len()];
-        while self.loss(&degrees)? > self.calibration.loss {
-            if degrees == highest {
-                return Ok(degrees);
-            }
+        let mut loss = self.loss(&degrees)?;
+        while loss > limit && degrees != highest {
             degrees.iter_mut().zip(&highest).for_each(|(degree, &highest)| *degree = (*degree + 1).min(highest));
+            loss = self.loss(&degrees)?;
         }
         // Who cannot be lowered now cannot be when others are.
-        let mut open: Vec<usize> = (0..degrees.len()).collect();
+        let mut open: Vec<usize> = (0..degrees.len()).filter(|_| loss <= limit).collect();
         loop {
             open.retain(|&layer| degrees[layer] > 0);
             let mut losses = Vec::new();
@@ -164,11 +175,12 @@ impl Search<'_> {
                 losses.push((self.loss(&degrees)?, layer));
                 degrees[layer] += 1;
             }
-            losses.retain(|&(loss, _)| loss <= self.calibration.loss);
-            let Some(&(_, layer)) = losses.iter().min_by(|(a, _), (b, _)| a.total_cmp(b)) else {
-                return Ok(degrees);
+            losses.retain(|&(loss, _)| loss <= limit);
+            let Some(&(least, layer)) = losses.iter().min_by(|(a, _), (b, _)| a.total_cmp(b)) else {
+                return Ok((degrees, loss));
             };
             degrees[layer] -= 1;
+            loss = least;
             open = losses.into_iter().map(|(_, layer)| layer).collect();
         }
     }

@@ -16,7 +16,7 @@ mod prune;
 
 pub use approximate::{Approximation, approximate, free_scalings};
 pub use branches::merge_branches;
-pub use calibrate::{Calibration, Outside, calibrate, outside};
+pub use calibrate::{Calibrated, Calibration, Outside, calibrate, outside};
 pub use distribute::distribute;
 pub use fold::fold_affine;
 pub use function::gather_functions;

@@ -21,6 +21,8 @@ pub struct PlanReport {
     pub params: ParamsReport,
     /// The polynomials that stand for activations.
     pub activations: Vec<ActivationReport>,
+    /// Share of samples that the network is expected to lose by them, judged on the calibration data.
+    pub expected_loss: f64,
     /// The noise on results; null if there is none.
     pub flood: Option<FloodReport>,
     /// b: samples side by side in a chunk of ciphertexts.
@@ -163,14 +165,15 @@ impl Prediction {
 }
 
 impl PlanReport {
-    /// The figures of a plan for `samples` samples, a full chunk if left out.
-    pub fn new(planned: &Planned, samples: Option<usize>) -> Self {
+    /// The figures of a plan for `samples` samples, a full chunk if left out, of a network expected to lose `expected_loss` of them.
+    pub fn new(planned: &Planned, samples: Option<usize>, expected_loss: f64) -> Self {
         let client = planned.plan.client();
         let interleave = client.interleave();
         let samples = samples.unwrap_or(interleave);
         Self {
             params: ParamsReport::new(&client.params),
             activations: client.approximations.iter().map(ActivationReport::new).collect(),
+            expected_loss,
             flood: client.flood.as_ref().map(FloodReport::new),
             interleave,
             input_bits: client.options.input_bits,
@@ -284,7 +287,7 @@ impl fmt::Display for PlanReport {
         let chunks = p.samples.div_ceil(self.interleave);
         let rows = [
             ("parameters", vec![shape, security, scales]),
-            ("activations", self.activations.iter().map(ToString::to_string).collect()),
+            ("activations", self.activations()),
             ("batch", vec![format!("{} samples, interleave {} in {chunks} chunk(s)", p.samples, self.interleave)]),
             ("flooding", self.flood.iter().map(FloodReport::line).collect()),
             ("predicted", p.lines()),
@@ -312,6 +315,12 @@ impl Prediction {
 }
 
 impl PlanReport {
+    fn activations(&self) -> Vec<String> {
+        let loss = format!("together expected to lose {:.2} points of accuracy", 100.0 * self.expected_loss);
+        let any = !self.activations.is_empty();
+        self.activations.iter().map(ToString::to_string).chain(any.then_some(loss)).collect()
+    }
+
     fn layer_table(&self) -> Table {
         let headings = [
             "layer",

@@ -178,7 +178,7 @@ fn every_activation_as_a_polynomial() {
         let calibration =
             Calibration { samples: &data, labels: None, margin: 1.25, loss: -1.0, max_degree: [4, 8, 16][index % 3] };
         let simplified = simplify(&graph, &MergeRule::default()).unwrap();
-        let found = calibrate(&simplified, &calibration).unwrap();
+        let found = calibrate(&simplified, &calibration).unwrap().approximations;
         assert!(found.iter().all(|found| found.fit.degree() <= calibration.max_degree));
         let friendly = he_friendly(&simplified, &MergeRule::default(), &found).unwrap();
         let largest = graph

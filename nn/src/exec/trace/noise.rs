@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn errors_of_one_source_follow_the_derivative() {
         let x = Noise::new(0, 1.0, 1e-6);
-        // 4 (x² − 1/2)² − 1 = T_4(x) / 2 − 1/2 … with the derivative 16 x (x² − 1/2).
+        // 4 (x² − 1/2)² has the derivative 16 x (x² − 1/2).
         let square = x.mul(1, &x);
         let shifted = Noise { values: square.values.map(|value| value - 0.5), ..square };
         let quartic = shifted.mul(2, &shifted).mul_constant(3, 4.0, 0.0);
