@@ -48,7 +48,7 @@ pub static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let samples: Vec<f32> = (0..4 * features).map(|i| (i % 7) as f32 / 7.0 - 0.5).collect();
     let data = Dataset::new("samples", shape, samples).expect("whole samples");
     let engine = Engine::new(Some(1)).expect("a thread");
-    let goal = Goal { interleave: Some(4), ..Goal::default() };
+    let goal = Goal { interleave: Some(2048), ..Goal::default() };
     let plan = Arc::new(engine.plan(&model, &data, &goal, &Silent).expect("a plan").0);
 
     let folder = tempfile::tempdir().expect("a folder");
