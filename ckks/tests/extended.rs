@@ -114,6 +114,30 @@ fn inner_products_in_the_extended_basis_are_those_of_the_plain_one() {
 }
 
 #[test]
+fn plaintexts_whose_slots_repeat_multiply_like_others() {
+    for setting in settings() {
+        let Setting { evaluator, params, encrypted: [a, _], .. } = &setting;
+        let extended = evaluator.extend(a).unwrap();
+        for period in [1, 2, 4, params.slots() / 2] {
+            let slots: Vec<f64> = (0..params.slots()).map(|i| (i % period) as f64 / 8.0 - 0.25).collect();
+            let m = Encoder::new(params).encode(&slots, Scale::power_of_two(30), TOP).unwrap();
+            let whole: Vec<f64> = (0..params.slots()).map(|i| (i % 7) as f64 / 8.0).collect();
+            let n = Encoder::new(params).encode(&whole, Scale::power_of_two(30), TOP).unwrap();
+            let (m_extended, n_extended) = (m.extend(), n.extend());
+            let (first, second) = ((&extended, &m_extended), (&extended, &n_extended));
+            let sums = evaluator.inner_products_extended(&[vec![first; 2], vec![first, second]]).unwrap();
+            let sums: Vec<_> = sums.into_iter().map(|sum| evaluator.mod_down(sum).unwrap()).collect();
+            let mut expected = a.clone();
+            evaluator.mul_plain_assign(&mut expected, &m).unwrap();
+            let mut mixed = expected.clone();
+            evaluator.mul_plain_add_assign(&mut expected, a, &m).unwrap();
+            evaluator.mul_plain_add_assign(&mut mixed, a, &n).unwrap();
+            assert_eq!((sums[0].parts(), sums[1].parts()), (expected.parts(), mixed.parts()), "period {period}");
+        }
+    }
+}
+
+#[test]
 fn extended_operations_refuse_what_does_not_fit() {
     let setting = settings().next().unwrap();
     let Setting { evaluator, keys, encrypted: [a, b], .. } = &setting;

@@ -18,6 +18,6 @@ pub use sample::{Entropy, Seed};
 pub(crate) use automorphism::{Permutation, rotation_element};
 pub(crate) use convert::Division;
 pub(crate) use digits::{Digits, KeyRows, Operand};
-pub(crate) use poly::Term;
+pub(crate) use poly::{Factor, Term};
 pub(crate) use pool::Buffer;
 pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary, stream};

@@ -58,7 +58,7 @@ impl fmt::Debug for ExtendedCiphertext {
 
 /// What is multiplied in a product of the two.
 fn polynomials<'a>(a: &'a ExtendedCiphertext, m: &'a ExtendedPlaintext) -> Term<'a> {
-    ([&a.parts[0], &a.parts[1]], &m.poly)
+    ([&a.parts[0], &a.parts[1]], &m.factor)
 }
 
 impl Evaluator {

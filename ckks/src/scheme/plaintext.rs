@@ -1,6 +1,6 @@
 //! An encoded message.
 
-use crate::ring::{Digits, Ntt, Operand, Poly};
+use crate::ring::{Digits, Factor, Ntt, Operand, Poly};
 
 use super::params::Params;
 use super::scale::Scale;
@@ -32,26 +32,60 @@ impl Plaintext {
     /// The same message in the basis QP. Cost: l inverse and k forward NTTs.
     pub fn extend(&self) -> ExtendedPlaintext {
         let digit = Digits::new(Operand::Poly(&self.poly), self.poly.basis().q);
-        ExtendedPlaintext { params: self.params.clone(), poly: digit.into_poly(), scale: self.scale }
+        let factor = Factor::new(digit.into_poly());
+        ExtendedPlaintext { params: self.params.clone(), factor, scale: self.scale }
     }
 }
 
-/// A [`Plaintext`] in the basis QP, for products with an [`super::ExtendedCiphertext`].
+/// A [`Plaintext`] in the basis QP, for products with an [`super::ExtendedCiphertext`]. One whose slots repeat many times takes little
+/// memory.
 #[derive(Debug, Clone)]
 pub struct ExtendedPlaintext {
     pub(super) params: Params,
-    pub(super) poly: Poly<Ntt>,
+    pub(super) factor: Factor,
     pub(super) scale: Scale,
 }
 
 impl ExtendedPlaintext {
+    /// Slots that repeat at least so often are kept once.
+    pub const KEPT_ONCE: usize = Factor::LEAST;
+
     /// The level: rescales left.
     pub fn level(&self) -> usize {
-        self.params.level_of(self.poly.basis().q)
+        self.params.level_of(self.factor.basis().q)
     }
 
     /// The scale.
     pub fn scale(&self) -> Scale {
         self.scale
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::arith::RingKind;
+    use crate::scheme::{Encoder, ParamsSpec};
+
+    use super::*;
+
+    #[test]
+    fn slots_that_repeat_often_are_kept_once() {
+        for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+            let params = ParamsSpec::new(ring, 9, &[40, 30], &[40]).build_insecure().unwrap();
+            let kept = |period: usize| {
+                let slots: Vec<f64> = (0..params.slots()).map(|i| (i % period) as f64).collect();
+                let plaintext = Encoder::new(&params).encode(&slots, Scale::power_of_two(20), 1).unwrap();
+                match plaintext.extend().factor {
+                    Factor::Poly(_) => None,
+                    Factor::Blocks { size, values, .. } => Some((size, values.len())),
+                }
+            };
+            let most = params.slots() / ExtendedPlaintext::KEPT_ONCE;
+            for period in [2, most] {
+                let size = params.slots() / period;
+                assert_eq!(kept(period), Some((size, 3 * params.ring().n() / size)));
+            }
+            assert_eq!(kept(2 * most), None);
+        }
     }
 }

@@ -158,6 +158,11 @@ impl DiagonalPlan {
         self.period
     }
 
+    /// How often the slots of a diagonal repeat.
+    pub fn repetitions(&self) -> usize {
+        self.slots / (self.period * self.interleave)
+    }
+
     /// n1: rotations of the inputs are by less than this.
     pub fn baby_steps(&self) -> usize {
         self.baby_steps

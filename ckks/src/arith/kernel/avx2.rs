@@ -318,6 +318,19 @@ pub(super) fn dot_slices_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], y: &[&
 }
 
 #[target_feature(enable = "avx2,fma")]
+pub(super) fn dot_scalars_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], weights: &[u64]) {
+    let p = Prime::new(q);
+    let len = out.len();
+    let (lines, rest) = out.as_chunks_mut();
+    for (i, line) in lines.iter_mut().enumerate() {
+        let terms = x.iter().zip(weights).map(|(x, &weight)| (first_line(Rows::of(x).from(LANES * i), 0), weight));
+        let sum = sum(&p, _mm256_setzero_pd(), terms, |x, weight| (load(x), splat(weight as f64)));
+        store(line, p.finish(sum));
+    }
+    scalar::dot_scalars_from(len - rest.len(), q, rest, x, weights);
+}
+
+#[target_feature(enable = "avx2,fma")]
 pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
     let len = v.len();
     let (lines, rest) = v.as_chunks_mut::<LANES>();

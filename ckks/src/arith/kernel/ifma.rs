@@ -390,6 +390,47 @@ pub(super) fn dot_slices_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], y: &[&
     scalar::dot_slices_from(len - rest.len(), q, rest, x, y);
 }
 
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn dot_scalars_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], weights: &[u64]) {
+    let (p, accumulated) = (Prime::new(q), Accumulated::new(q, x.len(), q.value() - 1));
+    let len = out.len();
+    let (lines, rest) = out.as_chunks_mut();
+    let (groups, tail) = lines.as_chunks_mut();
+    for (i, group) in groups.iter_mut().enumerate() {
+        scalar_lines::<4>(&p, &accumulated, group, 4 * LANES * i, x, weights);
+    }
+    let done = 4 * LANES * groups.len();
+    for (i, line) in tail.iter_mut().enumerate() {
+        scalar_lines::<1>(&p, &accumulated, std::array::from_mut(line), done + LANES * i, x, weights);
+    }
+    scalar::dot_scalars_from(len - rest.len(), q, rest, x, weights);
+}
+
+/// `V` vectors of [`dot_scalars_into`], from word `at` of the rows on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn scalar_lines<const V: usize>(
+    p: &Prime,
+    accumulated: &Accumulated,
+    out: &mut [Line; V],
+    at: usize,
+    x: &[&[u64]],
+    weights: &[u64],
+) {
+    let (mut hi, mut lo) = ([_mm512_setzero_si512(); V], [_mm512_setzero_si512(); V]);
+    for (x, &weight) in x.iter().zip(weights) {
+        let (x, weight) = (Rows::of(x).from(at).lines::<V>(0), splat(weight));
+        for v in 0..V {
+            let x = load(&x[v]);
+            hi[v] = _mm512_madd52hi_epu64(hi[v], x, weight);
+            lo[v] = _mm512_madd52lo_epu64(lo[v], x, weight);
+        }
+    }
+    for v in 0..V {
+        store(&mut out[v], accumulated.finish(p, hi[v], lo[v]));
+    }
+}
+
 /// `V` vectors of an inner product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]

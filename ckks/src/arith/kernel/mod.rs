@@ -291,6 +291,16 @@ impl Backend {
         dispatch!(self, dot_slices_into(q, out, x, y))
     }
 
+    /// out_i ← Σ_r w_r x_ri: [`Self::dot_slices_into`] where one side is the same all along.
+    ///
+    /// # Panics
+    /// As [`Self::dot_into`].
+    pub(crate) fn dot_scalars_into(self, q: &Modulus, out: &mut [u64], x: &[&[u64]], weights: &[u64]) {
+        assert!(x.len() == weights.len() && x.len() <= MAX_LAZY_TERMS);
+        x.iter().for_each(|row| assert_eq!(row.len(), out.len()));
+        dispatch!(self, dot_scalars_into(q, out, x, weights))
+    }
+
     /// v_i ← round(Σ_r x_ri / d_r), the multiple of D = Π d_r by which a sum Σ_r x_ri (D / d_r) exceeds its
     /// representative in (−D/2, D/2] (Halevi-Polyakov-Shoup 2018/117, section 2.2). `inverses` are the 1 / d_r.
     pub(crate) fn round_quotient(self, v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {

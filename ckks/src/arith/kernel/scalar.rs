@@ -84,6 +84,18 @@ pub(super) fn dot_slices_from(at: usize, q: &Modulus, out: &mut [u64], x: &[&[u6
     }
 }
 
+pub(super) fn dot_scalars_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], weights: &[u64]) {
+    dot_scalars_from(0, q, out, x, weights);
+}
+
+/// The same for the words from `at` on, which are those of `out`.
+pub(super) fn dot_scalars_from(at: usize, q: &Modulus, out: &mut [u64], x: &[&[u64]], weights: &[u64]) {
+    for (i, out) in (at..).zip(out) {
+        let sum: u128 = x.iter().zip(weights).map(|(x, &w)| u128::from(x[i]) * u128::from(w)).sum();
+        *out = q.reduce_u128(sum);
+    }
+}
+
 pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
     for (i, v) in v.iter_mut().enumerate() {
         let sum: f64 = inverses.iter().enumerate().map(|(r, inverse)| x.data[r * x.stride + i] as f64 * inverse).sum();

@@ -188,6 +188,11 @@ fn sums_over_rows_agree() {
                         backend.dot_slices_into(&q, &mut out, &slices(x, stride, len), &slices(y, stride, len));
                         out
                     });
+                    agree(&format!("dot with scalars {what}"), |backend| {
+                        let mut out = vec![1; len];
+                        backend.dot_scalars_into(&q, &mut out, &slices(x, stride, len), &y[..count]);
+                        out
+                    });
                     let inverses: Vec<f64> = (0..count).map(|r| 1.0 / ((1u64 << 50) - 27 - r as u64) as f64).collect();
                     agree(&format!("round_quotient {what}"), |backend| {
                         let mut out = vec![1; len];
@@ -403,6 +408,9 @@ fn the_specification_agrees_with_big_integers() {
             &|out| scalar::dot_slices_into(&q, out, &slices(&x, len, len), &slices(y, len, len)),
             &|i| sum(&|r| big(x[r * len + i]) * y[r * len + i]),
         );
+        check("dot with scalars", &|out| scalar::dot_scalars_into(&q, out, &slices(&x, len, len), &y[..4]), &|i| {
+            sum(&|r| big(x[r * len + i]) * y[r])
+        });
         check("convert", &|out| scalar::convert_into(&q, out, rows(&wide, len, 4), &x[..4], &y[..len], w), &|i| {
             word(big(sum(&|r| big(wide[r * len + i]) * x[r])) + big(value) * value - big(y[i]) * w.value)
         });
@@ -473,6 +481,7 @@ fn a_wrong_length_is_a_panic() {
         panics(&|| backend.mul_into(&q, &mut [0; 8], &[0; 8], &[0; 7]));
         panics(&|| backend.dot_into(&q, &mut [0; 8], rows(&[0; 15], 8, 2), rows(&[0; 16], 8, 2)));
         panics(&|| backend.dot_slices_into(&q, &mut [0; 8], &[&[0; 8], &[0; 7]], &[&[0; 8], &[0; 8]]));
+        panics(&|| backend.dot_scalars_into(&q, &mut [0; 8], &[&[0; 8], &[0; 7]], &[0; 2]));
         panics(&|| backend.convert_into(&q, &mut [0; 8], rows(&[0; 16], 8, 2), &[0; 3], &[0; 8], q.shoup(1)));
         panics(&|| backend.gemm_into(&q, &mut [0; 16], &[0; 2], &[0, 2], Panels { data: &[0; 32], rows: 2 }));
         panics(&|| backend.gemm_into(&q, &mut [0; 15], &[0; 2], &[0, 1], Panels { data: &[0; 32], rows: 2 }));

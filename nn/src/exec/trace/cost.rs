@@ -4,6 +4,7 @@ use ckks::Params;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{self, KeySwitch};
+use super::is_kept_once;
 use crate::layout::{DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
@@ -293,13 +294,15 @@ impl<'a> Costs<'a> {
             let apart = phase(computed, self.mod_up() + self.mod_down(0.0));
             apart + phase(computed * step.len(), switched)
         };
+        // Diagonals that are kept once stay in cache, as the constants of a base conversion do.
+        let product = if is_kept_once(plan) { self.limb.convert } else { self.limb.product };
         let at_once = match plan.stepping() {
             Stepping::Hoisted => plan.giant_sums(),
             Stepping::Chained => plan.hoisted_inputs().max(computed),
         };
         phase(plan.hoisted_inputs(), self.mod_up())
             + phase(plan.hoisted_rotations(), switched)
-            + self.spread(2.0 * extended * plan.products() as f64 * self.limb.product, plan.giant_sums())
+            + self.spread(2.0 * extended * plan.products() as f64 * product, plan.giant_sums())
             + self.spread(plan.full_rotations() as f64 * full, at_once)
             + phase(computed, self.mod_down(0.0))
             + plan.fold().iter().map(fold).sum::<f64>()
