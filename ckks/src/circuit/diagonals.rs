@@ -72,9 +72,9 @@ impl DiagonalMap {
         }
     }
 
-    /// The same map with few keys: baby rotations, sorted, are made from 0 upwards, each by its distance from the one before, and sums of
-    /// giant steps, sorted, are rotated downwards likewise, the least by itself. Rotations must not be negative. Cost: a baby rotation
-    /// beyond the first of each input takes a ModDown and a ModUp as giant ones do.
+    /// The same map with few keys: of the baby rotations of an input, sorted, each is made by its distance from the one before, the first
+    /// and that after 0 from the input; sums of giant steps, sorted, are rotated downwards likewise, the least by itself. Cost: all other
+    /// baby rotations take a ModDown and a ModUp as giant ones do.
     #[must_use]
     pub fn chained(self) -> Self {
         Self { chained: true, ..self }

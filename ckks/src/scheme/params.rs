@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::arith::{Backend, MAX_MODULUS_BITS, Modulus, RingKind, ntt_primes};
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Ring};
+use crate::ring::{Basis, Factor, Ring};
 
 use super::scale::Scale;
 
@@ -203,6 +203,12 @@ impl Params {
     /// Number of limbs of a key-switching digit.
     pub fn digit_limbs(&self) -> usize {
         self.0.digit_limbs
+    }
+
+    /// Words that an [`ExtendedPlaintext`](super::ExtendedPlaintext) takes for each limb if its slots repeat so often: of many
+    /// repetitions one is kept.
+    pub fn extended_words(&self, repetitions: usize) -> usize {
+        self.ring().n() / if repetitions < Factor::LEAST { 1 } else { repetitions }
     }
 
     /// Digits that a ciphertext of `limbs` limbs has in key switching.

@@ -47,9 +47,6 @@ pub struct ExtendedPlaintext {
 }
 
 impl ExtendedPlaintext {
-    /// Slots that repeat at least so often are kept once.
-    pub const KEPT_ONCE: usize = Factor::LEAST;
-
     /// The level: rescales left.
     pub fn level(&self) -> usize {
         self.params.level_of(self.factor.basis().q)
@@ -80,12 +77,12 @@ mod tests {
                     Factor::Blocks { size, values, .. } => Some((size, values.len())),
                 }
             };
-            let most = params.slots() / ExtendedPlaintext::KEPT_ONCE;
+            let most = params.slots() / Factor::LEAST;
             for period in [2, most] {
                 let size = params.slots() / period;
-                assert_eq!(kept(period), Some((size, 3 * params.ring().n() / size)));
+                assert_eq!(kept(period), Some((size, 3 * params.extended_words(size))));
             }
-            assert_eq!(kept(2 * most), None);
+            assert_eq!((kept(2 * most), params.extended_words(Factor::LEAST / 2)), (None, params.ring().n()));
         }
     }
 }

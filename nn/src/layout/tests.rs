@@ -102,8 +102,12 @@ proptest! {
     }
 
     #[test]
-    fn diagonals_multiply_like_their_matrix((matrix, input, output) in problem(), stepping in select(vec![Stepping::Hoisted, Stepping::Chained])) {
-        let linear = LinearMap::new(Arc::new(AffineMap::linear(matrix.clone())), Arc::new(input.clone()), Arc::new(output.clone()), stepping).unwrap();
+    fn diagonals_multiply_like_their_matrix(
+        (matrix, input, output) in problem(),
+        stepping in select(vec![Stepping::Hoisted, Stepping::Chained]),
+    ) {
+        let map = Arc::new(AffineMap::linear(matrix.clone()));
+        let linear = LinearMap::new(map, Arc::new(input.clone()), Arc::new(output.clone()), stepping).unwrap();
         let samples: Vec<f64> = (0..input.features() * input.interleave()).map(|k| ((k * 37) % 101) as f64 / 101.0 - 0.4).collect();
         // Gaps hold anything: they must not reach the result.
         let mut slots = input.pack(&samples).unwrap();

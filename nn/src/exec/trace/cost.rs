@@ -4,7 +4,6 @@ use ckks::Params;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{self, KeySwitch};
-use super::is_kept_once;
 use crate::layout::{DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
@@ -136,7 +135,7 @@ impl CostModel {
         match kind {
             Kind::LinearMap { map, .. } => match map.operator() {
                 LinearOperator::Gemm => at.gemm(map, parts, place),
-                LinearOperator::Diagonals(plan) => at.diagonals(plan),
+                LinearOperator::Diagonals(plan) => at.diagonals(plan, params.extended_words(plan.repetitions())),
             },
             // Four products, the sum of the middle two in one; in a chain they stay in cache, as a base conversion does.
             Kind::Square if !place.read => each(4.0 * at.limbs * at.limb.convert),
@@ -282,9 +281,9 @@ impl<'a> Costs<'a> {
         core / self.model.threads.max(1) as f64
     }
 
-    /// All rotations but the fold's stay in the basis QP: a full one divides one part, each output both at the end. Those of a chain wait
-    /// for each other.
-    fn diagonals(&self, plan: &DiagonalPlan) -> f64 {
+    /// Products with diagonals of so many words a limb. All rotations but the fold's stay in the basis QP: a full one divides one part, each
+    /// output both at the end. Those of a chain wait for each other.
+    fn diagonals(&self, plan: &DiagonalPlan, words: usize) -> f64 {
         let phase = |count: usize, seconds: f64| self.spread(count as f64 * seconds, count);
         let extended = self.limbs + self.special;
         let switched = self.inner_product() + self.permute(extended);
@@ -295,7 +294,7 @@ impl<'a> Costs<'a> {
             apart + phase(computed * step.len(), switched)
         };
         // Diagonals that are kept once stay in cache, as the constants of a base conversion do.
-        let product = if is_kept_once(plan) { self.limb.convert } else { self.limb.product };
+        let product = if words < self.n { self.limb.convert } else { self.limb.product };
         let at_once = match plan.stepping() {
             Stepping::Hoisted => plan.giant_sums(),
             Stepping::Chained => plan.hoisted_inputs().max(computed),

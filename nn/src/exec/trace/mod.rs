@@ -13,7 +13,7 @@ mod worst;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ckks::{Estimate, ExtendedPlaintext, Params};
+use ckks::{Estimate, Params};
 
 use cost::InMemory;
 pub use cost::{CostModel, DegreeCost};
@@ -23,7 +23,6 @@ use noise::Noise;
 pub use worst::worst_error;
 
 use super::Interpreter;
-use crate::layout::DiagonalPlan;
 use crate::program::{Kind, LinearOperator, Operation, Program, Value};
 
 /// What running a program once, on one chunk of samples, is predicted to take.
@@ -179,11 +178,6 @@ fn extended_limbs(params: &Params, level: usize) -> u64 {
     limbs(params, level) + params.ring().p().len() as u64
 }
 
-/// Whether diagonals repeat so often that they are kept as one of their repetitions.
-fn is_kept_once(plan: &DiagonalPlan) -> bool {
-    plan.repetitions() >= ExtendedPlaintext::KEPT_ONCE
-}
-
 /// Bytes of the encoded weights of an operation.
 pub(crate) fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
     let limbs = limbs(params, operation.value.level);
@@ -192,8 +186,7 @@ pub(crate) fn weight_bytes(params: &Params, operation: &Operation) -> u64 {
             LinearOperator::Gemm => 8 * limbs * map.map().matrix.nnz() as u64,
             LinearOperator::Diagonals(plan) => {
                 let limbs = extended_limbs(params, operation.value.level);
-                let repeated = if is_kept_once(plan) { plan.repetitions() } else { 1 };
-                8 * limbs * (params.ring().n() / repeated * plan.products()) as u64
+                8 * limbs * (params.extended_words(plan.repetitions()) * plan.products()) as u64
             }
         },
         _ => 0,
