@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// The most features that a tensor may have: far beyond what can be encrypted, and few enough to tell that a damaged file is
 /// one before memory is asked for.
-pub(super) const MAX_FEATURES: usize = 1 << 24;
+pub(super) const MAX_FEATURES: usize = 1 << 22;
 
 /// The most weights that the matrices of a graph may have together, 4 GiB of them.
 pub(super) const MAX_WEIGHTS: usize = 1 << 28;
@@ -156,7 +156,7 @@ fn concrete_shape(node: &TypedNode, slot: usize) -> Result<Vec<usize>> {
     };
     match features(known) {
         Some(_) => Ok(known.to_vec()),
-        None => failed(format!("its output has shape {known:?}, more than the 2^24 features that a tensor may have")),
+        None => failed(format!("its output has shape {known:?}, more than the 2^22 features that a tensor may have")),
     }
 }
 

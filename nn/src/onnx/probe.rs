@@ -20,9 +20,9 @@ const TOLERANCE: f64 = 1e-5;
 pub(super) fn places(call: &Call) -> Result<Linear> {
     let lengths: Vec<usize> = call.data().map(|(_, shape)| shape.iter().product()).collect();
     let total: usize = lengths.iter().sum();
-    // Integers are exact in single precision up to there.
+    // Integers are exact in single precision up to there, and beyond.
     if total > MAX_FEATURES {
-        return Err(call.failed(format!("it reads {total} features, more than the 2^24 that can be told apart")));
+        return Err(call.failed(format!("it reads {total} features, more than the 2^22 that a node may read")));
     }
     let bias = call.run(&zeros(&lengths))?;
     let mut next = 0;

@@ -200,6 +200,6 @@ fn sample_shape(file: &Source, input: &ValueInfoProto) -> Result<Vec<usize>> {
     let sample = sample.ok_or_else(|| refused("every dimension behind the batch must be a fixed number"))?;
     match node::features(&sample) {
         Some(_) => Ok(sample),
-        None => Err(refused("a sample may have at most 2^24 features")),
+        None => Err(refused("a sample may have at most 2^22 features")),
     }
 }
