@@ -6,8 +6,8 @@
 //! relinearisation and rescale) subtracts that representative modulo the tail and multiplies by D^−1 (Cheon et al. 2018/931;
 //! Han-Ki 2019/688). ModUp is in `digits`.
 //!
-//! Conversions go from block to block of columns, and in each to several targets: sources are read from memory once for all of
-//! them, and each target is transformed while it is in the cache.
+//! Conversions go from target to target, and each is transformed at once: a limb stays in the second-level cache, which several
+//! targets of N = 2^15 and more would leave, and that costs more than reading the sources again for each.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -159,11 +159,6 @@ impl Division {
         self.basis.limbs() - self.keep
     }
 
-    /// How many kept limbs to divide together.
-    pub(crate) fn group(&self) -> usize {
-        group(self.dropped())
-    }
-
     /// Prepares limb `r` of D, in NTT form, for [`Self::divide`].
     pub(crate) fn prepare(&self, r: usize, limb: &mut [u64]) {
         self.conversion.to_source(r, self.ring.table(self.basis, self.keep + r), limb);
@@ -196,12 +191,6 @@ impl Division {
     }
 }
 
-/// How many limbs to convert to together from so many sources: reading these once for all, against what then no longer stays in the
-/// second-level cache.
-pub(super) fn group(sources: usize) -> usize {
-    sources.div_ceil(2)
-}
-
 impl Poly<Ntt> {
     /// round(self / D), where D is the product of all primes beyond the first `keep`.
     ///
@@ -214,7 +203,7 @@ impl Poly<Ntt> {
             division.prepare(limbs.start, &mut limb[..ring.n()]);
         });
         let v = division.quotients(tail);
-        ring.each_group(0..keep, division.group(), [(kept, ring.stride())], |limbs, [x]| {
+        ring.each_group(0..keep, 1, [(kept, ring.stride())], |limbs, [x]| {
             division.divide(limbs, x, tail, &v);
         });
         ring.pool().give(v);

@@ -1,7 +1,7 @@
 //! The first half of key switching: ModUp of the digits of a polynomial to the basis QP, and inner products with a key.
 //!
 //! A digit is a run of limbs; its representative (see `convert`) modulo every other prime is its extension. Extended digits are
-//! made, transformed and multiplied by the rows of a key for a few limbs at a time, while these are in the cache; only what several
+//! made, transformed and multiplied by the rows of a key one limb at a time, while this is in the cache; only what several
 //! keys share (hoisting: Halevi-Shoup 2018/244) is kept whole.
 
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::arith::Rows;
 
 use super::context::{Basis, Ring};
-use super::convert::{Source, Sources, group};
+use super::convert::{Source, Sources};
 use super::poly::{Ntt, Poly};
 use super::pool::Buffer;
 
@@ -120,7 +120,7 @@ impl<'a> Digits<'a> {
         let size = self.count * self.ring.stride();
         let mut rows = self.ring.pool().take(self.basis.limbs() * size);
         if let DigitRows::Sources(sources) = &self.rows {
-            self.ring.each_group(0..self.basis.limbs(), self.group(), [(&mut rows, size)], |limbs, [rows]| {
+            self.ring.each_group(0..self.basis.limbs(), 1, [(&mut rows, size)], |limbs, [rows]| {
                 self.extend(limbs, sources, rows);
             });
         }
@@ -135,7 +135,7 @@ impl<'a> Digits<'a> {
         let mut out = Poly::uninit(&self.ring, self.basis);
         let stride = self.ring.stride();
         if let DigitRows::Sources(sources) = &self.rows {
-            self.ring.each_group(0..self.basis.limbs(), self.group(), [(out.data_mut(), stride)], |limbs, [rows]| {
+            self.ring.each_group(0..self.basis.limbs(), 1, [(out.data_mut(), stride)], |limbs, [rows]| {
                 self.extend(limbs, sources, rows);
             });
         }
@@ -165,11 +165,6 @@ impl<'a> Digits<'a> {
             DigitRows::Extended(rows) => &rows[(i * self.count + digit) * self.ring.stride()..][..self.ring.n()],
             DigitRows::Sources(_) => &[],
         }
-    }
-
-    /// How many limbs to ask for together.
-    pub(crate) fn group(&self) -> usize {
-        group(self.digit_limbs)
     }
 
     /// Σ_i digit_i b_i and Σ_i digit_i a_i in the limbs `limbs`, a stride apart. Cost: unless hoisted, the forward transforms of the

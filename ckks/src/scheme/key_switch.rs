@@ -43,7 +43,7 @@ impl KeySwitch<'_> {
         let mut tails = [ring.pool().take(size), ring.pool().take(size)];
         let [b, a] = &mut tails;
         let buffers = [(&mut **b, ring.stride()), (&mut **a, ring.stride())];
-        ring.each_group(0..division.dropped(), self.digits.group(), buffers, |limbs, mut halves| {
+        ring.each_group(0..division.dropped(), 1, buffers, |limbs, mut halves| {
             self.sums(keep + limbs.start..keep + limbs.end, &mut halves);
             for half in halves {
                 for (r, limb) in limbs.clone().zip(half.chunks_mut(ring.stride())) {
@@ -68,7 +68,7 @@ impl KeySwitch<'_> {
         let basis = if limbs == self.digits.basis().limbs() { self.digits.basis() } else { Basis { q: limbs, p: 0 } };
         let mut out = [Poly::uninit(ring, basis), Poly::uninit(ring, basis)];
         let buffers = out.each_mut().map(|out| (out.data_mut(), stride));
-        ring.each_group(0..limbs, self.digits.group(), buffers, |limbs, mut out| {
+        ring.each_group(0..limbs, 1, buffers, |limbs, mut out| {
             let Some(permutation) = &self.permutation else {
                 self.sums(limbs.clone(), &mut out);
                 return finish(limbs, &mut out);
