@@ -88,7 +88,19 @@ impl Checked {
                 bail!("no node makes {:?}, which others read", parsed.unresolved_inputs);
             }
             let model = parsed.model.with_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), shape))?;
-            model.with_output_fact(0, InferenceFact::default())?.into_typed()?.into_decluttered()
+            let mut model = model.with_output_fact(0, InferenceFact::default())?;
+            model.analyse(false)?;
+            // Constants are computed from here on; one that memory does not hold would end the process.
+            for (node, output) in
+                model.nodes().iter().flat_map(|node| node.outputs.iter().map(move |output| (node, output)))
+            {
+                let shape = output.fact.shape.as_concrete_finite()?.unwrap_or_default();
+                let length = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+                if length.is_none_or(|length| length > node::MAX_WEIGHTS) {
+                    bail!("'{}' has shape {shape:?}, more than the 2^28 numbers that a tensor may have", node.name);
+                }
+            }
+            model.into_typed()?.into_decluttered()
         })
     }
 }
