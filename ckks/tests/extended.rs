@@ -101,6 +101,16 @@ fn inner_products_in_the_extended_basis_are_those_of_the_plain_one() {
         evaluator.mul_plain_add_assign(&mut expected, b, &n).unwrap();
         assert_eq!((found.parts(), found.scale()), (expected.parts(), expected.scale()));
 
+        // More terms than a sum of unreduced products can have: c m, doubled twelve times.
+        let long = evaluator.inner_products_extended(&[vec![terms[0]; 1 << 12]]).unwrap().remove(0);
+        let mut expected = a.clone();
+        evaluator.mul_plain_assign(&mut expected, &m).unwrap();
+        for _ in 0..12 {
+            let half = expected.clone();
+            evaluator.add_assign(&mut expected, &half).unwrap();
+        }
+        assert_eq!(evaluator.mod_down(long).unwrap().parts(), expected.parts());
+
         for none in [vec![], vec![terms.to_vec(), vec![]]] {
             assert!(matches!(evaluator.inner_products_extended(&none), Err(Error::ShapeMismatch { .. })));
         }

@@ -155,17 +155,15 @@ impl Ring {
         }
     }
 
-    /// Calls `op` for the limbs `limbs`, at most `size` at a time, with what belongs to them in each of the buffers, which have so
-    /// many words for each limb; on the threads of the current rayon pool where the work is large enough.
-    pub(crate) fn each_group<const B: usize>(
+    /// Calls `op` for each of so many limbs, with what belongs to it in each of the buffers, which have so many words for each limb; on
+    /// the threads of the current rayon pool where the work is large enough.
+    pub(crate) fn each_limb_of<const B: usize>(
         &self,
-        limbs: Range<usize>,
-        size: usize,
+        limbs: usize,
         buffers: [(&mut [u64], usize); B],
-        op: impl Fn(Range<usize>, [&mut [u64]; B]) + Sync,
+        op: impl Fn(usize, [&mut [u64]; B]) + Sync,
     ) {
-        let parallel = self.is_parallel(limbs.len());
-        each_half(parallel, limbs, size, buffers, &op);
+        each_half(self.is_parallel(limbs), 0..limbs, buffers, &op);
     }
 
     /// Whether work on `limbs` limbs should be spread over threads.
@@ -184,27 +182,26 @@ impl Ring {
     }
 }
 
-/// Halves `limbs`, and what belongs to them, until `size` are left.
+/// Halves `limbs`, and what belongs to them, until one is left.
 fn each_half<const B: usize>(
     parallel: bool,
     limbs: Range<usize>,
-    size: usize,
     buffers: [(&mut [u64], usize); B],
-    op: &(impl Fn(Range<usize>, [&mut [u64]; B]) + Sync),
+    op: &(impl Fn(usize, [&mut [u64]; B]) + Sync),
 ) {
-    if limbs.len() <= size {
+    if limbs.len() <= 1 {
         if !limbs.is_empty() {
-            op(limbs, buffers.map(|(buffer, _)| buffer));
+            op(limbs.start, buffers.map(|(buffer, _)| buffer));
         }
         return;
     }
-    let first = limbs.len().div_ceil(size).div_ceil(2) * size;
+    let first = limbs.len().div_ceil(2);
     let middle = limbs.start + first;
     let mut halves = buffers.map(|(buffer, words)| (buffer.split_at_mut(first * words), words));
     let right = halves.each_mut().map(|((_, right), words)| (std::mem::take(right), *words));
     let left = halves.map(|((left, _), words)| (left, words));
-    let left = || each_half(parallel, limbs.start..middle, size, left, op);
-    let right = || each_half(parallel, middle..limbs.end, size, right, op);
+    let left = || each_half(parallel, limbs.start..middle, left, op);
+    let right = || each_half(parallel, middle..limbs.end, right, op);
     if parallel {
         rayon::join(left, right);
     } else {

@@ -9,7 +9,6 @@
 //! Conversions go from target to target, and each is transformed at once: a limb stays in the second-level cache, which several
 //! targets of N = 2^15 and more would leave, and that costs more than reading the sources again for each.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::arith::{Modulus, NttTable, Rows, ShoupFactor};
@@ -17,9 +16,6 @@ use crate::arith::{Modulus, NttTable, Rows, ShoupFactor};
 use super::context::{Basis, Ring};
 use super::poly::{Ntt, Poly};
 use super::pool::Buffer;
-
-/// Columns that are converted at a time: those of the sources of a digit stay in the second-level cache.
-const COLUMNS: usize = 1024;
 
 /// The primes converted from: q\[q_start..q_end\], and all special primes if `special`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,35 +97,21 @@ impl Conversion {
         }
     }
 
-    /// The representative modulo the limbs `targets` of `basis`, in NTT form, the first one at the front of `out` and the others
-    /// `out_stride` words apart. Limbs that are sources are left alone.
+    /// The representative modulo limb `i` of `basis`, which is none of the sources, in NTT form.
     pub(super) fn extend(
         &self,
         ring: &Ring,
         Sources { y, v }: Sources<'_>,
-        (basis, targets): (Basis, Range<usize>),
+        (basis, i): (Basis, usize),
         out: &mut [u64],
-        out_stride: usize,
     ) {
-        let (n, backend) = (ring.n(), ring.backend());
-        let targets = targets.map(|t| (ring.table(basis, t), &self.targets[ring.table_index(basis, t)]));
-        let targets =
-            targets.enumerate().filter_map(|(i, (table, target))| Some((i * out_stride, table, target.as_ref()?)));
-        let columns = if self.single.is_some() { n } else { COLUMNS };
-        for start in (0..n).step_by(columns) {
-            let columns = start..n.min(start + columns);
-            for (at, table, target) in targets.clone() {
-                let out = &mut out[at..][columns.clone()];
-                match self.single {
-                    Some(d) => backend.center_into(table.modulus(), out, &y.data[columns.clone()], d),
-                    None => {
-                        let v = &v[columns.clone()];
-                        backend.convert_into(table.modulus(), out, y.from(start), &target.hats, v, target.product);
-                    }
-                }
-            }
+        let (table, target) = (ring.table(basis, i), self.target(ring.table_index(basis, i)));
+        let (q, backend) = (table.modulus(), ring.backend());
+        match self.single {
+            Some(d) => backend.center_into(q, out, &y.data[..out.len()], d),
+            None => backend.convert_into(q, out, y, &target.hats, v, target.product),
         }
-        targets.for_each(|(at, table, _)| table.forward(&mut out[at..][..n]));
+        table.forward(out);
     }
 }
 
@@ -171,19 +153,21 @@ impl Division {
         v
     }
 
-    /// round(x / D) in the limbs `limbs`, a stride apart in `x`, for the prepared limbs `tail` and their quotients. Error: at most 1/2
-    /// a coefficient. Cost: one forward transform a limb.
-    pub(crate) fn divide(&self, limbs: Range<usize>, x: &mut [u64], tail: &[u64], v: &[u64]) {
-        let (ring, stride) = (&self.ring, self.ring.stride());
-        let mut representative = ring.pool().take(limbs.len() * stride);
-        let sources = Sources { y: self.rows(tail), v };
-        self.conversion.extend(ring, sources, (self.basis, limbs.clone()), &mut representative, stride);
-        for ((i, x), y) in limbs.zip(x.chunks_mut(stride)).zip(representative.chunks(stride)) {
-            let inverse = self.conversion.target(i).inverse_product;
-            let q = ring.modulus(self.basis, i);
-            ring.backend().sub_mul_scalar_assign(q, &mut x[..ring.n()], &y[..ring.n()], inverse);
-        }
-        ring.pool().give(representative);
+    /// round(x / D) in limb `i`, for the prepared limbs `tail` and their quotients. Error: at most 1/2 a coefficient. Cost: one forward
+    /// transform.
+    pub(crate) fn divide(&self, i: usize, x: &mut [u64], tail: &[u64], v: &[u64]) {
+        let ring = &self.ring;
+        let mut buffer = ring.pool().take(ring.stride());
+        let representative = &mut buffer[..ring.n()];
+        self.conversion.extend(
+            ring,
+            Sources { y: self.rows(tail), v: &v[..ring.n()] },
+            (self.basis, i),
+            representative,
+        );
+        let inverse = self.conversion.target(i).inverse_product;
+        ring.backend().sub_mul_scalar_assign(ring.modulus(self.basis, i), x, representative, inverse);
+        ring.pool().give(buffer);
     }
 
     fn rows<'a>(&self, tail: &'a [u64]) -> Rows<'a> {
@@ -199,12 +183,12 @@ impl Poly<Ntt> {
         let division = Division::new(self.ring(), self.basis(), keep);
         let ring = self.ring().clone();
         let (kept, tail) = self.data_mut().split_at_mut(keep * ring.stride());
-        ring.each_group(0..division.dropped(), 1, [(&mut *tail, ring.stride())], |limbs, [limb]| {
-            division.prepare(limbs.start, &mut limb[..ring.n()]);
+        ring.each_limb_of(division.dropped(), [(&mut *tail, ring.stride())], |r, [limb]| {
+            division.prepare(r, &mut limb[..ring.n()]);
         });
         let v = division.quotients(tail);
-        ring.each_group(0..keep, 1, [(kept, ring.stride())], |limbs, [x]| {
-            division.divide(limbs, x, tail, &v);
+        ring.each_limb_of(keep, [(kept, ring.stride())], |i, [x]| {
+            division.divide(i, &mut x[..ring.n()], tail, &v);
         });
         ring.pool().give(v);
         self.truncate(keep);

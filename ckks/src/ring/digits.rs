@@ -4,8 +4,6 @@
 //! made, transformed and multiplied by the rows of a key one limb at a time, while this is in the cache; only what several
 //! keys share (hoisting: Halevi-Shoup 2018/244) is kept whole.
 
-use std::ops::Range;
-
 use crate::arith::Rows;
 
 use super::context::{Basis, Ring};
@@ -98,8 +96,8 @@ impl<'a> Digits<'a> {
         let (count, stride) = (l.div_ceil(digit_limbs), ring.stride());
         let mut sources = ring.pool().take((l + count) * stride);
         let (y, v) = sources.split_at_mut(l * stride);
-        ring.each_group(0..l, 1, [(&mut *y, stride)], |limbs, [limb]| {
-            let (i, limb) = (limbs.start, &mut limb[..ring.n()]);
+        ring.each_limb_of(l, [(&mut *y, stride)], |i, [limb]| {
+            let limb = &mut limb[..ring.n()];
             x.limb_into(i, limb);
             ring.conversion(source(l, digit_limbs, i / digit_limbs)).to_source(
                 i % digit_limbs,
@@ -107,8 +105,8 @@ impl<'a> Digits<'a> {
                 limb,
             );
         });
-        ring.each_group(0..count, 1, [(v, stride)], |digits, [v]| {
-            let source = source(l, digit_limbs, digits.start);
+        ring.each_limb_of(count, [(v, stride)], |digit, [v]| {
+            let source = source(l, digit_limbs, digit);
             let rows = Rows { data: &y[source.q_start * stride..], stride, count: source.q_end - source.q_start };
             ring.conversion(source).quotients(&ring, rows, &mut v[..ring.n()]);
         });
@@ -120,9 +118,7 @@ impl<'a> Digits<'a> {
         let size = self.count * self.ring.stride();
         let mut rows = self.ring.pool().take(self.basis.limbs() * size);
         if let DigitRows::Sources(sources) = &self.rows {
-            self.ring.each_group(0..self.basis.limbs(), 1, [(&mut rows, size)], |limbs, [rows]| {
-                self.extend(limbs, sources, rows);
-            });
+            self.ring.each_limb_of(self.basis.limbs(), [(&mut rows, size)], |j, [rows]| self.extend(j, sources, rows));
         }
         let sources = std::mem::replace(&mut self.rows, DigitRows::Extended(rows));
         self.ring.pool().give(sources.into_buffer());
@@ -135,9 +131,8 @@ impl<'a> Digits<'a> {
         let mut out = Poly::uninit(&self.ring, self.basis);
         let stride = self.ring.stride();
         if let DigitRows::Sources(sources) = &self.rows {
-            self.ring.each_group(0..self.basis.limbs(), 1, [(out.data_mut(), stride)], |limbs, [rows]| {
-                self.extend(limbs, sources, rows);
-            });
+            let limbs = [(out.data_mut(), stride)];
+            self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [limb]| self.extend(j, sources, limb));
         }
         out
     }
@@ -167,56 +162,46 @@ impl<'a> Digits<'a> {
         }
     }
 
-    /// Σ_i digit_i b_i and Σ_i digit_i a_i in the limbs `limbs`, a stride apart. Cost: unless hoisted, the forward transforms of the
-    /// extended digits.
-    pub(crate) fn dot(&self, limbs: Range<usize>, key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
-        let stride = self.ring.stride();
+    /// Σ_i digit_i b_i and Σ_i digit_i a_i in limb `j`. Cost: unless hoisted, the forward transforms of the extended digits.
+    pub(crate) fn dot(&self, j: usize, key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
+        let size = self.count * self.ring.stride();
         match &self.rows {
-            DigitRows::Extended(rows) => {
-                self.dot_rows(limbs.clone(), &rows[limbs.start * self.count * stride..], key, out)
-            }
+            DigitRows::Extended(rows) => self.dot_rows(j, &rows[j * size..], key, out),
             DigitRows::Sources(sources) => {
-                let mut rows = self.ring.pool().take(limbs.len() * self.count * stride);
-                self.extend(limbs.clone(), sources, &mut rows);
-                self.dot_rows(limbs, &rows, key, out);
+                let mut rows = self.ring.pool().take(size);
+                self.extend(j, sources, &mut rows);
+                self.dot_rows(j, &rows, key, out);
                 self.ring.pool().give(rows);
             }
         }
     }
 
-    /// Digit i modulo limb j of `limbs`, in NTT form, to row (j − limbs.start) count + i.
-    fn extend(&self, limbs: Range<usize>, sources: &[u64], rows: &mut [u64]) {
-        let stride = self.ring.stride();
-        for digit in 0..self.count {
-            let own = digit * self.digit_limbs..self.basis.q.min((digit + 1) * self.digit_limbs);
-            let y = Rows { data: &sources[own.start * stride..], stride, count: own.len() };
-            let sources = Sources { y, v: &sources[(self.basis.q + digit) * stride..][..self.ring.n()] };
-            let conversion = self.ring.conversion(source(self.basis.q, self.digit_limbs, digit));
-            let rows = &mut rows[digit * stride..];
-            conversion.extend(&self.ring, sources, (self.basis, limbs.clone()), rows, self.count * stride);
-            for (t, j) in limbs.clone().enumerate().filter(|(_, j)| own.contains(j)) {
-                self.x.limb_into(j, &mut rows[t * self.count * stride..][..self.ring.n()]);
+    /// The digits modulo limb `j`, in NTT form, to as many rows.
+    fn extend(&self, j: usize, sources: &[u64], rows: &mut [u64]) {
+        let (n, stride) = (self.ring.n(), self.ring.stride());
+        for (digit, row) in rows.chunks_mut(stride).enumerate() {
+            let own = source(self.basis.q, self.digit_limbs, digit);
+            if (own.q_start..own.q_end).contains(&j) {
+                self.x.limb_into(j, &mut row[..n]);
+                continue;
             }
+            let y = Rows { data: &sources[own.q_start * stride..], stride, count: own.q_end - own.q_start };
+            let sources = Sources { y, v: &sources[(self.basis.q + digit) * stride..][..n] };
+            self.ring.conversion(own).extend(&self.ring, sources, (self.basis, j), &mut row[..n]);
         }
     }
 
-    fn dot_rows(&self, limbs: Range<usize>, rows: &[u64], key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
+    fn dot_rows(&self, j: usize, rows: &[u64], key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
         let (n, stride, count) = (self.ring.n(), self.ring.stride(), self.count);
-        for (t, j) in limbs.enumerate() {
-            let q = self.ring.modulus(self.basis, j);
-            let key_limb = if j < self.basis.q { j } else { key.basis.q + j - self.basis.q };
-            let x = Rows { data: &rows[t * count * stride..], stride, count };
-            let y = Rows { data: &key.data[2 * key_limb * key.digits * stride..], stride: 2 * stride, count };
-            for start in (0..n).step_by(COLUMNS) {
-                let columns = t * stride + start..t * stride + n.min(start + COLUMNS);
-                for (half, out) in out.iter_mut().enumerate() {
-                    self.ring.backend().dot_into(
-                        q,
-                        &mut out[columns.clone()],
-                        x.from(start),
-                        y.from(half * stride + start),
-                    );
-                }
+        let q = self.ring.modulus(self.basis, j);
+        let key_limb = if j < self.basis.q { j } else { key.basis.q + j - self.basis.q };
+        let x = Rows { data: rows, stride, count };
+        let y = Rows { data: &key.data[2 * key_limb * key.digits * stride..], stride: 2 * stride, count };
+        for start in (0..n).step_by(COLUMNS) {
+            let columns = start..n.min(start + COLUMNS);
+            for (half, out) in out.iter_mut().enumerate() {
+                let out = &mut out[columns.clone()];
+                self.ring.backend().dot_into(q, out, x.from(start), y.from(half * stride + start));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::arith::Modulus;
+use crate::arith::{MAX_LAZY_TERMS, Modulus};
 
 use super::context::{Basis, Ring};
 use super::pool::Buffer;
@@ -33,6 +33,9 @@ mod sealed {
 
 /// A term of an inner product: a pair of polynomials, and what multiplies both.
 pub(crate) type Term<'a> = ([&'a Poly<Ntt>; 2], &'a Factor);
+
+/// Columns of all terms that are multiplied at a time.
+const COLUMNS: usize = 512;
 
 /// What multiplies polynomials.
 ///
@@ -114,8 +117,15 @@ impl Factor {
     }
 }
 
-/// The columns of a sum in one limb, from `start` on.
+/// The columns of a sum in one limb, from `start` on: at most [`COLUMNS`].
 fn inner_product(ring: &Ring, basis: Basis, (limb, start): (usize, usize), terms: &[Term<'_>], out: [&mut [u64]; 2]) {
+    if let Some((terms, rest)) = terms.split_at_checked(MAX_LAZY_TERMS).filter(|(_, rest)| !rest.is_empty()) {
+        let (q, [a, b], mut others) = (ring.modulus(basis, limb), out, [[0; COLUMNS]; 2]);
+        let [c, d] = others.each_mut().map(|other| &mut other[..a.len()]);
+        inner_product(ring, basis, (limb, start), terms, [&mut *a, &mut *b]);
+        inner_product(ring, basis, (limb, start), rest, [&mut *c, &mut *d]);
+        return [(a, c), (b, d)].into_iter().for_each(|(sum, other)| ring.backend().add_assign(q, sum, other));
+    }
     let (q, backend, columns) = (ring.modulus(basis, limb), ring.backend(), start..start + out[0].len());
     let weights: Option<Vec<u64>> = terms.iter().map(|(_, m)| m.value(limb, &columns)).collect();
     let values: Vec<Cow<'_, [u64]>> = match weights {
@@ -265,7 +275,6 @@ impl Poly<Ntt> {
     /// Of each sum, Σ a_i m_i and Σ b_i m_i over its terms ((a_i, b_i), m_i): limb by limb, and in a limb from block to block of columns,
     /// so that what several sums read stays in the cache; on the threads of the current rayon pool.
     pub(crate) fn inner_products(ring: &Ring, basis: Basis, sums: &[Vec<Term<'_>>]) -> Vec<[Self; 2]> {
-        const COLUMNS: usize = 512;
         for &([a, b], m) in sums.iter().flatten() {
             [a, b].into_iter().for_each(|x| x.assert_same_basis(ring, basis));
             assert!(m.ring() == ring && m.basis() == basis, "a factor of another basis");

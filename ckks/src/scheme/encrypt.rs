@@ -50,8 +50,8 @@ impl Encryptor<'_, PublicKey> {
         let (e0, e1) = errors.split_at(n);
         let [mut c0, mut c1] = [(); 2].map(|()| Poly::uninit(ring, basis));
         let parts = [&mut c0, &mut c1].map(|part| (part.data_mut(), ring.stride()));
-        ring.each_group(0..basis.q, 1, parts, |limbs, parts| {
-            let (i, [c0, c1]) = (limbs.start, parts.map(|part| &mut part[..n]));
+        ring.each_limb_of(basis.q, parts, |i, parts| {
+            let [c0, c1] = parts.map(|part| &mut part[..n]);
             let (table, backend) = (ring.table(basis, i), ring.backend());
             let q = table.modulus();
             let mut buffer = ring.pool().take(ring.stride());

@@ -177,9 +177,9 @@ impl Evaluator {
         let (basis, ring) = (a.parts[0].basis(), self.params.ring());
         let mut parts: [Poly<Ntt>; 3] = std::array::from_fn(|_| Poly::uninit(ring, basis));
         let buffers = parts.each_mut().map(|part| (part.data_mut(), ring.stride()));
-        ring.each_group(0..basis.q, 1, buffers, |limbs, out| {
+        ring.each_limb_of(basis.q, buffers, |i, out| {
             for (out, operand) in out.into_iter().zip(&tensor) {
-                operand.limb_into(limbs.start, &mut out[..ring.n()]);
+                operand.limb_into(i, &mut out[..ring.n()]);
             }
         });
         let estimate = join(a.estimate, b.estimate, Estimate::mul);

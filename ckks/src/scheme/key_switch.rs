@@ -4,7 +4,6 @@
 //! It goes limb by limb. First the limbs of the divisor, the special ones: their sums are what the division needs of them. Then each
 //! limb that is kept: its digits, sums and quotient are made while they are in the cache, and nothing but the result is written.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ring::{Basis, Digits, Division, KeyRows, Ntt, Operand, Permutation, Poly, Ring};
@@ -43,18 +42,15 @@ impl KeySwitch<'_> {
         let mut tails = [ring.pool().take(size), ring.pool().take(size)];
         let [b, a] = &mut tails;
         let buffers = [(&mut **b, ring.stride()), (&mut **a, ring.stride())];
-        ring.each_group(0..division.dropped(), 1, buffers, |limbs, mut halves| {
-            self.sums(keep + limbs.start..keep + limbs.end, &mut halves);
-            for half in halves {
-                for (r, limb) in limbs.clone().zip(half.chunks_mut(ring.stride())) {
-                    division.prepare(r, &mut limb[..ring.n()]);
-                }
-            }
+        ring.each_limb_of(division.dropped(), buffers, |r, halves| {
+            let mut halves = halves.map(|half| &mut half[..ring.n()]);
+            self.sums(keep + r, &mut halves);
+            halves.into_iter().for_each(|half| division.prepare(r, half));
         });
         let tails = tails.map(|tail| (division.quotients(&tail), tail));
-        let quotients = self.write(keep, |limbs, halves: &mut [&mut [u64]; 2]| {
+        let quotients = self.write(keep, |j, halves| {
             for (half, (v, tail)) in halves.iter_mut().zip(&tails) {
-                division.divide(limbs.clone(), half, tail, v);
+                division.divide(j, half, tail, v);
             }
         });
         tails.into_iter().flat_map(|(v, tail)| [v, tail]).for_each(|buffer| ring.pool().give(buffer));
@@ -62,51 +58,47 @@ impl KeySwitch<'_> {
     }
 
     /// The first `limbs` limbs of the sums, after `finish`, permuted.
-    fn write(&self, limbs: usize, finish: impl Fn(Range<usize>, &mut [&mut [u64]; 2]) + Sync) -> [Poly<Ntt>; 2] {
+    fn write(&self, limbs: usize, finish: impl Fn(usize, &mut [&mut [u64]; 2]) + Sync) -> [Poly<Ntt>; 2] {
         let ring = self.ring();
         let (n, stride) = (ring.n(), ring.stride());
         let basis = if limbs == self.digits.basis().limbs() { self.digits.basis() } else { Basis { q: limbs, p: 0 } };
         let mut out = [Poly::uninit(ring, basis), Poly::uninit(ring, basis)];
         let buffers = out.each_mut().map(|out| (out.data_mut(), stride));
-        ring.each_group(0..limbs, 1, buffers, |limbs, mut out| {
+        ring.each_limb_of(limbs, buffers, |j, out| {
+            let mut out = out.map(|out| &mut out[..n]);
             let Some(permutation) = &self.permutation else {
-                self.sums(limbs.clone(), &mut out);
-                return finish(limbs, &mut out);
+                self.sums(j, &mut out);
+                return finish(j, &mut out);
             };
-            let mut sums = ring.pool().take(2 * limbs.len() * stride);
-            let (b, a) = sums.split_at_mut(limbs.len() * stride);
-            let mut halves = [b, a];
-            self.sums(limbs.clone(), &mut halves);
-            finish(limbs, &mut halves);
+            let mut sums = ring.pool().take(2 * stride);
+            let (b, a) = sums.split_at_mut(stride);
+            let mut halves = [&mut b[..n], &mut a[..n]];
+            self.sums(j, &mut halves);
+            finish(j, &mut halves);
             for (out, half) in out.into_iter().zip(halves) {
-                for (out, half) in out.chunks_mut(stride).zip(half.chunks(stride)) {
-                    ring.backend().permute_into(&mut out[..n], &half[..n], &permutation.sources);
-                }
+                ring.backend().permute_into(out, half, &permutation.sources);
             }
             ring.pool().give(sums);
         });
         out
     }
 
-    /// The sums in the limbs `limbs`, a stride apart, with their addends.
-    fn sums(&self, limbs: Range<usize>, out: &mut [&mut [u64]; 2]) {
-        let ring = self.ring();
-        let (n, stride, basis) = (ring.n(), ring.stride(), self.digits.basis());
+    /// The sums in limb `j`, with their addends.
+    fn sums(&self, j: usize, out: &mut [&mut [u64]; 2]) {
+        let (ring, basis) = (self.ring(), self.digits.basis());
         let KeyShape { basis: key_basis, digits, .. } = &self.key.shape;
         let key = KeyRows { data: &self.key.rows, basis: *key_basis, digits: *digits };
-        self.digits.dot(limbs.clone(), key, out);
-        let mut scratch = ring.pool().take(stride);
+        self.digits.dot(j, key, out);
+        let q = ring.modulus(basis, j);
+        let mut scratch = ring.pool().take(ring.stride());
         for (out, addend) in out.iter_mut().zip(&self.addends) {
-            for (j, out) in limbs.clone().zip(out.chunks_mut(stride)) {
-                let (q, out) = (ring.modulus(basis, j), &mut out[..n]);
-                match addend {
-                    Addend::Multiple(x) if j < basis.q => {
-                        let x = x.limb(j, &mut scratch[..n]);
-                        ring.backend().mul_scalar_add_assign(q, out, x, ring.special_product(j));
-                    }
-                    Addend::Extended(x) => ring.backend().add_assign(q, out, x.limb(j)),
-                    Addend::Multiple(_) | Addend::Nothing => {}
+            match addend {
+                Addend::Multiple(x) if j < basis.q => {
+                    let x = x.limb(j, &mut scratch[..ring.n()]);
+                    ring.backend().mul_scalar_add_assign(q, out, x, ring.special_product(j));
                 }
+                Addend::Extended(x) => ring.backend().add_assign(q, out, x.limb(j)),
+                Addend::Multiple(_) | Addend::Nothing => {}
             }
         }
         ring.pool().give(scratch);
