@@ -90,16 +90,16 @@ fn diagonals(plan: &DiagonalPlan, linear: &LinearMap, x: &Slots) -> Slots {
             let step: &crate::layout::GiantStep = step;
             let mut inner = vec![0.0; output.slots()];
             for &product in &step.products {
-                let rotated = rotate(&x[product.input], plan.slots_of(product.rotation as i64));
+                let rotated = rotate(&x[product.input], output.slots_of(product.rotation as i64));
                 let diagonal = plan.diagonal(matrix, o, step.rotation, product);
                 let terms = rotated.iter().zip(&diagonal);
                 inner.iter_mut().zip(terms).for_each(|(y, (x, m))| *y += x * m);
             }
-            accumulate(&mut y, &rotate(&inner, plan.slots_of(step.rotation)), |x| x);
+            accumulate(&mut y, &rotate(&inner, output.slots_of(step.rotation)), |x| x);
         }
         for step in plan.fold() {
             let z = y.clone();
-            step.iter().for_each(|&k| accumulate(&mut y, &rotate(&z, plan.slots_of(k as i64)), |x| x));
+            step.iter().for_each(|&k| accumulate(&mut y, &rotate(&z, output.slots_of(k as i64)), |x| x));
         }
         y
     };

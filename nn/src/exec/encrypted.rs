@@ -285,8 +285,8 @@ impl PreparedDiagonals {
             Ok(DiagonalTerm {
                 output: index,
                 input: product.input,
-                baby: plan.slots_of(product.rotation as i64) as i64,
-                giant: plan.slots_of(giant) as i64,
+                baby: output.slots_of(product.rotation as i64) as i64,
+                giant: output.slots_of(giant) as i64,
                 plaintext: encoder.encode(&slots, weight_scale, result.level)?,
             })
         };
@@ -296,7 +296,7 @@ impl PreparedDiagonals {
             slots => encoder.encode(&slots, result.scale, result.level).map(Some),
         };
         let map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
-        let slots = |&positions: &usize| plan.slots_of(positions as i64) as i64;
+        let slots = |&positions: &usize| output.slots_of(positions as i64) as i64;
         Ok(Self {
             map: if plan.stepping() == Stepping::Chained { map.chained() } else { map },
             fold: plan.fold().iter().map(|step| step.iter().map(slots).collect()).collect(),

@@ -1,6 +1,8 @@
 //! Where the outputs of a matrix should lie, so that it has few diagonals.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
 
 use super::{DiagonalPlan, Layout, LayoutError, Stepping};
 use crate::graph::SparseMatrix;
@@ -93,32 +95,40 @@ struct Anchors<'a> {
     positions: usize,
     /// Of each output ciphertext begun, which positions are taken.
     taken: Vec<Vec<bool>>,
+    /// How many are not.
+    left: Vec<usize>,
     /// The diagonals so far, each with the bits of the weights that lie on it.
-    diagonals: HashMap<Diagonal, Vec<u64>>,
+    diagonals: HashMap<Diagonal, Vec<u64>, FixedState>,
     /// All d so far, in order of appearance.
     distances: Vec<usize>,
     /// The d of the row placed last: the next row mostly continues it.
     latest: Vec<usize>,
-    /// All d so far.
-    known: HashSet<usize>,
+    /// Of each d, whether it is among them.
+    known: Vec<bool>,
 }
 
-/// (output ciphertext, input ciphertext, d).
-type Diagonal = (usize, usize, usize);
+/// (output ciphertext, input ciphertext, d), counted through.
+type Diagonal = usize;
 
-/// A column that a row reads: its ciphertext, its position, and its weight.
-type Source = (usize, usize, f64);
+/// A column that a row reads: its ciphertext, its position, and the bits of its weight.
+type Source = (usize, usize, u64);
+
+/// How many diagonals a row adds, and how many of its weights are new to theirs.
+type Score = (usize, usize);
 
 impl<'a> Anchors<'a> {
     fn new(input: &'a Layout) -> Self {
+        let mut known = vec![false; input.period];
+        known[0] = true;
         Self {
             input,
             positions: input.positions_per_ciphertext(),
             taken: Vec::new(),
-            diagonals: HashMap::new(),
+            left: Vec::new(),
+            diagonals: HashMap::default(),
             distances: vec![0],
             latest: Vec::new(),
-            known: HashSet::from([0]),
+            known,
         }
     }
 
@@ -126,35 +136,12 @@ impl<'a> Anchors<'a> {
     /// weight already, and the earliest of those. At the border of a padded convolution rows read fewer columns, and many places add no
     /// diagonal: their weights tell which one continues the grid.
     fn place(&mut self, row: &[(u32, f64)]) -> Place {
-        let sources: Vec<Source> = row
-            .iter()
-            .map(|&(c, weight)| {
-                let (ciphertext, position) = self.input.position(c as usize);
-                (ciphertext, position, weight)
-            })
-            .collect();
-        if let Some(place) = self.continued(&sources) {
-            self.take(&sources, place);
-            return place;
-        }
-        let mut best: Option<((usize, usize), Place)> = None;
-        'search: for ciphertext in 0..=self.taken.len() {
-            for anchor in self.anchors(&sources, &self.distances) {
-                let Some(position) = self.free(ciphertext, anchor) else {
-                    continue;
-                };
-                let place = Place { ciphertext, position };
-                let most = best.map_or(usize::MAX, |((least, _), _)| least);
-                let score = self.score(&sources, place, most);
-                if score.is_some_and(|score| best.is_none_or(|(least, _)| score < least)) {
-                    best = score.map(|score| (score, place));
-                }
-                if score == Some((0, 0)) {
-                    break 'search;
-                }
-            }
-        }
-        let place = best.map_or(Place { ciphertext: self.taken.len(), position: 0 }, |(_, place)| place);
+        let source = |&(c, weight): &(u32, f64)| {
+            let (ciphertext, position) = self.input.position(c as usize);
+            (ciphertext, position, weight.to_bits())
+        };
+        let sources: Vec<Source> = row.iter().map(source).collect();
+        let place = self.continued(&sources).unwrap_or_else(|| self.best(&sources));
         self.take(&sources, place);
         place
     }
@@ -162,39 +149,54 @@ impl<'a> Anchors<'a> {
     /// The place that continues the row before, if everything fits there.
     fn continued(&self, sources: &[Source]) -> Option<Place> {
         let ciphertext = self.taken.len().checked_sub(1)?;
-        let places = self.anchors(sources, &self.latest).into_iter().filter_map(|anchor| self.free(ciphertext, anchor));
+        let places = self.anchors(sources, &self.latest).filter_map(|anchor| self.free(ciphertext, anchor));
         places
             .map(|position| Place { ciphertext, position })
-            .find(|&place| self.score(sources, place, 0) == Some((0, 0)))
+            .find(|&place| self.score(sources, place, (0, 1)).is_some())
     }
 
-    /// How many diagonals a row at `place` adds, and how many of its weights are new to theirs; none if it adds more than `most`.
-    fn score(&self, sources: &[Source], place: Place, most: usize) -> Option<(usize, usize)> {
-        let (mut added, mut new) = (0, 0);
+    /// The best place of all.
+    fn best(&self, sources: &[Source]) -> Place {
+        let distances = &self.distances[..self.distances.len().min(TRIED_DIAGONALS)];
+        let mut seen = vec![false; self.input.period];
+        let anchors = self.anchors(sources, distances).chain(sources.is_empty().then_some(0));
+        let anchors: Vec<usize> = anchors.filter(|&anchor| !std::mem::replace(&mut seen[anchor], true)).collect();
+        let mut least = (usize::MAX, usize::MAX);
+        let mut best = Place { ciphertext: self.taken.len(), position: 0 };
+        let begun = (0..self.taken.len()).filter(|&ciphertext| self.left[ciphertext] > 0);
+        for ciphertext in begun.chain([self.taken.len()]) {
+            for position in anchors.iter().filter_map(|&anchor| self.free(ciphertext, anchor)) {
+                let place = Place { ciphertext, position };
+                if let Some(score) = self.score(sources, place, least) {
+                    (least, best) = (score, place);
+                }
+                if least == (0, 0) {
+                    return best;
+                }
+            }
+        }
+        best
+    }
+
+    /// The score of a row at `place`, if it is less than `least`.
+    fn score(&self, sources: &[Source], place: Place, least: Score) -> Option<Score> {
+        let mut score = (0, 0);
         for (diagonal, weight) in self.diagonals_of(sources, place) {
             let weights = self.diagonals.get(&diagonal);
-            added += usize::from(weights.is_none());
-            new += usize::from(weights.is_none_or(|weights| !weights.contains(&weight)));
-            if added > most {
+            score.0 += usize::from(weights.is_none());
+            score.1 += usize::from(weights.is_none_or(|weights| !weights.contains(&weight)));
+            if score >= least {
                 return None;
             }
         }
-        Some((added, new))
+        (score < least).then_some(score)
     }
 
-    /// Positions within the input's period at which one of the row's outer columns falls on one of the `known` distances.
-    fn anchors(&self, sources: &[Source], known: &[usize]) -> Vec<usize> {
+    /// Positions within the input's period at which one of the row's outer columns falls on one of the `distances`.
+    fn anchors(&self, sources: &[Source], distances: &[usize]) -> impl Iterator<Item = usize> {
         let outer = [sources.first(), sources.last(), sources.get(sources.len() / 2)];
         let period = self.input.period;
-        let distances = known.iter().take(TRIED_DIAGONALS);
-        let mut anchors: Vec<usize> =
-            distances.flat_map(|d| outer.iter().flatten().map(move |&&(_, t, _)| (t + period - d) % period)).collect();
-        if anchors.is_empty() {
-            anchors.push(0);
-        }
-        let mut seen = HashSet::new();
-        anchors.retain(|&anchor| seen.insert(anchor));
-        anchors
+        distances.iter().flat_map(move |d| outer.into_iter().flatten().map(move |&(_, t, _)| (t + period - d) % period))
     }
 
     /// The first free repetition of a position.
@@ -208,27 +210,31 @@ impl<'a> Anchors<'a> {
 
     /// The diagonals that a row at `place` has, each with the bits of its weight.
     fn diagonals_of(&self, sources: &[Source], place: Place) -> impl Iterator<Item = (Diagonal, u64)> {
-        let (period, t) = (self.input.period, place.position % self.input.period);
-        let diagonal =
-            move |&(i, c, weight): &Source| ((place.ciphertext, i, (c + period - t) % period), weight.to_bits());
-        sources.iter().map(diagonal)
+        let (period, inputs) = (self.input.period, self.input.ciphertexts);
+        // The period is a power of two.
+        let distance = move |c: usize| c.wrapping_sub(place.position) & (period - 1);
+        sources.iter().map(move |&(i, c, weight)| ((place.ciphertext * inputs + i) * period + distance(c), weight))
     }
 
     fn take(&mut self, sources: &[Source], place: Place) {
         if place.ciphertext == self.taken.len() {
             self.taken.push(vec![false; self.positions]);
+            self.left.push(self.positions);
         }
         self.taken[place.ciphertext][place.position] = true;
+        self.left[place.ciphertext] -= 1;
         let own: Vec<(Diagonal, u64)> = self.diagonals_of(sources, place).collect();
+        let distance = |diagonal: Diagonal| diagonal % self.input.period;
         let outer = [own.first(), own.last(), own.get(own.len() / 2)];
-        self.latest = outer.into_iter().flatten().map(|(diagonal, _)| diagonal.2).collect();
+        self.latest = outer.into_iter().flatten().map(|&(diagonal, _)| distance(diagonal)).collect();
         for &(diagonal, weight) in &own {
             let weights = self.diagonals.entry(diagonal).or_default();
             if !weights.contains(&weight) {
                 weights.push(weight);
             }
-            if self.known.insert(diagonal.2) {
-                self.distances.push(diagonal.2);
+            let d = distance(diagonal);
+            if !std::mem::replace(&mut self.known[d], true) {
+                self.distances.push(d);
             }
         }
     }

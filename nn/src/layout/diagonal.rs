@@ -58,18 +58,21 @@ pub enum Stepping {
 /// Which diagonals a matrix has between two layouts, and in which order to multiply by them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiagonalPlan {
+    /// S: positions of a ciphertext.
+    positions: usize,
     period: usize,
-    interleave: usize,
-    slots: usize,
     baby_steps: usize,
     stepping: Stepping,
-    /// For each output ciphertext its giant steps, rotations ascending.
-    outputs: Vec<Vec<GiantStep>>,
-    /// Positions of the rotations of each rotate-and-add step at the end.
-    fold: Vec<Vec<usize>>,
+    products: usize,
     /// The rotated inputs, each once, ascending; unrotated ones do not count.
     babies: Vec<Product>,
-    /// Slots of all rotations, each once, ascending.
+    /// (output ciphertext, g) of all giant steps, each once, ascending.
+    giants: Vec<(usize, i64)>,
+    /// Positions of the rotations of each rotate-and-add step at the end.
+    fold: Vec<Vec<usize>>,
+    /// For each output ciphertext its giant steps, rotations ascending.
+    outputs: Vec<Vec<GiantStep>>,
+    /// Positions of all rotations, each once, ascending.
     rotations: Vec<usize>,
 }
 
@@ -108,49 +111,68 @@ impl DiagonalPlan {
     ) -> Result<Self, LayoutError> {
         input.check_shapes(matrix, output)?;
         let diagonals = diagonals(matrix, input, output, stepping);
-        let mut best = Self::split(&diagonals, 1, (input, output), stepping);
-        for baby_steps in baby_steps(&diagonals, modulus(input, output)) {
+        let split = |baby_steps| {
             let plan = Self::split(&diagonals, baby_steps, (input, output), stepping);
-            if plan.cost() < best.cost() {
+            (plan.cost(), plan)
+        };
+        let mut best = split(1);
+        for baby_steps in baby_steps(&diagonals, modulus(input, output)) {
+            let plan = split(baby_steps);
+            if plan.0 < best.0 {
                 best = plan;
             }
         }
-        best.rotations = best.distinct_rotations();
-        Ok(best)
+        let (_, mut plan) = best;
+        plan.rotations = plan.distinct_rotations();
+        plan.outputs = plan.sums(&diagonals, output.ciphertexts);
+        Ok(plan)
     }
 
-    /// The plan with so many baby steps, without its list of rotations.
+    /// The plan with so many baby steps, without its sums and its list of rotations.
     fn split(
         diagonals: &[Diagonal],
         baby_steps: usize,
         (input, output): (&Layout, &Layout),
         stepping: Stepping,
     ) -> Self {
-        let mut outputs: Vec<BTreeMap<i64, Vec<Product>>> = vec![BTreeMap::new(); output.ciphertexts];
+        let giant = |d: i64| d.div_euclid(baby_steps as i64);
+        let (lowest, highest) = diagonals.iter().fold((0, 0), |(low, high), &(.., d)| (low.min(d), high.max(d)));
+        let (lowest, span) = (giant(lowest), (giant(highest) - giant(lowest) + 1) as usize);
+        let mut rotated = vec![false; input.ciphertexts * baby_steps];
+        let mut summed = vec![false; output.ciphertexts * span];
+        for &(o, i, d) in diagonals {
+            rotated[i * baby_steps + d.rem_euclid(baby_steps as i64) as usize] = true;
+            summed[o * span + (giant(d) - lowest) as usize] = true;
+        }
+        let baby = |at: usize| Product { input: at / baby_steps, rotation: at % baby_steps };
+        let giant = |at: usize| (at / span, ((at % span) as i64 + lowest) * baby_steps as i64);
+        Self {
+            positions: input.positions_per_ciphertext(),
+            period: input.cycle().max(output.cycle()),
+            baby_steps,
+            stepping,
+            products: diagonals.len(),
+            babies: marked(&rotated).map(baby).filter(|baby| baby.rotation != 0).collect(),
+            giants: marked(&summed).map(giant).collect(),
+            fold: fold(output.cycle(), input.cycle(), stepping),
+            outputs: Vec::new(),
+            rotations: Vec::new(),
+        }
+    }
+
+    /// The diagonals by outputs and giant steps.
+    fn sums(&self, diagonals: &[Diagonal], outputs: usize) -> Vec<Vec<GiantStep>> {
+        let mut sums: Vec<BTreeMap<i64, Vec<Product>>> = vec![BTreeMap::new(); outputs];
         for &(o, input, d) in diagonals {
-            let rotation = d.rem_euclid(baby_steps as i64);
-            let products = outputs[o].entry(d - rotation).or_default();
+            let rotation = d.rem_euclid(self.baby_steps as i64);
+            let products = sums[o].entry(d - rotation).or_default();
             products.push(Product { input, rotation: rotation as usize });
         }
         let giant_step = |(rotation, mut products): (i64, Vec<Product>)| {
             products.sort_unstable();
             GiantStep { rotation, products }
         };
-        let outputs: Vec<Vec<GiantStep>> =
-            outputs.into_iter().map(|steps| steps.into_iter().map(giant_step).collect()).collect();
-        let products = outputs.iter().flatten().flat_map(|step| &step.products).copied();
-        let babies: BTreeSet<Product> = products.filter(|product| product.rotation != 0).collect();
-        Self {
-            period: input.cycle().max(output.cycle()),
-            interleave: input.interleave,
-            slots: input.slots,
-            baby_steps,
-            stepping,
-            outputs,
-            fold: fold(output.cycle(), input.cycle(), stepping),
-            babies: babies.into_iter().collect(),
-            rotations: Vec::new(),
-        }
+        sums.into_iter().map(|steps| steps.into_iter().map(giant_step).collect()).collect()
     }
 
     /// T: positions after which every diagonal repeats.
@@ -160,7 +182,7 @@ impl DiagonalPlan {
 
     /// How often the slots of a diagonal repeat.
     pub fn repetitions(&self) -> usize {
-        self.slots / (self.period * self.interleave)
+        self.positions / self.period
     }
 
     /// n1: rotations of the inputs are by less than this.
@@ -188,11 +210,6 @@ impl DiagonalPlan {
         self.fold.iter().map(|step| step.len() + 1).product()
     }
 
-    /// Slots to rotate by, in 0..slots, for a rotation by `positions`.
-    pub fn slots_of(&self, positions: i64) -> usize {
-        (positions * self.interleave as i64).rem_euclid(self.slots as i64) as usize
-    }
-
     /// A rough cost, in products with a diagonal, by which layouts and baby steps are compared.
     pub fn cost(&self) -> usize {
         let keys = match self.stepping {
@@ -208,7 +225,7 @@ impl DiagonalPlan {
 
     /// Number of products with a diagonal.
     pub fn products(&self) -> usize {
-        self.giant_steps().map(|step| step.products.len()).sum()
+        self.products
     }
 
     /// Number of baby steps: rotated inputs.
@@ -218,7 +235,7 @@ impl DiagonalPlan {
 
     /// Number of giant rotations.
     pub fn giant_rotations(&self) -> usize {
-        self.giant_steps().filter(|step| step.rotation != 0).count()
+        self.giants.iter().filter(|&&(_, rotation)| rotation != 0).count()
     }
 
     /// Number of input ciphertexts that are decomposed for baby steps.
@@ -250,7 +267,7 @@ impl DiagonalPlan {
 
     /// Number of sums of products, each of which is rotated unless its giant step is 0.
     pub fn giant_sums(&self) -> usize {
-        self.giant_steps().count()
+        self.giants.len()
     }
 
     /// Number of rotations of the fold. An output that is zero is not folded.
@@ -265,10 +282,10 @@ impl DiagonalPlan {
 
     /// Number of outputs that are not zero.
     pub fn computed(&self) -> usize {
-        self.outputs.iter().filter(|steps| !steps.is_empty()).count()
+        self.giants.chunk_by(|a, b| a.0 == b.0).count()
     }
 
-    /// The rotations that need a key, in slots, ascending.
+    /// The rotations that need a key, in positions, ascending.
     pub fn rotations(&self) -> &[usize] {
         &self.rotations
     }
@@ -283,34 +300,36 @@ impl DiagonalPlan {
         giant: i64,
         product: Product,
     ) -> Vec<f64> {
-        let mut period = Vec::with_capacity(self.period * self.interleave);
+        let mut period = Vec::with_capacity(self.period * output.interleave);
         for u in 0..self.period {
             let t = (u as i64 - giant).rem_euclid(self.period as i64) as usize;
             let (t_r, t_c) = (t % output.cycle(), (u + product.rotation) % input.cycle());
             let (row, col) = (output.owner(o, t_r), input.owner(product.input, t_c));
             let entry = row.zip(col).filter(|&(_, c)| source(input, c, t_r, output) == t_c);
-            period.extend(std::iter::repeat_n(entry.map_or(0.0, |(r, c)| entry_of(matrix, r, c)), self.interleave));
+            period.extend(std::iter::repeat_n(entry.map_or(0.0, |(r, c)| entry_of(matrix, r, c)), output.interleave));
         }
-        period.repeat(self.slots / period.len())
+        period.repeat(self.repetitions())
     }
 
     fn distinct_rotations(&self) -> Vec<usize> {
         let of_inputs = self.babies.chunk_by(|a, b| a.input == b.input);
         let babies = of_inputs.map(|babies| babies.iter().map(|baby| baby.rotation as i64).collect::<Vec<_>>());
-        let giants = self.outputs.iter().map(|steps| steps.iter().map(|step| step.rotation).collect());
+        let of_outputs = self.giants.chunk_by(|a, b| a.0 == b.0);
+        let giants = of_outputs.map(|giants| giants.iter().map(|&(_, rotation)| rotation).collect());
         let stepped = babies.chain(giants).flat_map(|rotations| match self.stepping {
             Stepping::Hoisted => rotations,
             Stepping::Chained => differences(&rotations),
         });
         let folds = self.fold.iter().flatten().take(self.fold_rotations()).map(|&step| step as i64);
-        let slots = stepped.chain(folds).map(|positions| self.slots_of(positions));
-        let distinct: BTreeSet<usize> = slots.filter(|&slots| slots != 0).collect();
+        let to_the_left = |positions: i64| positions.rem_euclid(self.positions as i64) as usize;
+        let distinct: BTreeSet<usize> = stepped.chain(folds).map(to_the_left).filter(|&k| k != 0).collect();
         distinct.into_iter().collect()
     }
+}
 
-    fn giant_steps(&self) -> impl Iterator<Item = &GiantStep> {
-        self.outputs.iter().flatten()
-    }
+/// Where the marks are.
+fn marked(marks: &[bool]) -> impl Iterator<Item = usize> + '_ {
+    marks.iter().enumerate().filter_map(|(at, &marked)| marked.then_some(at))
 }
 
 /// The steps that add up what lies `from` positions apart in `to` positions.

@@ -123,6 +123,11 @@ impl Layout {
         Ok(Self { copies, shift, ..self.clone() })
     }
 
+    /// The same places with `interleave` samples at each for every one that there was.
+    pub fn interleaved(&self, interleave: usize) -> Self {
+        Self { slots: self.slots * interleave, interleave: self.interleave * interleave, ..self.clone() }
+    }
+
     /// Slots of a ciphertext.
     pub fn slots(&self) -> usize {
         self.slots
@@ -136,6 +141,11 @@ impl Layout {
     /// S = slots / b: positions of a ciphertext.
     pub fn positions_per_ciphertext(&self) -> usize {
         self.slots / self.interleave
+    }
+
+    /// Slots to rotate by to the left, in 0..slots, for a rotation by `positions`.
+    pub fn slots_of(&self, positions: i64) -> usize {
+        (positions * self.interleave as i64).rem_euclid(self.slots as i64) as usize
     }
 
     /// P: positions among which each feature of a ciphertext has one.

@@ -62,6 +62,16 @@ impl Packing {
         Ok(Self { stepping, nodes })
     }
 
+    /// The same packing with `interleave` samples at each position for every one that there was, in ciphertexts of as many times the slots.
+    #[must_use]
+    pub fn interleaved(&self, interleave: usize) -> Self {
+        let packed = |packed: &Packed| Packed {
+            layout: Arc::new(packed.layout.interleaved(interleave)),
+            linear: packed.linear.as_ref().map(|linear| Arc::new(linear.interleaved(interleave))),
+        };
+        Self { stepping: self.stepping, nodes: self.nodes.iter().map(|node| node.as_ref().map(packed)).collect() }
+    }
+
     /// The layout of a node's tensor; none if the output does not depend on it.
     pub fn layout(&self, id: NodeId) -> Option<&Arc<Layout>> {
         Some(&self.get(id)?.layout)

@@ -4,9 +4,10 @@
 //! first that fits is the cheapest of its kind, since limbs are what everything costs, and is then tried with more special
 //! primes, and if it takes too many keys with chained rotations. What keeps the search short: scales that served one place are tried first in the next; a place in which they come to
 //! much more than the best plan is left alone; interleaves are left when they only get worse, and so are larger degrees.
-//! Packings depend on slots and interleave only, and are made once for each.
+//! Packings depend on the positions of a ciphertext only, and are made once for each number of them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use ckks::RingKind;
@@ -119,8 +120,8 @@ struct Found {
 
 struct Search<'a> {
     task: Task<'a>,
-    /// By slots, interleave and stepping.
-    packings: BTreeMap<(usize, usize, Stepping), Arc<Packing>>,
+    /// Of one sample, by positions and stepping.
+    packings: BTreeMap<(usize, Stepping), Packing>,
     /// Scales that served, the latest last.
     known: Vec<Options>,
     /// Bits of the chain that they served with.
@@ -159,6 +160,9 @@ impl Search<'_> {
 
     /// The best plan of a place, on the shortest chain that has any.
     fn place(&mut self, chains: &mut Chains, slots: usize, interleave: usize) -> Result<Found, PlanError> {
+        if self.shortest(chains) > chains.longest() {
+            return Err(PlanError::NoChain { log_n: chains.log_n() });
+        }
         let packing = self.packing(slots, interleave, Stepping::Hoisted)?;
         self.probe(chains, &packing)?;
         let (mut refusal, mut spare, mut stalled) = (None, f64::NEG_INFINITY, 0);
@@ -264,12 +268,12 @@ impl Search<'_> {
     }
 
     fn packing(&mut self, slots: usize, interleave: usize, stepping: Stepping) -> Result<Arc<Packing>, PlanError> {
-        if let Some(packing) = self.packings.get(&(slots, interleave, stepping)) {
-            return Ok(Arc::clone(packing));
-        }
-        let packing = Arc::new(Packing::new(self.task.graph, slots, interleave, stepping)?);
-        self.packings.insert((slots, interleave, stepping), Arc::clone(&packing));
-        Ok(packing)
+        let positions = slots / interleave;
+        let packing = match self.packings.entry((positions, stepping)) {
+            Entry::Occupied(packing) => packing.into_mut(),
+            Entry::Vacant(place) => place.insert(Packing::new(self.task.graph, positions, 1, stepping)?),
+        };
+        Ok(Arc::new(packing.interleaved(interleave)))
     }
 
     /// Remembers what served, and the plan itself if it is the best.

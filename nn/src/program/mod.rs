@@ -118,7 +118,7 @@ pub enum LinearOperator {
     /// degree 1 or 2 alike.
     Gemm,
     /// Several features a ciphertext: plaintext diagonals and rotations.
-    Diagonals(DiagonalPlan),
+    Diagonals(Arc<DiagonalPlan>),
 }
 
 impl LinearMap {
@@ -137,11 +137,18 @@ impl LinearMap {
                 input.check_shapes(&map.matrix, &output)?;
                 LinearOperator::Gemm
             }
-            _ => LinearOperator::Diagonals(DiagonalPlan::new(&map.matrix, &input, &output, stepping)?),
+            _ => LinearOperator::Diagonals(Arc::new(DiagonalPlan::new(&map.matrix, &input, &output, stepping)?)),
         };
         let squares: f64 = map.matrix.values().map(|w| w * w).sum();
         let norm = (squares / map.matrix.rows() as f64).sqrt();
         Ok(Self { map, input, output, operator, norm })
+    }
+
+    /// The same map with `interleave` samples at each position for every one that there was.
+    #[must_use]
+    pub fn interleaved(&self, interleave: usize) -> Self {
+        let layout = |layout: &Layout| Arc::new(layout.interleaved(interleave));
+        Self { input: layout(&self.input), output: layout(&self.output), ..self.clone() }
     }
 
     /// M and c, shared with the graph.
@@ -315,8 +322,8 @@ impl Program {
             if let Kind::LinearMap { map, .. } = &operation.kind
                 && let LinearOperator::Diagonals(plan) = map.operator()
             {
-                for &rotation in plan.rotations() {
-                    let level = rotations.entry(rotation).or_default();
+                for &positions in plan.rotations() {
+                    let level = rotations.entry(map.output().slots_of(positions as i64)).or_default();
                     *level = operation.value.level.max(*level);
                 }
             }
