@@ -2,7 +2,7 @@
 
 use aligned_vec::AVec;
 
-use super::kernel::Backend;
+use super::kernel::{Backend, Shape};
 use super::modulus::{Modulus, ShoupFactor};
 
 /// The factors of one transform, for the backend that they are given to.
@@ -20,9 +20,14 @@ pub(crate) enum Twiddles {
 pub(crate) struct Passes {
     /// From the root to the leaves.
     pub(crate) passes: Vec<Pass>,
-    /// 2 L^2 words a leaf: a record of radix L for the layers between vectors, then L − 1 vectors of values and L − 1 of quotients
-    /// for those inside, where lane s stands for the s-th L words of the leaf. Factors are as [`Backend::factor_words`] makes them.
+    /// A leaf has a record of radix L for the layers between vectors, then, for those inside, L − 1 vectors of values, unless these are
+    /// left to the kernel ([`Shape::lane_fields`]), and L − 1 of quotients, where lane s stands for the s-th L words of the leaf. Factors
+    /// are as [`Backend::factor_words`] makes them.
     pub(crate) leaves: AVec<u64>,
+    /// How many words of a factor inside vectors there are.
+    pub(crate) lane_fields: usize,
+    /// Words of the transform.
+    n: usize,
 }
 
 /// All nodes of log2 R layers that are done at once.
@@ -38,14 +43,14 @@ impl Twiddles {
     pub(crate) fn n(&self) -> usize {
         match self {
             Self::Tree(factors) => factors.len(),
-            Self::Passes(passes) => passes.leaves.len() / 2,
+            Self::Passes(passes) => passes.n,
         }
     }
 
     /// From the factors in the order of the tree.
     pub(crate) fn new(modulus: &Modulus, tree: &[u64], backend: Backend) -> Self {
         let factors: Vec<ShoupFactor> = tree.iter().map(|&value| modulus.shoup(value)).collect();
-        let Some((lanes, widest)) = backend.shape() else { return Self::Tree(factors) };
+        let Some(Shape { lanes, widest, lane_fields }) = backend.shape(tree.len()) else { return Self::Tree(factors) };
         // Leaves are not the only pass: the last layer of an inverse transform is special.
         if tree.len() < 2 * lanes * lanes {
             return Self::Tree(factors);
@@ -76,7 +81,7 @@ impl Twiddles {
         let mut leaves = AVec::with_capacity(0, 2 * tree.len());
         for i in 0..m {
             record(&mut leaves, m, i, lanes);
-            for field in 0..2 {
+            for field in lane_fields.clone() {
                 for h in 1..lanes {
                     let (layer, node) = (h.ilog2(), h - (1 << h.ilog2()));
                     for lane in 0..lanes {
@@ -86,6 +91,6 @@ impl Twiddles {
                 }
             }
         }
-        Self::Passes(Passes { passes, leaves })
+        Self::Passes(Passes { passes, leaves, lane_fields: lane_fields.len(), n: tree.len() })
     }
 }

@@ -19,6 +19,7 @@ use super::scalar;
 pub(super) use forward::ntt_forward;
 pub(super) use gemm::gemm_into;
 pub(super) use inverse::ntt_inverse;
+pub(super) use ntt::shape;
 pub(super) use short_gemm::{short_gemm_into, split_into};
 pub(super) use sums::{convert_into, dot_into, dot_scalars_into, dot_slices_into, round_quotient};
 

@@ -12,6 +12,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::modulus::{Modulus, ShoupFactor};
@@ -93,6 +94,16 @@ pub(crate) fn prefetch(words: &[u64]) {
             _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
         }
     }
+}
+
+/// What the transforms of a backend with vectors want of their factors.
+pub(crate) struct Shape {
+    /// Words of a vector.
+    pub(crate) lanes: usize,
+    /// The widest radix of a pass between vectors.
+    pub(crate) widest: usize,
+    /// Which of [`Backend::factor_words`] to keep of a factor inside vectors: both, or the quotient alone.
+    pub(crate) lane_fields: Range<usize>,
 }
 
 /// Calls the function of this name in the file of the backend.
@@ -394,14 +405,14 @@ impl Backend {
         dispatch!(self, saturate_multiplier(products))
     }
 
-    /// Words of a vector and the widest radix of a pass between vectors, where there are vectors.
-    pub(crate) fn shape(self) -> Option<(usize, usize)> {
+    /// How transforms of `n` words take their factors, where there are vectors.
+    pub(crate) fn shape(self, n: usize) -> Option<Shape> {
         match self {
             Self::Scalar => None,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => Some((avx2::LANES, 4)),
+            Self::Avx2(_) => Some(Shape { lanes: avx2::LANES, widest: 4, lane_fields: 0..2 }),
             #[cfg(target_arch = "x86_64")]
-            Self::Ifma(_) => Some((ifma::LANES, 8)),
+            Self::Ifma(_) => Some(ifma::shape(n)),
         }
     }
 

@@ -12,7 +12,7 @@ use super::super::super::modulus::Modulus;
 use super::super::super::ntt::Fold;
 use super::super::super::twiddles::{Pass, Passes};
 use super::super::layers::{block_lines, columns, layers_down, part_lines, rows};
-use super::ntt::{LEAF, PAIR, factors, lane_factors, mirror, transpose};
+use super::ntt::{PAIR, factors, lane_lines, leaf_lines, mirror, transpose};
 use super::{Factor, LANES, Line, Prime, Vector, load, splat, store};
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
@@ -70,7 +70,10 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
         for (k, lines) in lines.chunks_exact_mut(part).enumerate() {
             let first = first + k * (part / size);
             let Some((pass, rest)) = passes.split_first() else {
-                self.leaves(lines, first);
+                match self.twiddles.lane_fields {
+                    1 => self.leaves::<1>(lines, first),
+                    _ => self.leaves::<2>(lines, first),
+                }
                 continue;
             };
             let layers = pass.radix.ilog2() as usize;
@@ -139,10 +142,11 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn leaves(&self, lines: &mut [Line], first: usize) {
-        let this = Self { ..*self };
-        let records = this.twiddles.leaves.as_chunks::<LEAF>().0[first..].as_chunks::<PAIR>().0;
-        for (lines, record) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
+    fn leaves<const FIELDS: usize>(&self, lines: &mut [Line], first: usize) {
+        let (this, size) = (Self { ..*self }, leaf_lines(FIELDS));
+        let records = this.twiddles.leaves.as_chunks().0[size * first..].chunks_exact(PAIR * size);
+        for (lines, records) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
+            let records = [&records[..size], &records[size..]];
             let mut v = [[this.centre; LANES]; PAIR];
             for c in 0..PAIR {
                 for r in 0..LANES {
@@ -150,14 +154,14 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
                 }
             }
             this.recentre(&mut v);
-            let w = [&factors(&record[0][..2 * LANES]), &factors(&record[1][..2 * LANES])];
+            let w = [&factors(records[0][..2].as_flattened()), &factors(records[1][..2].as_flattened())];
             layers_down(&mut v, w, |_, _, x, y, w| this.butterfly(x, y, w));
             v.iter_mut().for_each(|v| transpose(v));
             if FREE == 3 {
                 this.recentre(&mut v);
             }
-            let w = [&lane_factors(&record[0]), &lane_factors(&record[1])];
-            layers_down(&mut v, w, |_, _, x, y, w| this.butterfly(x, y, w));
+            let w = [&lane_lines::<FIELDS>(records[0]), &lane_lines(records[1])];
+            layers_down(&mut v, w, |_, _, x, y, w| this.butterfly(x, y, this.p.lane_factor(w)));
             for c in 0..PAIR {
                 transpose(&mut v[c]);
                 for r in 0..LANES {

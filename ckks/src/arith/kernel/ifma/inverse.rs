@@ -12,7 +12,7 @@ use super::super::super::modulus::{Modulus, ShoupFactor};
 use super::super::super::ntt::Fold;
 use super::super::super::twiddles::{Pass, Passes};
 use super::super::layers::{block_lines, columns, layers_up, part_lines, rows};
-use super::ntt::{LEAF, PAIR, factors, lane_factors, mirror, transpose};
+use super::ntt::{PAIR, factors, lane_lines, leaf_lines, mirror, transpose};
 use super::{Factor, LANES, Line, Prime, Vector, load, reduce_once, splat, store};
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
@@ -75,7 +75,10 @@ impl<'a, const RUN: u32> Inverse<'a, RUN> {
         for (k, lines) in lines.chunks_exact_mut(part).enumerate() {
             let first = first + k * (part / size);
             let Some((pass, rest)) = passes.split_first() else {
-                self.leaves(lines, first);
+                match self.twiddles.lane_fields {
+                    1 => self.leaves::<1>(lines, first),
+                    _ => self.leaves::<2>(lines, first),
+                }
                 continue;
             };
             self.ascend(lines, rest, first * pass.radix);
@@ -176,10 +179,11 @@ impl<'a, const RUN: u32> Inverse<'a, RUN> {
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn leaves(&self, lines: &mut [Line], first: usize) {
-        let this = Self { ..*self };
-        let records = this.twiddles.leaves.as_chunks::<LEAF>().0[first..].as_chunks::<PAIR>().0;
-        for (lines, record) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
+    fn leaves<const FIELDS: usize>(&self, lines: &mut [Line], first: usize) {
+        let (this, size) = (Self { ..*self }, leaf_lines(FIELDS));
+        let records = this.twiddles.leaves.as_chunks().0[size * first..].chunks_exact(PAIR * size);
+        for (lines, records) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
+            let records = [&records[..size], &records[size..]];
             let mut v = [[this.p.q; LANES]; PAIR];
             for c in 0..PAIR {
                 for r in 0..LANES {
@@ -189,14 +193,14 @@ impl<'a, const RUN: u32> Inverse<'a, RUN> {
             }
             layers_up(
                 &mut v,
-                [&lane_factors(&record[0]), &lane_factors(&record[1])],
-                |half, k, x, y, w| this.butterfly((half, k), false, false, x, y, w),
-                |half, k, x, y, w| this.butterfly((half, k), false, true, x, y, w),
+                [&lane_lines::<FIELDS>(records[0]), &lane_lines(records[1])],
+                |half, k, x, y, w| this.butterfly((half, k), false, false, x, y, this.p.lane_factor(w)),
+                |half, k, x, y, w| this.butterfly((half, k), false, true, x, y, this.p.lane_factor(w)),
             );
             v.iter_mut().for_each(|v| transpose(v));
             layers_up(
                 &mut v,
-                [&factors(&record[0][..2 * LANES]), &factors(&record[1][..2 * LANES])],
+                [&factors(records[0][..2].as_flattened()), &factors(records[1][..2].as_flattened())],
                 |half, k, x, y, w| this.butterfly((half, k), true, false, x, y, w),
                 |half, k, x, y, w| this.butterfly((half, k), true, true, x, y, w),
             );

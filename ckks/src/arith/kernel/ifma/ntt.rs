@@ -6,10 +6,21 @@
 
 use std::arch::x86_64::*;
 
-use super::{Factor, LANES, Vector, load, splat};
+use super::super::Shape;
+use super::{Factor, LANES, Line, Prime, Vector, load, splat};
 
-/// Words of the factors of a leaf.
-pub(super) const LEAF: usize = 2 * LANES * LANES;
+/// From so many words on, leaves have the quotients of their lanes' factors alone: with the values, the table would be twice as long as
+/// the limb, and a second-level cache that has to hold both no longer does. The values cost a multiplication each ([`Prime::lane_factor`]).
+const LARGE: usize = 1 << 15;
+
+pub(in super::super) fn shape(n: usize) -> Shape {
+    Shape { lanes: LANES, widest: 8, lane_fields: if n < LARGE { 0..2 } else { 1..2 } }
+}
+
+/// Lines of the factors of a leaf.
+pub(super) const fn leaf_lines(fields: usize) -> usize {
+    2 + fields * (LANES - 1)
+}
 
 /// Leaves in flight.
 pub(super) const PAIR: usize = 2;
@@ -26,16 +37,21 @@ pub(super) fn factors<const R: usize>(record: &[u64]) -> [Factor; R] {
     w
 }
 
-/// The factors inside the vectors of a leaf, numbered likewise, one a lane.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(super) fn lane_factors(record: &[u64; LEAF]) -> [Factor; LANES] {
-    let lines = record.as_chunks().0;
-    let mut w = [Factor::zero(); LANES];
-    for h in 1..LANES {
-        w[h] = Factor { value: load(&lines[1 + h]), quotient: load(&lines[LANES + h]) };
+/// Where the factors inside the vectors of a leaf are, numbered likewise, one a lane.
+#[inline(always)]
+pub(super) fn lane_lines<const FIELDS: usize>(record: &[Line]) -> [[&Line; FIELDS]; LANES] {
+    std::array::from_fn(|h| std::array::from_fn(|field| &record[1 + field * (LANES - 1) + h]))
+}
+
+impl Prime {
+    /// The factors in these lines: values and quotients, or quotients w' alone, whose values are floor(w' q / 2^52) + 1 (`NOTES.md`).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn lane_factor<const FIELDS: usize>(&self, lines: [&Line; FIELDS]) -> Factor {
+        let [first, quotient] = [load(lines[0]), load(lines[FIELDS - 1])];
+        let value = if FIELDS == 1 { _mm512_madd52hi_epu64(splat(1), quotient, self.q) } else { first };
+        Factor { value, quotient }
     }
-    w
 }
 
 /// The 8 x 8 matrix of words, transposed.
