@@ -124,6 +124,21 @@ pub enum Error {
         features: usize,
     },
 
+    /// More results than are held in memory.
+    #[error(
+        "node '{node}': {samples} samples of {features} results each are more than the {limit} numbers that are held at once; use fewer samples"
+    )]
+    TooManyResults {
+        /// The node that makes the results.
+        node: String,
+        /// Samples given.
+        samples: usize,
+        /// Results of each.
+        features: usize,
+        /// The most results of all samples.
+        limit: usize,
+    },
+
     /// An activation that no polynomial can stand for, or a polynomial that stands for none.
     #[error("node '{node}': {problem}; use another activation, or calibrate with other data")]
     Approximation {

@@ -16,6 +16,9 @@ const BLOCK: usize = 16;
 
 type Lanes = [f64; BLOCK];
 
+/// The most results of all samples, half a gigabyte of them: each of ten classes for six million samples.
+const MAX_RESULTS: usize = 1 << 26;
+
 /// Smallest and largest value that a tensor took over a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
@@ -71,7 +74,7 @@ impl Graph {
     /// rayon's current pool.
     ///
     /// # Errors
-    /// [`Error::SampleLength`] if the values are no whole number of samples.
+    /// [`Error::SampleLength`] if the values are no whole number of samples; [`Error::TooManyResults`].
     pub fn run(&self, samples: &[f64]) -> Result<Vec<f64>> {
         let nothing = Observer { start: || (), observe: |_: &mut (), _: NodeId, _: Block<'_>| (), merge: |(), ()| () };
         Ok(self.run_observed(samples, &nothing)?.0)
@@ -81,7 +84,7 @@ impl Graph {
     /// the nodes; of an empty batch the empty range.
     ///
     /// # Errors
-    /// [`Error::SampleLength`] if the values are no whole number of samples.
+    /// [`Error::SampleLength`] if the values are no whole number of samples; [`Error::TooManyResults`].
     pub fn run_with_ranges(&self, samples: &[f64]) -> Result<(Vec<f64>, Vec<Range>)> {
         let ranges = Observer {
             start: || vec![Range::EMPTY; self.nodes().len()],
@@ -97,7 +100,7 @@ impl Graph {
     /// As [`Graph::run`], with what `observer` makes of the tensors.
     ///
     /// # Errors
-    /// [`Error::SampleLength`] if the values are no whole number of samples.
+    /// [`Error::SampleLength`] if the values are no whole number of samples; [`Error::TooManyResults`].
     pub fn run_observed<T: Send>(
         &self,
         samples: &[f64],
@@ -111,8 +114,13 @@ impl Graph {
         if features == 0 || !samples.len().is_multiple_of(features) {
             return Err(Error::SampleLength { found: samples.len(), features });
         }
+        let count = samples.len() / features;
+        if count.saturating_mul(results) > MAX_RESULTS {
+            let node = self.node(self.output).name.clone();
+            return Err(Error::TooManyResults { node, samples: count, features: results, limit: MAX_RESULTS });
+        }
         let last_reads = self.last_reads();
-        let mut out = vec![0.0; samples.len() / features * results];
+        let mut out = vec![0.0; count * results];
         let blocks = out.par_chunks_mut((BLOCK * results).max(1)).zip(samples.par_chunks(BLOCK * features));
         let observed = blocks.enumerate().map(|(index, (out, block))| {
             let mut seen = (observer.start)();

@@ -127,3 +127,14 @@ fn weights_that_are_not_finite_are_refused() {
 fn samples_of_another_length_are_refused() {
     assert!(matches!(residual().run(&[1.0; 3]), Err(Error::SampleLength { found: 3, features: 2 })));
 }
+
+#[test]
+fn more_results_than_memory_holds_are_refused() {
+    let wide = affine(1 << 16, 1, &vec![1.0; 1 << 16], &vec![0.0; 1 << 16]);
+    let graph = Graph::new(vec![node("x", Op::Input, &[], 1), node("wide", wide, &[0], 1 << 16)], NodeId(1)).unwrap();
+    let error = graph.run(&[1.0; 1025]).unwrap_err();
+    assert!(
+        matches!(&error, Error::TooManyResults { node, samples: 1025, features: 65536, .. } if node == "wide"),
+        "{error}"
+    );
+}

@@ -41,6 +41,7 @@ pub(super) fn by_name(operator: &str) -> &'static str {
             "it divides by what it finds in the sample: use batch normalisation, which is constant once trained"
         }
         "LSTM" | "GRU" | "RNN" | "Scan" | "Loop" => "recurrence is not supported: use a feed-forward network",
+        "If" => "control flow is not supported: export the model by tracing it, with fixed shapes",
         "Max" | "Min" | "Where" | "PRelu" | "Softsign" => {
             "use an activation of one tensor instead, such as relu, silu or a polynomial, and train again"
         }

@@ -39,12 +39,21 @@ pub(super) fn einsum(call: &Call) -> Result<Option<Linear>> {
     }
     let axes = axes(call, &op.axes, data);
     call.check_weights(axes.iter().fold(1, |product: usize, axis| product.saturating_mul(axis.length)))?;
-    let mut rows = vec![Vec::new(); call.len()];
-    walk(&axes, 0, 0, &mut vec![0; constants.len()], &mut |output, input, places| {
-        let weight: f64 = constants.iter().zip(places).map(|(values, &place)| values[place]).product();
-        if weight != 0.0 {
-            rows[output].push((input, weight));
+    // Each output with the places where its sum begins; then row by row, which is never held beside the matrix.
+    let (outer, inner): (Vec<Axis>, Vec<Axis>) = axes.into_iter().partition(|axis| axis.output > 0);
+    let mut starts = vec![None; call.len()];
+    walk(&outer, 0, 0, &mut vec![0; constants.len()], &mut |output, input, places| {
+        starts[output] = Some((input, places.to_vec()));
+    });
+    let rows = starts.into_iter().map(|start| {
+        let mut row = Vec::new();
+        if let Some((input, mut places)) = start {
+            walk(&inner, 0, input, &mut places, &mut |_, input, places| {
+                let weight: f64 = constants.iter().zip(places).map(|(values, &place)| values[place]).product();
+                row.push((input, weight));
+            });
         }
+        row
     });
     Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
 }

@@ -8,7 +8,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::linear::{self, Linear};
-use super::node::{self, Call, Operand};
+use super::node::{self, Call, Left, Operand};
 use super::pointwise::{self, Pointwise};
 use super::proto::Checked;
 use super::{Source, advice, elementwise};
@@ -17,7 +17,8 @@ use crate::graph::{AffineMap, Graph, Node, NodeId, Op, SparseMatrix};
 
 /// The graph of a model whose batch dimension is 1.
 pub(super) fn import(file: &Source, proto: &Checked, model: &TypedModel) -> Result<Graph> {
-    let mut importer = Importer { proto, nodes: vec![], values: HashMap::new(), weights: 0, unsupported: vec![] };
+    let left = Left::all();
+    let mut importer = Importer { proto, nodes: vec![], values: HashMap::new(), left: &left, unsupported: vec![] };
     let order = node::order(model).map_err(|error| Error::Onnx {
         path: file.path.clone(),
         doing: "sorting its nodes",
@@ -56,15 +57,14 @@ struct Importer<'a> {
     proto: &'a Checked,
     nodes: Vec<Node>,
     values: HashMap<OutletId, Value>,
-    /// Of all matrices so far.
-    weights: usize,
+    left: &'a Left,
     unsupported: Vec<UnsupportedNode>,
 }
 
 impl Importer<'_> {
     fn node(&mut self, node: &TypedNode) -> Result<()> {
         if node.op_is::<TypedSource>() {
-            let shape = Call::new(node, 0, vec![])?.shape;
+            let shape = Call::new(node, 0, vec![], self.left)?.shape;
             let data = Data { node: self.push(&node.name, Op::Input, vec![], &shape), shape };
             self.values.insert(OutletId::new(node.id, 0), Value::Data(data));
             return Ok(());
@@ -116,7 +116,8 @@ impl Importer<'_> {
             })
             .collect();
         for slot in 0..node.outputs.len() {
-            let call = Call::new(node, slot, operands.clone())?;
+            let call = Call::new(node, slot, operands.clone(), self.left)?;
+            call.take_features()?;
             let id = match self.output(&call, &data)? {
                 Some(id) => id,
                 None => self.unsupported(&call),
@@ -203,8 +204,7 @@ impl Importer<'_> {
         if map.is_identity() {
             return Ok(input);
         }
-        self.weights += map.matrix.nnz();
-        call.check_weights(self.weights)?;
+        call.take_weights(map.matrix.nnz())?;
         Ok(self.push(call.name(), Op::Affine(Arc::new(map)), vec![input], &call.shape))
     }
 

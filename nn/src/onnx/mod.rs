@@ -12,6 +12,7 @@
 //! `pointwise.rs` and a variant of [`Activation`](crate::graph::Activation).
 
 mod advice;
+mod bounded;
 mod einsum;
 mod elementwise;
 mod guard;

@@ -1,17 +1,39 @@
 //! One node of tract's model with what it reads: constants, and tensors of data.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{TypedModel, TypedNode, TypedOp};
 
 use super::guard::guard;
 use crate::error::{Error, Result};
 
-/// The most features that a tensor may have: far beyond what can be encrypted, and few enough to tell that a damaged file is
-/// one before memory is asked for.
-pub(super) const MAX_FEATURES: usize = 1 << 22;
+/// The most features that a tensor may have: those of the first layer of a ResNet on images of 224 x 224.
+pub(super) const MAX_FEATURES: usize = 1 << 20;
 
-/// The most weights that the matrices of a graph may have together, 4 GiB of them.
-pub(super) const MAX_WEIGHTS: usize = 1 << 28;
+/// The most features of all tensors of a graph together.
+const MAX_ALL_FEATURES: usize = 1 << 23;
+
+/// The most weights that the matrices of a graph may have together, 4 GiB of them. A fuzzer's inputs, which soon ask for as much
+/// as they may, have to leave it time and memory for the next.
+const MAX_WEIGHTS: usize = if cfg!(fuzzing) { 1 << 24 } else { 1 << 28 };
+
+/// The most entries of matrices that are found by unit vectors: beyond, it would take minutes.
+const MAX_PROBED: usize = 32 * MAX_WEIGHTS;
+
+/// What the graph of a model may still take.
+#[derive(Debug)]
+pub(super) struct Left {
+    features: AtomicUsize,
+    weights: AtomicUsize,
+    probed: AtomicUsize,
+}
+
+impl Left {
+    pub fn all() -> Self {
+        Left { features: MAX_ALL_FEATURES.into(), weights: MAX_WEIGHTS.into(), probed: MAX_PROBED.into() }
+    }
+}
 
 /// What a node reads.
 #[derive(Debug, Clone)]
@@ -27,6 +49,7 @@ pub(super) enum Operand {
 pub(super) struct Call<'a> {
     node: &'a TypedNode,
     slot: usize,
+    left: &'a Left,
     /// In the order of the node's inputs.
     pub operands: Vec<Operand>,
     /// Shape of the output, batch included.
@@ -34,9 +57,9 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub fn new(node: &'a TypedNode, slot: usize, operands: Vec<Operand>) -> Result<Self> {
+    pub fn new(node: &'a TypedNode, slot: usize, operands: Vec<Operand>, left: &'a Left) -> Result<Self> {
         let shape = concrete_shape(node, slot)?;
-        Ok(Call { node, slot, operands, shape })
+        Ok(Call { node, slot, left, operands, shape })
     }
 
     pub fn name(&self) -> &'a str {
@@ -111,19 +134,48 @@ impl<'a> Call<'a> {
         self.node.outputs[self.slot].fact.datum_type
     }
 
-    /// Refuses a matrix of more weights than can be.
+    /// Refuses a matrix of more weights than the graph may still have.
     pub fn check_weights(&self, weights: usize) -> Result<()> {
-        if weights <= MAX_WEIGHTS {
+        if weights <= self.left.weights.load(Relaxed) {
             return Ok(());
         }
-        let problem = "the model has more than 2^28 weights by here, counting each use of a kernel; use smaller inputs";
-        Err(self.failed(problem.into()))
+        Err(self.failed(format!(
+            "the model has more than the {MAX_WEIGHTS} weights that it may have by here, counting each use of a kernel; use smaller inputs"
+        )))
+    }
+
+    /// Takes so many weights.
+    pub fn take_weights(&self, weights: usize) -> Result<()> {
+        self.check_weights(weights)?;
+        self.left.weights.fetch_sub(weights, Relaxed);
+        Ok(())
+    }
+
+    /// Takes the features of this output.
+    pub fn take_features(&self) -> Result<()> {
+        take(&self.left.features, self.len()).map_err(|()| {
+            self.failed(format!("the tensors of the model have more than {MAX_ALL_FEATURES} features together by here; use smaller inputs"))
+        })
+    }
+
+    /// Takes so many entries of matrices that are found by unit vectors.
+    pub fn take_probed(&self, entries: usize) -> Result<()> {
+        take(&self.left.probed, entries).map_err(|()| {
+            self.failed(format!(
+                "{entries} entries of its matrix would have to be found by running it on each unit vector, and {MAX_PROBED} are \
+                 the most of a model; use a smaller input"
+            ))
+        })
     }
 
     /// The error of this node.
     pub fn failed(&self, problem: String) -> Error {
         Error::OnnxNode { node: self.name().to_owned(), operator: self.operator(), problem }
     }
+}
+
+fn take(left: &AtomicUsize, count: usize) -> Result<(), ()> {
+    left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(count)).map(drop).map_err(drop)
 }
 
 /// Runs a node of constants.
@@ -156,7 +208,7 @@ fn concrete_shape(node: &TypedNode, slot: usize) -> Result<Vec<usize>> {
     };
     match features(known) {
         Some(_) => Ok(known.to_vec()),
-        None => failed(format!("its output has shape {known:?}, more than the 2^22 features that a tensor may have")),
+        None => failed(format!("its output has shape {known:?}, more than the 2^20 features that a tensor may have")),
     }
 }
 

@@ -3,15 +3,14 @@
 //! f(0) is the bias; column i is f(e_i) − f(0). For operators that only place features, one run on the numbers 1, 2, 3, …
 //! tells for each output which feature it is. A random vector then tells whether the node is linear at all.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rayon::prelude::*;
 
 use super::linear::Linear;
 use super::node::{Call, MAX_FEATURES};
 use crate::error::Result;
 use crate::graph::SparseMatrix;
-
-/// Above this number of matrix entries, probing by unit vectors would take minutes.
-const MAX_PROBED: usize = 1 << 33;
 
 /// How far single precision may be from double precision, relative to the sum of the absolute values of a row's terms.
 const TOLERANCE: f64 = 1e-5;
@@ -22,7 +21,7 @@ pub(super) fn places(call: &Call) -> Result<Linear> {
     let total: usize = lengths.iter().sum();
     // Integers are exact in single precision up to there, and beyond.
     if total > MAX_FEATURES {
-        return Err(call.failed(format!("it reads {total} features, more than the 2^22 that a node may read")));
+        return Err(call.failed(format!("it reads {total} features, more than the 2^20 that a node may read")));
     }
     let bias = call.run(&zeros(&lengths))?;
     let mut next = 0;
@@ -52,17 +51,18 @@ pub(super) fn places(call: &Call) -> Result<Linear> {
 /// The matrices of any linear node.
 pub(super) fn unit_vectors(call: &Call) -> Result<Linear> {
     let lengths: Vec<usize> = call.data().map(|(_, shape)| shape.iter().product()).collect();
-    let entries = lengths.iter().sum::<usize>().saturating_mul(call.len());
-    if entries > MAX_PROBED {
-        return Err(call.failed(format!(
-            "its matrix of {entries} entries would have to be found by running it on each unit vector; use a smaller input"
-        )));
-    }
+    call.take_probed(lengths.iter().sum::<usize>().saturating_mul(call.len()))?;
     let bias = call.run(&zeros(&lengths))?;
     let mut matrices = Vec::new();
+    let found = AtomicUsize::new(0);
     for (operand, &length) in lengths.iter().enumerate() {
-        let columns: Result<Vec<Vec<(usize, usize, f64)>>> =
-            (0..length).into_par_iter().map(|feature| column(call, &lengths, operand, feature, &bias)).collect();
+        let column = |feature| {
+            let column = column(call, &lengths, operand, feature, &bias)?;
+            // Columns and what sorts them into rows take four times the memory of a matrix.
+            call.check_weights(4 * (found.fetch_add(column.len(), Ordering::Relaxed) + column.len()))?;
+            Ok(column)
+        };
+        let columns: Result<Vec<Vec<(usize, usize, f64)>>> = (0..length).into_par_iter().map(column).collect();
         matrices.push(SparseMatrix::from_triplets(call.len(), length, columns?.into_iter().flatten())?);
     }
     Ok(Linear { matrices, bias: bias.into_iter().map(f64::from).collect() })

@@ -13,7 +13,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::bail;
 
 use super::head::{self, LastNode};
-use super::{Source, advice, node};
+use super::{Source, advice, bounded, node};
 use crate::error::{Error, Result, UnsupportedNode};
 use crate::fingerprint::Fingerprint;
 use crate::graph::Head;
@@ -39,6 +39,7 @@ impl Checked {
             message: "there is no graph in it".into(),
         })?;
         check_operators(file, &onnx, graph)?;
+        check_count(file, graph)?;
         check_external(file, graph)?;
         let sample = check_interface(file, graph)?;
         Ok(Checked { onnx, proto, sample, last })
@@ -89,18 +90,14 @@ impl Checked {
             }
             let model = parsed.model.with_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), shape))?;
             let mut model = model.with_output_fact(0, InferenceFact::default())?;
-            model.analyse(false)?;
-            // Constants are computed from here on; one that memory does not hold would end the process.
-            for (node, output) in
-                model.nodes().iter().flat_map(|node| node.outputs.iter().map(move |output| (node, output)))
-            {
-                let shape = output.fact.shape.as_concrete_finite()?.unwrap_or_default();
-                let length = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
-                if length.is_none_or(|length| length > node::MAX_WEIGHTS) {
-                    bail!("'{}' has shape {shape:?}, more than the 2^28 numbers that a tensor may have", node.name);
-                }
+            let nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
+            bounded::bound(&mut model, &nodes.map(|node| (&node.name[..], &node.op_type[..])).collect());
+            let model = model.into_typed()?;
+            // tract makes several nodes of one, and what lies between them was not seen so far.
+            for node in model.nodes() {
+                node.outputs.iter().try_for_each(|output| bounded::check(&node.name, &output.fact))?;
             }
-            model.into_typed()?.into_decluttered()
+            model.into_decluttered()
         })
     }
 }
@@ -119,15 +116,36 @@ fn name_apart(graph: &mut GraphProto) {
     }
 }
 
-/// All operators must be known to tract; if any is not, those that we would refuse later are named along with it.
-fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()> {
-    const REFUSED: &[&str] =
-        &["MaxPool", "GlobalMaxPool", "Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK", "LSTM", "GRU", "RNN"];
-    let known = |operator: &str| onnx.op_register.0.contains_key(operator);
-    if graph.node.iter().all(|node| known(&node.op_type)) {
+/// Operators that have a graph of their own or make large tensors inside, which is not seen from outside before it is done, and
+/// those that draw random numbers. None has a place in a graph.
+const HIDDEN: &str = "Attention ConstantLike DFT GRU GatherBlockQuantized GroupQueryAttention If LSTM MatMulNBits MultiHeadAttention \
+    Multinomial NonMaxSuppression RNN RandomNormal RandomNormalLike RandomUniform RandomUniformLike RotaryEmbedding \
+    STFT Scan TreeEnsembleClassifier";
+
+/// The most nodes and weights that a model may have: the work that grows with their square stays below a second.
+const MAX_NODES: usize = 1 << 13;
+
+fn check_count(file: &Source, graph: &GraphProto) -> Result<()> {
+    let (nodes, weights) = (graph.node.len(), graph.initializer.len());
+    if nodes + weights <= MAX_NODES {
         return Ok(());
     }
-    let bad = graph.node.iter().filter(|node| !known(&node.op_type) || REFUSED.contains(&node.op_type.as_str()));
+    let message = format!("it has {nodes} nodes and {weights} weights, and {MAX_NODES} are the most together");
+    Err(Error::Onnx { path: file.path.clone(), doing: "reading it", message })
+}
+
+/// All operators must be known to tract; if any is not, those that we would refuse later are named along with it.
+fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()> {
+    const REFUSED: &[&str] = &["MaxPool", "GlobalMaxPool", "Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK"];
+    let known = |operator: &str| onnx.op_register.0.contains_key(operator);
+    let hidden = |operator: &str| HIDDEN.split(' ').any(|hidden| hidden == operator);
+    if graph.node.iter().all(|node| known(&node.op_type) && !hidden(&node.op_type)) {
+        return Ok(());
+    }
+    let bad = graph.node.iter().filter(|node| {
+        let operator = node.op_type.as_str();
+        !known(operator) || hidden(operator) || REFUSED.contains(&operator)
+    });
     let nodes = bad.map(|node| {
         let unknown = "the importer does not know this operator: export with plain ONNX operators (opset 13)";
         let advice = if known(&node.op_type) { advice::by_name(&node.op_type) } else { unknown };
@@ -212,6 +230,6 @@ fn sample_shape(file: &Source, input: &ValueInfoProto) -> Result<Vec<usize>> {
     let sample = sample.ok_or_else(|| refused("every dimension behind the batch must be a fixed number"))?;
     match node::features(&sample) {
         Some(_) => Ok(sample),
-        None => Err(refused("a sample may have at most 2^22 features")),
+        None => Err(refused("a sample may have at most 2^20 features")),
     }
 }

@@ -8,6 +8,9 @@ use crate::graph::{Activation, AffineMap, Graph, NodeId, Op};
 /// Beyond this degree a product of polynomials is left as it is: its coefficients would lose the precision of the factors.
 const MAX_DEGREE: usize = 31;
 
+/// How many tensors are kept that one is a polynomial of: a chain of scalings is gathered piece by piece.
+const MAX_KNOWN: usize = 64;
+
 /// A tensor as p(x) of another node's tensor x.
 #[derive(Clone)]
 struct Poly {
@@ -52,7 +55,7 @@ pub fn gather_polynomials(graph: &Graph) -> Result<Graph> {
             node.inputs = vec![poly.of];
         }
         let own = Poly { of: NodeId(nodes.len()), coefficients: vec![0.0, 1.0] };
-        known.push([vec![own], polys].concat());
+        known.push(std::iter::once(own).chain(polys).take(MAX_KNOWN).collect());
         Ok(push(nodes, node))
     })
 }

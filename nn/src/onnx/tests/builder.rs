@@ -15,6 +15,7 @@ pub enum Attr<'a> {
     Ints(&'a [i64]),
     Float(f32),
     Str(&'a str),
+    Tensor(Box<TensorProto>),
 }
 
 /// A dimension of an input: a number, or a name for one that is not known.
@@ -153,6 +154,10 @@ fn attribute(name: &str, attr: &Attr) -> AttributeProto {
         Attr::Str(s) => {
             proto.s = s.as_bytes().into();
             AttributeType::String
+        }
+        Attr::Tensor(tensor) => {
+            proto.t = Some((**tensor).clone());
+            AttributeType::Tensor
         }
     };
     proto.r#type = kind as i32;

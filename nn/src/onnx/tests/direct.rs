@@ -4,14 +4,15 @@ use proptest::prelude::*;
 use tract_onnx::tract_core::internal::TypedModel;
 
 use super::super::linear::{self, Linear};
-use super::super::node::{Call, Operand};
+use super::super::node::{Call, Left, Operand};
 use super::*;
 
 /// Compares all nodes of the model that have a direct construction, and tells their operators.
 fn compare(model: Builder) -> Vec<String> {
     let file = Source { path: "test.onnx".into() };
     let model = proto::Checked::new(&file, &model.finish()).unwrap().typed(&file, 1).unwrap();
-    let calls = calls(&model);
+    let left = Left::all();
+    let calls = calls(&model, &left);
     let direct: Vec<_> = calls.iter().filter_map(|call| Some((call, linear::direct(call).unwrap()?))).collect();
     for (call, found) in &direct {
         let probed = linear::probed(call).unwrap().unwrap();
@@ -22,7 +23,7 @@ fn compare(model: Builder) -> Vec<String> {
 }
 
 /// All nodes that read data.
-fn calls(model: &TypedModel) -> Vec<Call<'_>> {
+fn calls<'a>(model: &'a TypedModel, left: &'a Left) -> Vec<Call<'a>> {
     let operand = |outlet: &tract_onnx::prelude::OutletId| {
         let fact = model.outlet_fact(*outlet).unwrap();
         match &fact.konst {
@@ -31,7 +32,7 @@ fn calls(model: &TypedModel) -> Vec<Call<'_>> {
         }
     };
     let nodes = model.nodes().iter().filter(|node| node.outputs.iter().all(|output| output.fact.konst.is_none()));
-    let calls = nodes.map(|node| Call::new(node, 0, node.inputs.iter().map(operand).collect()).unwrap());
+    let calls = nodes.map(|node| Call::new(node, 0, node.inputs.iter().map(operand).collect(), left).unwrap());
     calls.filter(|call| call.data().next().is_some()).collect()
 }
 
