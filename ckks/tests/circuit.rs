@@ -86,8 +86,15 @@ fn a_chain_is_its_operations_one_by_one() {
             let params = ParamsSpec::new(ring, log_n, &[50, 40], &[50]).build_insecure().unwrap();
             let mut entropy = Entropy::insecure_from_seed(3);
             let secret = KeyGenerator::new(&params, &mut entropy).secret_key();
-            let inputs: Vec<_> =
-                (0..21).map(|k| encrypt(&params, &secret, &mut entropy, &vector(params.slots(), k))).collect();
+            let encoder = Encoder::new(&params);
+            let mut encryptor = Encryptor::new(&secret, entropy);
+            let mut seeded = |k| {
+                let slots = vector(params.slots(), k);
+                encryptor.encrypt_seeded(&encoder.encode(&slots, Scale::power_of_two(30), 1).unwrap()).unwrap()
+            };
+            let seeded: Vec<_> = (0..21).map(&mut seeded).collect();
+            let inputs: Vec<_> = seeded.iter().map(SeededCiphertext::expand).collect();
+            let whole = PointwiseInputs::Whole(&inputs);
             for (bits, size) in [(8, 1.0), (15, 1.0), (16, 1.0), (17, 1.0), (17, 4.0), (30, 1.0)] {
                 let weight = |i: usize| size * ((i * 7919 % 211) as f64 / 105.0 - 1.0);
                 // Windows of seven, three rows each, then one of nothing.
@@ -108,8 +115,9 @@ fn a_chain_is_its_operations_one_by_one() {
                     Pointwise::Square,
                     Pointwise::Affine { matrix: &second, constants: &[] },
                 ];
-                let chained = apply_pointwise(&chain, &inputs).unwrap();
+                let chained = apply_pointwise(&chain, whole).unwrap();
                 assert_eq!(chained.times.len(), 3);
+                let expanded = apply_pointwise(&chain, PointwiseInputs::Seeded(&seeded)).unwrap();
 
                 let evaluator = Evaluator::new(&params);
                 let mut expected = first.apply(&inputs).unwrap();
@@ -118,19 +126,21 @@ fn a_chain_is_its_operations_one_by_one() {
                 }
                 let squares: Vec<_> = expected.iter().map(|y| evaluator.square(y).unwrap()).collect();
                 let expected = second.apply(&squares).unwrap();
-                assert_eq!(chained.outputs.len(), expected.len());
-                for (y, e) in chained.outputs.iter().zip(&expected) {
-                    assert!(y.parts() == e.parts() && y.scale() == e.scale(), "{ring:?} {log_n} {bits} {size}");
+                for outputs in [chained.outputs, expanded.outputs] {
+                    assert_eq!(outputs.len(), expected.len());
+                    for (y, e) in outputs.iter().zip(&expected) {
+                        assert!(y.parts() == e.parts() && y.scale() == e.scale(), "{ring:?} {log_n} {bits} {size}");
+                    }
                 }
             }
             let twice = [Pointwise::Square, Pointwise::Square];
-            assert!(matches!(apply_pointwise(&twice, &inputs), Err(Error::WrongDegree { degree: 2, .. })));
-            assert!(matches!(apply_pointwise(&twice, &[]), Err(Error::ShapeMismatch { .. })));
-            let unchanged = apply_pointwise(&[], &inputs).unwrap().outputs;
+            assert!(matches!(apply_pointwise(&twice, whole), Err(Error::WrongDegree { degree: 2, .. })));
+            assert!(matches!(apply_pointwise(&twice, PointwiseInputs::Seeded(&[])), Err(Error::ShapeMismatch { .. })));
+            let unchanged = apply_pointwise(&[], whole).unwrap().outputs;
             assert!(unchanged.iter().zip(&inputs).all(|(a, b)| a.parts() == b.parts() && a.scale() == b.scale()));
             let row = [(0, 1.0)];
             let matrix = ScalarMatrix::new(&params, [row.as_slice()], 21, Scale::power_of_two(4), 1).unwrap();
-            let constants = |constants| apply_pointwise(&[Pointwise::Affine { matrix: &matrix, constants }], &inputs);
+            let constants = |constants| apply_pointwise(&[Pointwise::Affine { matrix: &matrix, constants }], whole);
             assert!(matches!(constants(&[1.0, 2.0]), Err(Error::ShapeMismatch { .. })));
             assert!(matches!(constants(&[1e40]), Err(Error::EncodeOverflow { .. })));
         }

@@ -12,7 +12,7 @@ use crate::arith::{Backend, GEMM_COLUMNS, GEMM_OUTPUTS, MAX_SHORT_RUN, MAX_SHORT
 use crate::error::{Error, Result};
 use crate::scheme::{Ciphertext, Params, Scale};
 
-use super::pointwise::{Pointwise, apply_pointwise};
+use super::pointwise::{Pointwise, PointwiseInputs, apply_pointwise};
 
 /// A matrix of constants at one scale and level, grouped by the inputs that its rows read, as residues.
 pub struct ScalarMatrix {
@@ -116,20 +116,21 @@ impl ScalarMatrix {
     /// # Errors
     /// Those of [`apply_pointwise`] for this one operation.
     pub fn apply(&self, inputs: &[Ciphertext]) -> Result<Vec<Ciphertext>> {
-        Ok(apply_pointwise(&[Pointwise::Affine { matrix: self, constants: &[] }], inputs)?.outputs)
+        let step = Pointwise::Affine { matrix: self, constants: &[] };
+        Ok(apply_pointwise(&[step], PointwiseInputs::Whole(inputs))?.outputs)
     }
 
     /// That the operands of an operation can be those of this matrix.
-    pub(super) fn check(&self, operation: &'static str, count: usize, x: &Ciphertext) -> Result<()> {
+    pub(super) fn check(&self, operation: &'static str, count: usize, (params, level): (&Params, usize)) -> Result<()> {
         if count != self.cols {
             let reason = format!("{count} ciphertexts for a matrix of {} columns", self.cols);
             return Err(Error::ShapeMismatch { operation, reason });
         }
-        if x.params != self.params {
+        if *params != self.params {
             return Err(Error::ParamsMismatch { operation });
         }
-        if x.level() != self.level {
-            return Err(Error::LevelMismatch { operation, left: x.level(), right: self.level });
+        if level != self.level {
+            return Err(Error::LevelMismatch { operation, left: level, right: self.level });
         }
         Ok(())
     }

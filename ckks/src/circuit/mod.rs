@@ -6,4 +6,4 @@ mod pointwise;
 
 pub use diagonals::{DiagonalMap, DiagonalTerm, add_rotations};
 pub use gemm::ScalarMatrix;
-pub use pointwise::{Chained, Pointwise, apply_pointwise};
+pub use pointwise::{Chained, Pointwise, PointwiseInputs, apply_pointwise};

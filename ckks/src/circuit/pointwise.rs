@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use smallvec::{SmallVec, smallvec};
 
 use crate::arith::{Backend, GEMM_COLUMNS, Modulus, prefetch};
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Buffer, Poly, Ring};
-use crate::scheme::{Ciphertext, Params, Scale};
+use crate::ring::{Basis, Buffer, Ntt, Poly, Ring};
+use crate::scheme::{Ciphertext, Params, Scale, SeededCiphertext};
 
 use super::gemm::ScalarMatrix;
 
@@ -21,6 +22,9 @@ const PANELS: usize = 8;
 
 /// Inputs between the one that is read and the one that is asked for: each lies in pages of its own, where the hardware does not look ahead.
 const AHEAD: usize = 8;
+
+/// Limbs that are expanded from seeds at a time, by one thread.
+const EXPANDED: usize = 16;
 
 /// One operation of a chain.
 #[derive(Clone, Copy)]
@@ -34,6 +38,15 @@ pub enum Pointwise<'a> {
     },
     /// x ⊙ x, of degree 2: the scale is squared.
     Square,
+}
+
+/// What a chain reads.
+#[derive(Clone, Copy)]
+pub enum PointwiseInputs<'a> {
+    /// Ciphertexts.
+    Whole(&'a [Ciphertext]),
+    /// Ciphertexts whose uniform halves are expanded on the way, limb by limb: they never take more memory than one limb.
+    Seeded(&'a [SeededCiphertext]),
 }
 
 /// The results of a chain.
@@ -52,35 +65,80 @@ pub struct Chained {
 /// [`Error::ParamsMismatch`], [`Error::LevelMismatch`] and [`Error::ScaleMismatch`] unless all inputs agree with each other and the
 /// matrices; [`Error::WrongDegree`] unless their degrees are equal, and 1 where they are squared; [`Error::EncodeOverflow`] for
 /// constants beyond the modulus.
-pub fn apply_pointwise(chain: &[Pointwise<'_>], inputs: &[Ciphertext]) -> Result<Chained> {
+pub fn apply_pointwise(chain: &[Pointwise<'_>], inputs: PointwiseInputs<'_>) -> Result<Chained> {
     let started = Instant::now();
-    let first = check_inputs(inputs)?;
-    let (params, basis) = (&first.params, first.parts[0].basis());
+    let inputs = inputs.list();
+    let first = check_inputs(&inputs)?;
+    let params = first.params;
     let mut shape = Shape { count: inputs.len(), parts: first.parts.len(), scale: first.scale };
     let mut operations = Vec::with_capacity(chain.len());
     for step in chain {
-        let operation = Operation::new(step, shape, first)?;
+        let operation = Operation::new(step, shape, (params, first.level()))?;
         shape = operation.after;
         operations.push(operation);
     }
     let unwritten = || Ciphertext {
         params: params.clone(),
-        parts: (0..shape.parts).map(|_| Poly::uninit(params.ring(), basis)).collect(),
+        parts: (0..shape.parts).map(|_| Poly::uninit(params.ring(), first.basis())).collect(),
         scale: shape.scale,
         estimate: None,
     };
     let mut outputs: Vec<Ciphertext> = (0..shape.count).map(|_| unwritten()).collect();
-    let run = Run::new(params, basis, inputs, operations);
-    run.tasks(&mut outputs).into_par_iter().enumerate().for_each_init(
-        || Scratch::new(params.ring(), run.scratch_rows()),
-        |scratch, (index, mut pieces)| run.task(&mut scratch.words, index, &mut pieces),
-    );
+    let run = Run::new(&inputs, first, (operations, shape));
+    run.limbs(&mut outputs);
     Ok(Chained { outputs, times: run.times(started.elapsed()) })
+}
+
+/// A part of an input.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Poly(&'a Poly<Ntt>),
+    /// c_1, from its seed.
+    Seed(&'a SeededCiphertext),
+}
+
+/// One input.
+struct Input<'a> {
+    params: &'a Params,
+    scale: Scale,
+    c0: &'a Poly<Ntt>,
+    parts: SmallVec<[Part<'a>; 3]>,
+}
+
+impl Input<'_> {
+    fn basis(&self) -> Basis {
+        self.c0.basis()
+    }
+
+    fn level(&self) -> usize {
+        self.params.level_of(self.basis().q)
+    }
+}
+
+impl<'a> PointwiseInputs<'a> {
+    fn list(self) -> Vec<Input<'a>> {
+        match self {
+            Self::Whole(whole) => {
+                let input = |x: &'a Ciphertext| {
+                    let parts = x.parts.iter().map(Part::Poly).collect();
+                    Input { params: &x.params, scale: x.scale, c0: &x.parts[0], parts }
+                };
+                whole.iter().map(input).collect()
+            }
+            Self::Seeded(seeded) => {
+                let input = |x: &'a SeededCiphertext| {
+                    let parts = smallvec![Part::Poly(&x.c0), Part::Seed(x)];
+                    Input { params: &x.params, scale: x.scale(), c0: &x.c0, parts }
+                };
+                seeded.iter().map(input).collect()
+            }
+        }
+    }
 }
 
 const OPERATION: &str = "linear combination";
 
-fn check_inputs(inputs: &[Ciphertext]) -> Result<&Ciphertext> {
+fn check_inputs<'i, 'a>(inputs: &'i [Input<'a>]) -> Result<&'i Input<'a>> {
     let first = inputs
         .first()
         .ok_or_else(|| Error::ShapeMismatch { operation: OPERATION, reason: "no ciphertexts to combine".to_owned() })?;
@@ -94,9 +152,9 @@ fn check_inputs(inputs: &[Ciphertext]) -> Result<&Ciphertext> {
         if input.scale != first.scale {
             return Err(Error::ScaleMismatch { operation: OPERATION, left: first.scale, right: input.scale });
         }
-        if input.degree() != first.degree() {
-            let advice = "all inputs must have the same";
-            return Err(Error::WrongDegree { operation: OPERATION, degree: input.degree(), advice });
+        if input.parts.len() != first.parts.len() {
+            let (degree, advice) = (input.parts.len() - 1, "all inputs must have the same");
+            return Err(Error::WrongDegree { operation: OPERATION, degree, advice });
         }
     }
     Ok(first)
@@ -134,13 +192,13 @@ enum Kind<'a> {
 }
 
 impl<'a> Operation<'a> {
-    /// `step` on values of the shape `before`, with parameters and level of `x`.
-    fn new(step: &Pointwise<'a>, before: Shape, x: &Ciphertext) -> Result<Self> {
+    /// `step` on values of the shape `before`.
+    fn new(step: &Pointwise<'a>, before: Shape, (params, level): (&Params, usize)) -> Result<Self> {
         let (kind, after) = match *step {
             Pointwise::Affine { matrix, constants } => {
-                matrix.check(OPERATION, before.count, x)?;
+                matrix.check(OPERATION, before.count, (params, level))?;
                 let scale = before.scale.mul(matrix.scale());
-                let constants = encode(&x.params, constants, matrix.rows(), (scale, x.level()))?;
+                let constants = encode(params, constants, matrix.rows(), (scale, level))?;
                 (Kind::Affine { matrix, constants }, Shape { count: matrix.rows(), scale, ..before })
             }
             Pointwise::Square if before.parts == 2 => {
@@ -200,8 +258,11 @@ fn encode(params: &Params, constants: &[f64], rows: usize, (scale, level): (Scal
 struct Run<'a> {
     ring: &'a Ring,
     basis: Basis,
-    inputs: &'a [Ciphertext],
+    /// A part of all inputs after another, as in panels.
+    parts: Vec<Part<'a>>,
     operations: Vec<Operation<'a>>,
+    /// What they make.
+    after: Shape,
     /// Columns of a task, and of a panel.
     columns: usize,
     width: usize,
@@ -210,10 +271,40 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(params: &'a Params, basis: Basis, inputs: &'a [Ciphertext], operations: Vec<Operation<'a>>) -> Self {
-        let (ring, nanoseconds) = (params.ring(), operations.iter().map(|_| AtomicU64::new(0)).collect());
+    fn new(inputs: &[Input<'a>], first: &Input<'a>, (operations, after): (Vec<Operation<'a>>, Shape)) -> Self {
+        let (ring, nanoseconds) = (first.params.ring(), operations.iter().map(|_| AtomicU64::new(0)).collect());
         let [columns, width] = [PANELS * GEMM_COLUMNS, GEMM_COLUMNS].map(|columns| columns.min(ring.n()));
-        Self { ring, basis, inputs, operations, columns, width, nanoseconds }
+        let part = |part: usize| inputs.iter().map(move |input| input.parts[part]);
+        let parts = (0..first.parts.len()).flat_map(part).collect();
+        Self { ring, basis: first.basis(), parts, operations, after, columns, width, nanoseconds }
+    }
+
+    /// Limb by limb: expands seeds, then runs the chain.
+    fn limbs(&self, outputs: &mut [Ciphertext]) {
+        let (ring, n, ranges) = (self.ring, self.ring.n(), self.ring.n() / self.columns);
+        let buffer = |part: &Part<'_>| match part {
+            Part::Poly(_) => Buffer::empty(),
+            Part::Seed(_) => ring.pool().take(ring.stride()),
+        };
+        let mut expanded: Vec<Buffer> = self.parts.iter().map(buffer).collect();
+        for (limb, tasks) in self.tasks(outputs).chunks_mut(ranges).enumerate() {
+            expanded.par_iter_mut().zip(&self.parts).with_max_len(EXPANDED).for_each(|(words, part)| {
+                if let Part::Seed(seeded) = part {
+                    seeded.expand_limb(limb, &mut words[..n]);
+                }
+            });
+            let rows = self.parts.iter().zip(&expanded).map(|(part, words)| match part {
+                Part::Poly(poly) => poly.limb(limb),
+                Part::Seed(_) => &words[..n],
+            });
+            let rows: Vec<&[u64]> = rows.collect();
+            // Tasks are long: one at a time, so that no thread waits for another that has several left.
+            tasks.par_iter_mut().enumerate().with_max_len(1).for_each_init(
+                || Scratch::new(ring, self.scratch_rows()),
+                |scratch, (range, pieces)| self.task(&mut scratch.words, &rows, (limb, range), pieces),
+            );
+        }
+        expanded.into_iter().for_each(|buffer| ring.pool().give(buffer));
     }
 
     /// For each limb and range of columns, that piece of each part of each output.
@@ -235,26 +326,20 @@ impl<'a> Run<'a> {
     /// Rows of panels that a task works in: its inputs, two intermediate values, and what an operation needs.
     fn scratch_rows(&self) -> usize {
         let own = self.operations.iter().map(Operation::scratch_rows).max().unwrap_or(0);
-        PANELS * self.input_rows() + 2 * self.intermediate_rows() + own
-    }
-
-    fn input_rows(&self) -> usize {
-        self.inputs.len() * self.inputs[0].parts.len()
+        PANELS * self.parts.len() + 2 * self.intermediate_rows() + own
     }
 
     fn intermediate_rows(&self) -> usize {
         self.operations.iter().map(|operation| operation.after.rows()).max().unwrap_or(0)
     }
 
-    fn task(&self, scratch: &mut [u64], index: usize, pieces: &mut [&mut [u64]]) {
-        let ranges = self.ring.n() / self.columns;
-        let (limb, start) = (index / ranges, index % ranges * self.columns);
+    fn task(&self, scratch: &mut [u64], rows: &[&[u64]], (limb, range): (usize, usize), pieces: &mut [&mut [u64]]) {
         let on = (self.ring.backend(), self.ring.modulus(self.basis, limb), limb);
-        let (gathered, scratch) = scratch.split_at_mut(PANELS * self.input_rows() * GEMM_COLUMNS);
+        let (gathered, scratch) = scratch.split_at_mut(PANELS * rows.len() * GEMM_COLUMNS);
         let (mut x, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
         let (mut y, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
-        self.gather(gathered, limb, start);
-        for (panel, gathered) in gathered.chunks_exact(self.input_rows() * GEMM_COLUMNS).enumerate() {
+        self.gather(gathered, rows, range * self.columns);
+        for (panel, gathered) in gathered.chunks_exact(rows.len() * GEMM_COLUMNS).enumerate() {
             let at = panel * GEMM_COLUMNS;
             if at >= self.columns {
                 break;
@@ -270,24 +355,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The columns of a task, panel by panel, all inputs of a part after another.
-    fn gather(&self, gathered: &mut [u64], limb: usize, start: usize) {
-        let (rows, gathered) = (self.input_rows(), gathered.as_chunks_mut::<GEMM_COLUMNS>().0);
-        for part in 0..self.inputs[0].parts.len() {
-            for (i, input) in self.inputs.iter().enumerate() {
-                let columns = |input: &'a Ciphertext| &input.parts[part].limb(limb)[start..start + self.columns];
-                if let Some(later) = self.inputs.get(i + AHEAD) {
-                    prefetch(columns(later));
-                }
-                for (panel, words) in columns(input).chunks(self.width).enumerate() {
-                    let row = &mut gathered[panel * rows + part * self.inputs.len() + i];
-                    match words.first_chunk() {
-                        Some(words) => *row = *words,
-                        // Rings smaller than a panel.
-                        None => {
-                            row.fill(0);
-                            row[..words.len()].copy_from_slice(words);
-                        }
+    /// The columns of a task, panel by panel, row by row.
+    fn gather(&self, gathered: &mut [u64], rows: &[&[u64]], start: usize) {
+        let gathered = gathered.as_chunks_mut::<GEMM_COLUMNS>().0;
+        for (i, row) in rows.iter().enumerate() {
+            if let Some(later) = rows.get(i + AHEAD) {
+                prefetch(&later[start..][..self.columns]);
+            }
+            for (panel, words) in row[start..][..self.columns].chunks(self.width).enumerate() {
+                let row = &mut gathered[panel * rows.len() + i];
+                match words.first_chunk() {
+                    Some(words) => *row = *words,
+                    // Rings smaller than a panel.
+                    None => {
+                        row.fill(0);
+                        row[..words.len()].copy_from_slice(words);
                     }
                 }
             }
@@ -296,8 +378,7 @@ impl<'a> Run<'a> {
 
     /// The panel `at` so many columns of the outputs' pieces, which are sorted by output.
     fn scatter(&self, panel: &[u64], pieces: &mut [&mut [u64]], at: usize) {
-        let parts = self.operations.last().map_or(self.inputs[0].parts.len(), |operation| operation.after.parts);
-        let (count, rows) = (pieces.len() / parts, panel.as_chunks::<GEMM_COLUMNS>().0);
+        let (Shape { count, parts, .. }, rows) = (self.after, panel.as_chunks::<GEMM_COLUMNS>().0);
         for (i, piece) in pieces.iter_mut().enumerate() {
             let (row, words) = (&rows[i % parts * count + i / parts], &mut piece[at..at + self.width]);
             match words.first_chunk_mut() {

@@ -5,7 +5,6 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-use aligned_vec::{AVec, avec};
 use memmap2::MmapMut;
 use zerocopy::FromBytes;
 
@@ -23,29 +22,43 @@ const MAPPED_BYTES: usize = 1 << 21;
 pub(crate) struct Buffer(Memory);
 
 enum Memory {
-    Allocated(AVec<u64>),
+    /// `len` words from `start` on. The system gives zeros page by page, when they are first used: what nobody writes costs nothing, and
+    /// threads that share a buffer share that work.
+    Allocated {
+        words: Vec<u64>,
+        start: usize,
+        len: usize,
+    },
     Mapped(MmapMut),
 }
+
+/// Words of a cache line.
+const LINE: usize = 8;
 
 impl Buffer {
     /// No words.
     pub(crate) fn empty() -> Self {
-        Self(Memory::Allocated(avec![]))
+        Self(Memory::Allocated { words: Vec::new(), start: 0, len: 0 })
     }
 
     /// `len` words, all zero.
     pub(crate) fn zero(len: usize) -> Self {
         let bytes = len * size_of::<u64>();
-        let mapped = if bytes < MAPPED_BYTES { None } else { MmapMut::map_anon(bytes).ok() };
-        Self(mapped.map_or_else(
-            || Memory::Allocated(avec![0; len]),
-            |mapped| {
+        match if bytes < MAPPED_BYTES { None } else { MmapMut::map_anon(bytes).ok() } {
+            Some(mapped) => {
                 // Small pages do, too: the advice may be refused.
                 #[cfg(target_os = "linux")]
                 let _ = mapped.advise(memmap2::Advice::HugePage);
-                Memory::Mapped(mapped)
-            },
-        ))
+                Self(Memory::Mapped(mapped))
+            }
+            None => Self::allocated(len),
+        }
+    }
+
+    fn allocated(len: usize) -> Self {
+        let words = vec![0; len + LINE - 1];
+        let start = words.as_ptr().align_offset(LINE * size_of::<u64>());
+        Self(Memory::Allocated { words, start, len })
     }
 }
 
@@ -54,7 +67,7 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u64] {
         match &self.0 {
-            Memory::Allocated(words) => words,
+            Memory::Allocated { words, start, len } => &words[*start..][..*len],
             Memory::Mapped(bytes) => words(<[u64]>::ref_from_bytes(bytes)),
         }
     }
@@ -63,7 +76,7 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u64] {
         match &mut self.0 {
-            Memory::Allocated(words) => words,
+            Memory::Allocated { words, start, len } => &mut words[*start..][..*len],
             Memory::Mapped(bytes) => words(<[u64]>::mut_from_bytes(bytes)),
         }
     }

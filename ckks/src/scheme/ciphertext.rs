@@ -4,7 +4,7 @@ use std::fmt;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::ring::{Ntt, Poly, Seed};
+use crate::ring::{Ntt, Poly, Seed, stream};
 
 use super::noise::Estimate;
 use super::params::Params;
@@ -93,8 +93,8 @@ impl fmt::Debug for Ciphertext {
 /// A ciphertext under the secret key whose c_1 is the expansion of a public seed: half the size.
 #[derive(Clone)]
 pub struct SeededCiphertext {
-    pub(super) params: Params,
-    pub(super) c0: Poly<Ntt>,
+    pub(crate) params: Params,
+    pub(crate) c0: Poly<Ntt>,
     pub(super) seed: Seed,
     /// Which polynomial of the seed c_1 is.
     pub(super) object: u64,
@@ -123,6 +123,12 @@ impl SeededCiphertext {
         let c1 = self.seed.expand(self.params.ring(), self.c0.basis(), self.object);
         let parts = smallvec![self.c0, c1];
         Ciphertext { params: self.params, parts, scale: self.scale, estimate: self.estimate }
+    }
+
+    /// Limb `i` of c_1.
+    pub(crate) fn expand_limb(&self, i: usize, limb: &mut [u64]) {
+        let q = self.params.ring().modulus(self.c0.basis(), i);
+        self.seed.expand_limb(stream(self.object, i), q, limb);
     }
 
     /// Bytes on the wire.

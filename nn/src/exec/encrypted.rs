@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ckks::{
     Chained, Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, Pointwise,
-    ScalarMatrix, Scale, add_rotations, apply_pointwise,
+    PointwiseInputs, ScalarMatrix, Scale, SeededCiphertext, add_rotations, apply_pointwise,
 };
 use rayon::prelude::*;
 
@@ -23,6 +23,15 @@ use crate::program::{Kind, LinearMap, LinearOperator, Operation, Program, Progra
 
 /// A tensor of ciphertexts, in the order of its layout.
 pub type Ciphertexts = Vec<Ciphertext>;
+
+/// Encrypted samples.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Their ciphertexts.
+    Whole(Ciphertexts),
+    /// Ciphertexts whose uniform halves are still seeds.
+    Seeded(Vec<SeededCiphertext>),
+}
 
 /// A program with its weights encoded.
 pub struct Prepared {
@@ -81,23 +90,34 @@ impl Prepared {
     pub fn run(
         &self,
         keys: &EvaluationKeys,
-        input: Ciphertexts,
+        input: Input,
         done: &mut dyn FnMut(&Operation, Duration),
     ) -> Result<Ciphertexts, ProgramError> {
         let planned = self.program.input();
-        let fits =
-            |x: &Ciphertext| (x.level(), x.scale(), x.degree()) == (planned.level, planned.scale, planned.degree);
-        if input.len() != planned.layout.ciphertexts() || !input.iter().all(fits) {
+        let fits = |level, scale, degree| (level, scale, degree) == (planned.level, planned.scale, planned.degree);
+        let (found, fit) = match &input {
+            Input::Whole(xs) => (xs.len(), xs.iter().all(|x| fits(x.level(), x.scale(), x.degree()))),
+            Input::Seeded(xs) => (xs.len(), xs.iter().all(|x| fits(x.level(), x.scale(), 1))),
+        };
+        if found != planned.layout.ciphertexts() || !fit {
             return Err(ProgramError::InputCiphertexts {
                 expected: planned.layout.ciphertexts(),
-                found: input.len(),
+                found,
                 level: planned.level,
                 scale: planned.scale,
             });
         }
         let last_uses = self.program.last_uses();
-        let output = super::run(&self.program, &mut Run { prepared: self, keys, done, last_uses }, input.into())?;
-        Ok(take(output))
+        let held = match input {
+            Input::Whole(ciphertexts) => Held::Whole(Arc::new(ciphertexts)),
+            Input::Seeded(seeded) => Held::Seeded(Arc::new(seeded)),
+        };
+        // Only chains expand seeds as they go.
+        let chained = last_uses[0] == 1 && self.pointwise(1).is_some();
+        let held = if chained { held } else { Held::Whole(held.whole()) };
+        let input = Tensor { held, chain: Vec::new() };
+        let output = super::run(&self.program, &mut Run { prepared: self, keys, done, last_uses }, input)?;
+        Ok(Arc::unwrap_or_clone(Arc::unwrap_or_clone(output).held.whole()))
     }
 
     /// The operation, if it treats every point alone and there are many ciphertexts of it.
@@ -112,14 +132,40 @@ impl Prepared {
 }
 
 /// Ciphertexts, and the operations that were put off, to be done on them in one chain.
+#[derive(Clone)]
 struct Tensor {
-    ciphertexts: Arc<Ciphertexts>,
+    held: Held,
     chain: Vec<usize>,
+}
+
+#[derive(Clone)]
+enum Held {
+    Whole(Arc<Ciphertexts>),
+    Seeded(Arc<Vec<SeededCiphertext>>),
+}
+
+impl Held {
+    fn whole(self) -> Arc<Ciphertexts> {
+        match self {
+            Self::Whole(ciphertexts) => ciphertexts,
+            Self::Seeded(seeded) => {
+                let seeded = Arc::unwrap_or_clone(seeded).into_par_iter();
+                Arc::new(seeded.map(SeededCiphertext::into_expanded).collect())
+            }
+        }
+    }
+
+    fn inputs(&self) -> PointwiseInputs<'_> {
+        match self {
+            Self::Whole(ciphertexts) => PointwiseInputs::Whole(ciphertexts),
+            Self::Seeded(seeded) => PointwiseInputs::Seeded(seeded),
+        }
+    }
 }
 
 impl From<Ciphertexts> for Tensor {
     fn from(ciphertexts: Ciphertexts) -> Self {
-        Self { ciphertexts: Arc::new(ciphertexts), chain: Vec::new() }
+        Self { held: Held::Whole(Arc::new(ciphertexts)), chain: Vec::new() }
     }
 }
 
@@ -145,10 +191,14 @@ impl Interpreter for Run<'_> {
         let start = Instant::now();
         let result = match (inputs.as_slice(), self.prepared.pointwise(index)) {
             ([x], Some(_)) => self.pointwise(index, x),
-            _ => self.step(index, operation, inputs).map(|ciphertexts| {
-                (self.done)(operation, start.elapsed());
-                ciphertexts.into()
-            }),
+            _ => {
+                // The last reference to a tensor stays the last one to its ciphertexts.
+                let inputs = inputs.into_iter().map(|x| Arc::unwrap_or_clone(x).held.whole()).collect();
+                self.step(index, operation, inputs).map(|ciphertexts| {
+                    (self.done)(operation, start.elapsed());
+                    ciphertexts.into()
+                })
+            }
         };
         result.map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
     }
@@ -159,16 +209,16 @@ impl Run<'_> {
     fn pointwise(&mut self, index: usize, x: &Tensor) -> ckks::Result<Tensor> {
         let chain: Vec<usize> = x.chain.iter().copied().chain([index]).collect();
         if self.last_uses[index] == index + 1 && self.prepared.pointwise(index + 1).is_some() {
-            return Ok(Tensor { ciphertexts: Arc::clone(&x.ciphertexts), chain });
+            return Ok(Tensor { held: x.held.clone(), chain });
         }
         let steps: Vec<Pointwise<'_>> = chain.iter().filter_map(|&step| self.prepared.pointwise(step)).collect();
-        let Chained { outputs, times } = apply_pointwise(&steps, &x.ciphertexts)?;
+        let Chained { outputs, times } = apply_pointwise(&steps, x.held.inputs())?;
         let operations = self.prepared.program.operations();
         chain.iter().zip(times).for_each(|(&step, time)| (self.done)(&operations[step], time));
         Ok(outputs.into())
     }
 
-    fn step(&self, index: usize, operation: &Operation, inputs: Vec<Arc<Tensor>>) -> ckks::Result<Ciphertexts> {
+    fn step(&self, index: usize, operation: &Operation, inputs: Vec<Arc<Ciphertexts>>) -> ckks::Result<Ciphertexts> {
         let (evaluator, keys) = (&self.prepared.evaluator, self.keys);
         let mut inputs = inputs.into_iter();
         let Some(x) = inputs.next() else {
@@ -176,29 +226,29 @@ impl Run<'_> {
         };
         if let Kind::LinearMap { .. } = &operation.kind {
             let streamed = match &self.prepared.maps[index] {
-                Some(PreparedMap::Diagonals(map)) => return map.apply(evaluator, &x.ciphertexts, keys),
+                Some(PreparedMap::Diagonals(map)) => return map.apply(evaluator, &x, keys),
                 _ => PreparedMap::new(&self.prepared.encoder, evaluator.params(), operation)?,
             };
             return match streamed {
-                Some(PreparedMap::Diagonals(map)) => map.apply(evaluator, &x.ciphertexts, keys),
+                Some(PreparedMap::Diagonals(map)) => map.apply(evaluator, &x, keys),
                 Some(PreparedMap::Gemm { matrix, bias }) => {
                     let step = Pointwise::Affine { matrix: &matrix, constants: &bias };
-                    Ok(apply_pointwise(&[step], &x.ciphertexts)?.outputs)
+                    Ok(apply_pointwise(&[step], PointwiseInputs::Whole(&x))?.outputs)
                 }
                 None => Ok(Vec::new()),
             };
         }
         match (&operation.kind, inputs.next()) {
             (Kind::Mul, Some(y)) => {
-                let pairs = x.ciphertexts.par_iter().zip(y.ciphertexts.par_iter());
+                let pairs = x.par_iter().zip(y.par_iter());
                 pairs.map(|(x, y)| evaluator.mul(x, y)).collect()
             }
-            (Kind::Add, Some(y)) => take(x)
+            (Kind::Add, Some(y)) => Arc::unwrap_or_clone(x)
                 .into_par_iter()
-                .zip(y.ciphertexts.par_iter())
+                .zip(y.par_iter())
                 .map(|(mut x, y)| evaluator.add_assign(&mut x, y).map(|()| x))
                 .collect(),
-            (kind, ..) => take(x).into_par_iter().map(|x| unary(evaluator, keys, kind, x)).collect(),
+            (kind, ..) => Arc::unwrap_or_clone(x).into_par_iter().map(|x| unary(evaluator, keys, kind, x)).collect(),
         }
     }
 }
@@ -224,15 +274,6 @@ fn unary(evaluator: &Evaluator, keys: &EvaluationKeys, kind: &Kind, mut x: Ciphe
         }
         Kind::Input | Kind::LinearMap { .. } | Kind::Mul | Kind::Add => Ok(x),
     }
-}
-
-/// The ciphertexts themselves if this is the last reference to them, otherwise a copy.
-fn take(tensor: Arc<Tensor>) -> Ciphertexts {
-    let ciphertexts = match Arc::try_unwrap(tensor) {
-        Ok(tensor) => tensor.ciphertexts,
-        Err(shared) => Arc::clone(&shared.ciphertexts),
-    };
-    Arc::try_unwrap(ciphertexts).unwrap_or_else(|shared| shared.to_vec())
 }
 
 impl PreparedMap {

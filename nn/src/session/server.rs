@@ -11,7 +11,7 @@ use super::client::read_key;
 use super::frame::Kind;
 use super::plan_file::PlanFile;
 use crate::error::Result;
-use crate::exec::encrypted::Prepared;
+use crate::exec::encrypted::{Input, Prepared};
 use crate::fingerprint::Fingerprint;
 use crate::plan::ServerPlan;
 use crate::program::Operation;
@@ -37,7 +37,11 @@ impl Server {
     /// # Errors
     /// [`Error::Program`](crate::Error::Program) for ciphertexts that are not as planned, and for a missing key.
     pub fn infer(&self, input: Ciphertexts, done: &mut dyn FnMut(&Operation, Duration)) -> Result<Ciphertexts> {
-        Ok(Ciphertexts::Whole(self.prepared.run(&self.keys, input.expand(), done)?))
+        let input = match input {
+            Ciphertexts::Seeded(seeded) => Input::Seeded(seeded),
+            Ciphertexts::Whole(ciphertexts) => Input::Whole(ciphertexts),
+        };
+        Ok(Ciphertexts::Whole(self.prepared.run(&self.keys, input, done)?))
     }
 }
 

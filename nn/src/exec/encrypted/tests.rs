@@ -31,13 +31,13 @@ fn stepped(
     lower(graph, &packing, &magnitudes, &params, &options).unwrap()
 }
 
-fn encrypt(program: &Program, secret: &SecretKey, entropy: &mut Entropy, samples: &[f64]) -> Ciphertexts {
+fn encrypt(program: &Program, secret: &SecretKey, entropy: &mut Entropy, samples: &[f64]) -> Vec<SeededCiphertext> {
     let input = program.input();
     let encoder = Encoder::new(program.params());
     let mut encryptor = Encryptor::new(secret, entropy.fork());
     let packed = input.layout.pack(samples).unwrap();
     let encrypt =
-        |slots: &Vec<f64>| encryptor.encrypt(&encoder.encode(slots, input.scale, input.level).unwrap()).unwrap();
+        |slots: &Vec<f64>| encryptor.encrypt_seeded(&encoder.encode(slots, input.scale, input.level).unwrap()).unwrap();
     packed.iter().map(encrypt).collect()
 }
 
@@ -61,9 +61,10 @@ fn agrees(program: Program) {
     let keys = generator.evaluation_keys(&secret, &program.keys()).unwrap();
     let input = encrypt(&program, &secret, &mut entropy, &samples);
     let prepared = Prepared::new(Arc::clone(&program), &[]).unwrap();
-    let output = prepared.run(&keys, input.clone(), &mut |_, _| ()).unwrap();
+    let whole = Input::Whole(input.iter().map(SeededCiphertext::expand).collect());
+    let output = prepared.run(&keys, Input::Seeded(input), &mut |_, _| ()).unwrap();
     let all: Vec<usize> = (0..program.operations().len()).collect();
-    let streamed = Prepared::new(Arc::clone(&program), &all).unwrap().run(&keys, input, &mut |_, _| ()).unwrap();
+    let streamed = Prepared::new(Arc::clone(&program), &all).unwrap().run(&keys, whole, &mut |_, _| ()).unwrap();
     assert!(output.iter().zip(&streamed).all(|(y, z)| y.parts() == z.parts()));
     let planned = program.output();
     assert!(output.iter().all(|y| (y.level(), y.scale(), y.degree()) == (planned.level, planned.scale, 1)));
@@ -139,16 +140,19 @@ fn inputs_and_keys_that_are_not_as_planned_are_refused_by_name() {
     let keys = generator.evaluation_keys(&secret, &request).unwrap();
     let prepared = Prepared::new(Arc::clone(&program), &[]).unwrap();
     let input = encrypt(&program, &secret, &mut entropy, &samples(1, 20));
-    let error = prepared.run(&keys, input.clone(), &mut |_, _| ()).unwrap_err();
+    let error = prepared.run(&keys, Input::Seeded(input.clone()), &mut |_, _| ()).unwrap_err();
     assert!(matches!(&error, ProgramError::Operation { source: ckks::Error::MissingKey { .. }, .. }), "{error}");
     assert!(matches!(
-        prepared.run(&keys, Vec::new(), &mut |_, _| ()),
+        prepared.run(&keys, Input::Seeded(Vec::new()), &mut |_, _| ()),
         Err(ProgramError::InputCiphertexts { found: 0, .. })
     ));
     let evaluator = Evaluator::new(program.params());
-    let mut low = input;
+    let mut low: Ciphertexts = input.iter().map(SeededCiphertext::expand).collect();
     evaluator.drop_level_assign(&mut low[0], 1).unwrap();
-    assert!(matches!(prepared.run(&keys, low, &mut |_, _| ()), Err(ProgramError::InputCiphertexts { .. })));
+    assert!(matches!(
+        prepared.run(&keys, Input::Whole(low), &mut |_, _| ()),
+        Err(ProgramError::InputCiphertexts { .. })
+    ));
 }
 
 #[test]
