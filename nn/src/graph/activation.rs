@@ -83,27 +83,35 @@ impl Activation {
 
     /// Its value at x, in double precision.
     pub fn eval(&self, x: f64) -> f64 {
+        let [y] = self.eval_all([x]);
+        y
+    }
+
+    /// Its values at all of x.
+    pub fn eval_all<const N: usize>(&self, x: [f64; N]) -> [f64; N] {
         match self {
-            Activation::Polynomial(coefficients) => coefficients.iter().rev().fold(0.0, |sum, c| sum * x + c),
+            Activation::Polynomial(coefficients) => {
+                coefficients.iter().rev().fold([0.0; N], |sum, c| std::array::from_fn(|i| sum[i] * x[i] + c))
+            }
             Activation::Chebyshev(coefficients) => clenshaw(coefficients, x),
-            Activation::Relu => x.max(0.0),
-            Activation::LeakyRelu(slope) => x.max(0.0) + slope * x.min(0.0),
-            Activation::Sigmoid => sigmoid(x),
-            Activation::Tanh => libm::tanh(x),
-            Activation::Silu => x * sigmoid(x),
-            Activation::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
-            Activation::GeluTanh => {
+            Activation::Relu => x.map(|x| x.max(0.0)),
+            Activation::LeakyRelu(slope) => x.map(|x| x.max(0.0) + slope * x.min(0.0)),
+            Activation::Sigmoid => x.map(sigmoid),
+            Activation::Tanh => x.map(libm::tanh),
+            Activation::Silu => x.map(|x| x * sigmoid(x)),
+            Activation::Gelu => x.map(|x| 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))),
+            Activation::GeluTanh => x.map(|x| {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
                 0.5 * x * (1.0 + libm::tanh(inner))
-            }
-            Activation::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            Activation::Clip(low, high) => x.max(*low).min(*high),
-            Activation::Abs => x.abs(),
-            Activation::Exp => libm::exp(x),
-            Activation::Ln => libm::log(x),
-            Activation::Erf => libm::erf(x),
-            Activation::Step => f64::from(x > 0.0),
-            Activation::Composite(expression) => expression.eval(x),
+            }),
+            Activation::HardSwish => x.map(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+            Activation::Clip(low, high) => x.map(|x| x.max(*low).min(*high)),
+            Activation::Abs => x.map(f64::abs),
+            Activation::Exp => x.map(libm::exp),
+            Activation::Ln => x.map(libm::log),
+            Activation::Erf => x.map(libm::erf),
+            Activation::Step => x.map(|x| f64::from(x > 0.0)),
+            Activation::Composite(expression) => expression.eval_all(x),
         }
     }
 
@@ -131,13 +139,19 @@ impl Activation {
 }
 
 impl Expression {
-    /// Its value at x.
-    pub fn eval(&self, x: f64) -> f64 {
+    /// Its values at all of x.
+    pub fn eval_all<const N: usize>(&self, x: [f64; N]) -> [f64; N] {
         match self {
             Expression::X => x,
-            Expression::Apply(activation, inner) => activation.eval(inner.eval(x)),
-            Expression::Add(a, b) => a.eval(x) + b.eval(x),
-            Expression::Mul(a, b) => a.eval(x) * b.eval(x),
+            Expression::Apply(activation, inner) => activation.eval_all(inner.eval_all(x)),
+            Expression::Add(a, b) => {
+                let (a, b) = (a.eval_all(x), b.eval_all(x));
+                std::array::from_fn(|i| a[i] + b[i])
+            }
+            Expression::Mul(a, b) => {
+                let (a, b) = (a.eval_all(x), b.eval_all(x));
+                std::array::from_fn(|i| a[i] * b[i])
+            }
         }
     }
 
@@ -161,12 +175,13 @@ impl Expression {
 }
 
 /// Σ c_k T_k(x) by Clenshaw's recurrence.
-fn clenshaw(coefficients: &[f64], x: f64) -> f64 {
-    let (mut next, mut after) = (0.0, 0.0);
+fn clenshaw<const N: usize>(coefficients: &[f64], x: [f64; N]) -> [f64; N] {
+    let (mut next, mut after) = ([0.0; N], [0.0; N]);
     for &c in coefficients.iter().skip(1).rev() {
-        (next, after) = (2.0 * x * next - after + c, next);
+        (next, after) = (std::array::from_fn(|i| 2.0 * x[i] * next[i] - after[i] + c), next);
     }
-    x * next - after + coefficients.first().copied().unwrap_or(0.0)
+    let constant = coefficients.first().copied().unwrap_or(0.0);
+    std::array::from_fn(|i| x[i] * next[i] - after[i] + constant)
 }
 
 fn sigmoid(x: f64) -> f64 {

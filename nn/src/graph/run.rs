@@ -183,7 +183,7 @@ impl Node {
                 let row = |(row, &bias): (&[(u32, f64)], &f64)| dot(row, input(0), bias);
                 map.matrix.iter_rows().zip(&map.bias).map(row).collect()
             }
-            Op::Activation(activation) => input(0).iter().map(|x| x.map(|x| activation.eval(x))).collect(),
+            Op::Activation(activation) => input(0).iter().map(|&x| activation.eval_all(x)).collect(),
             Op::Add => input(0).iter().zip(input(1)).map(|(x, y)| std::array::from_fn(|i| x[i] + y[i])).collect(),
             Op::Mul => input(0).iter().zip(input(1)).map(|(x, y)| std::array::from_fn(|i| x[i] * y[i])).collect(),
         }

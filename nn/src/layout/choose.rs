@@ -60,11 +60,12 @@ impl Layout {
         if input.positions_per_ciphertext() == 1 || input.copies > 1 || 4 * widest > matrix.cols() {
             return Ok(dense);
         }
-        let anchored = Self::anchored(matrix, input)?;
         let cost = |output: &Self| Ok(DiagonalPlan::new(matrix, input, output, stepping)?.cost());
-        match cost(&anchored)? < cost(&dense)? {
-            true => Ok(anchored),
-            false => Ok(dense),
+        let anchored = || Self::anchored(matrix, input).and_then(|anchored| Ok((cost(&anchored)?, anchored)));
+        let (anchored, cost) = rayon::join(anchored, || cost(&dense));
+        match (anchored?, cost?) {
+            ((least, anchored), cost) if least < cost => Ok(anchored),
+            _ => Ok(dense),
         }
     }
 

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::graph::{Graph, NodeId, Op, SparseMatrix};
+use rayon::prelude::*;
+
+use crate::graph::{AffineMap, Graph, Node, NodeId, Op, SparseMatrix};
 use crate::layout::{Layout, Stepping};
 use crate::program::{LinearMap, ProgramError};
 
@@ -40,25 +42,26 @@ impl Packing {
         let readers: Vec<&SparseMatrix> = readers(graph, |id| live[id] && class[id] == of_input).collect();
         let input = Layout::of_input(slots, interleave, graph.input_len(), &readers, stepping)?;
         layouts[of_input] = Some(Arc::new(input));
-        let mut nodes: Vec<Option<Packed>> = Vec::with_capacity(class.len());
-        for (NodeId(index), node) in graph.iter() {
-            let source = node.inputs.first().and_then(|input| nodes[input.0].as_ref());
-            let packed = match (&node.op, source) {
-                _ if !live[index] => None,
-                (Op::Affine(map), Some(source)) => {
-                    let layout = match &layouts[class[index]] {
-                        Some(layout) => Arc::clone(layout),
-                        None => Arc::new(Layout::of_outputs(&map.matrix, &source.layout, stepping)?),
-                    };
-                    let (input, output) = (Arc::clone(&source.layout), Arc::clone(&layout));
-                    let linear = LinearMap::new(Arc::clone(map), input, output, stepping)?;
-                    layouts[class[index]] = Some(Arc::clone(&layout));
-                    Some(Packed { layout, linear: Some(Arc::new(linear)) })
-                }
-                _ => layouts[class[index]].clone().map(|layout| Packed { layout, linear: None }),
-            };
-            nodes.push(packed);
+        for (NodeId(index), node) in graph.iter().filter(|(id, _)| live[id.0]) {
+            if let (Op::Affine(map), None) = (&node.op, &layouts[class[index]])
+                && let Some(source) = &layouts[class[node.inputs[0].0]]
+            {
+                layouts[class[index]] = Some(Arc::new(Layout::of_outputs(&map.matrix, source, stepping)?));
+            }
         }
+        let layout = |index: usize| layouts[class[index]].as_ref().filter(|_| live[index]);
+        let packed = |(index, node): (usize, &Node)| {
+            let Some(output) = layout(index) else {
+                return Ok(None);
+            };
+            let linear = |(map, input): (&Arc<AffineMap>, &Arc<Layout>)| {
+                LinearMap::new(Arc::clone(map), Arc::clone(input), Arc::clone(output), stepping)
+            };
+            let map =
+                if let Op::Affine(map) = &node.op { layout(node.inputs[0].0).map(|input| (map, input)) } else { None };
+            Ok(Some(Packed { layout: Arc::clone(output), linear: map.map(linear).transpose()?.map(Arc::new) }))
+        };
+        let nodes = graph.nodes().par_iter().enumerate().map(packed).collect::<Result<_, ProgramError>>()?;
         Ok(Self { stepping, nodes })
     }
 

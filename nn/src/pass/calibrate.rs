@@ -18,6 +18,9 @@ const PARTS: usize = 512;
 const WORK: usize = 2_000_000_000;
 /// Most samples that a measurement takes.
 const SAMPLES: usize = 4096;
+/// A network that loses by this factor more than it may on one of so many parts of the samples is not measured on the others.
+const CERTAIN: f64 = 2.0;
+const FEW: usize = 4;
 
 /// What degrees are chosen by.
 #[derive(Debug, Clone, Copy)]
@@ -53,10 +56,10 @@ pub struct Calibrated {
 /// # Errors
 /// [`Error::Approximation`] for a function that is not finite on its range; [`Error::SampleLength`].
 pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Calibrated> {
-    let (_, ranges) = graph.run_with_ranges(calibration.samples)?;
+    let (results, ranges) = graph.run_with_ranges(calibration.samples)?;
     let weights = super::weights(graph).max(1);
-    let most = (WORK / weights).clamp(64, SAMPLES) * graph.input_len();
-    let samples = &calibration.samples[..most.min(calibration.samples.len())];
+    let count = (WORK / weights).clamp(64, SAMPLES).min(calibration.samples.len() / graph.input_len());
+    let samples = &calibration.samples[..count * graph.input_len()];
     let mut layers = Vec::new();
     for (id, node) in graph.iter() {
         if let Op::Activation(activation) = &node.op
@@ -67,7 +70,7 @@ pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Calibra
     }
     let histograms = histograms(graph, samples, &layers)?;
     layers.iter_mut().zip(histograms).for_each(|(layer, histogram)| layer.histogram = histogram);
-    let judge = Judge::new(&graph.run(samples)?, graph.output_len(), calibration.labels);
+    let judge = Judge::new(&results[..count * graph.output_len()], graph.output_len(), calibration.labels);
     let mut search = Search { graph, samples, judge, calibration, layers, fits: BTreeMap::new() };
     let (degrees, loss) = search.degrees()?;
     let approximations = (0..degrees.len()).map(|layer| search.approximation(layer, degrees[layer])).collect();
@@ -188,7 +191,15 @@ impl Search<'_> {
     /// What the network loses with these degrees.
     fn loss(&mut self, degrees: &[usize]) -> Result<f64> {
         let found: Vec<_> = (0..degrees.len()).map(|layer| self.approximation(layer, degrees[layer])).collect();
-        Ok(self.judge.loss(&in_place(self.graph, &found)?.run(self.samples)?))
+        let graph = in_place(self.graph, &found)?;
+        let few = self.samples.len() / graph.input_len() / FEW * graph.input_len();
+        let mut results = graph.run(&self.samples[..few])?;
+        let loss = self.judge.loss(&results);
+        if loss > CERTAIN * self.calibration.loss {
+            return Ok(loss);
+        }
+        results.extend(graph.run(&self.samples[few..])?);
+        Ok(self.judge.loss(&results))
     }
 
     fn approximation(&mut self, layer: usize, degree: usize) -> Approximation {

@@ -95,9 +95,14 @@ impl Goal {
             // Between them, a chunk holds samples that nobody waits for.
             Objective::Latency => vec![1, slots],
             // A chunk that is not full can still be the cheapest where it takes neither rotations nor weights to prepare.
-            Objective::Throughput | Objective::Balanced => {
+            Objective::Throughput => {
                 let full = (most < slots).then_some(slots);
                 full.into_iter().chain((0..=most.ilog2()).rev().map(powers)).collect()
+            }
+            // Between full ciphertexts and few samples, both of the product's factors are large.
+            Objective::Balanced => {
+                let below = (0..=most.ilog2()).map(powers).filter(|&b| b < slots);
+                std::iter::once(slots).chain(below).collect()
             }
         }
     }

@@ -51,7 +51,7 @@ pub(super) struct Tried {
     /// Bits of precision beyond those asked for.
     pub spare: f64,
     /// Bytes of memory beyond those that there are.
-    excess: u64,
+    pub excess: u64,
     /// Bytes of evaluation keys beyond those that there should be.
     pub excess_keys: u64,
 }

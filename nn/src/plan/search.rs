@@ -15,7 +15,7 @@ use ckks::RingKind;
 use super::chain::Chains;
 use super::depth::{least_bits, too_deep};
 use super::scales::{Task, Tried};
-use super::{Goal, PlanError, ServerPlan};
+use super::{Goal, Objective, PlanError, ServerPlan};
 use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
 use crate::layout::Stepping;
@@ -26,7 +26,7 @@ pub(super) const LOG_N: std::ops::RangeInclusive<u32> = 12..=16;
 /// A place that costs so many times the best plan is left alone.
 const COSTLY: f64 = 2.0;
 /// After so many places in a row that are costly or have no plan, further interleaves are not tried.
-const HOPELESS_PLACES: usize = 2;
+const HOPELESS_PLACES: usize = 3;
 /// A larger degree has to save at least this share of the cost for a still larger one to be tried.
 const WORTHWHILE: f64 = 0.02;
 /// After so many chains, each longer than the one before, that add less than these bits of precision, the scales are at their largest.
@@ -143,8 +143,10 @@ impl Search<'_> {
             let best = self.best.as_ref().map(|best| best.tried.cost);
             let is_hopeless = match &outcome {
                 Ok(figures) => best.is_some_and(|best| figures.cost > COSTLY * best),
-                // A limit leaves room for smaller ones.
-                Err(error) => !matches!(error, PlanError::Memory { .. } | PlanError::Keys { .. }),
+                // A limit leaves room for smaller ones, and of keys for larger ones.
+                Err(PlanError::Memory { .. }) => self.task.goal.objective == Objective::Balanced,
+                Err(PlanError::Keys { .. }) => false,
+                Err(_) => true,
             };
             if let Ok(figures) = &outcome {
                 least = Some(least.map_or(figures.cost, |least| least.min(figures.cost)));
@@ -212,7 +214,9 @@ impl Search<'_> {
         found: Found,
         (slots, interleave): (usize, usize),
     ) -> Result<Found, PlanError> {
-        if found.tried.excess_keys == 0 {
+        // Chained rotations save no memory but that of keys.
+        let beyond_help = found.tried.excess > found.tried.trace.memory.key_bytes;
+        if found.tried.excess_keys == 0 || beyond_help {
             return Ok(found);
         }
         let packing = self.packing(slots, interleave, Stepping::Chained)?;
