@@ -54,6 +54,7 @@ const NN: Layers = Layers {
     // The error of the crate wraps those of the stages, and names what does not fit.
     items: &[
         ("error", "graph::Head"),
+        ("error", "data::DataError"),
         ("error", "layout::LayoutError"),
         ("error", "plan::PlanError"),
         ("error", "program::ProgramError"),

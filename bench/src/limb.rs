@@ -38,7 +38,7 @@ pub fn transforms(clock: &mut Clock<'_>, table: &NttTable, ring: RingKind) -> Re
     )
 }
 
-/// `mul` of two limbs, and `dot`, the sum of [`TERMS`] such products, which is reduced once.
+/// `mul` of two limbs, and `dot`, the sum of `TERMS` such products, which is reduced once.
 ///
 /// # Errors
 /// [`Error::WrongWords`], and what the clock says.

@@ -198,102 +198,6 @@ pub enum Error {
         source: io::Error,
     },
 
-    // ---- data ----
-    /// A file of another format, or with another type of numbers.
-    #[error("{}: {problem}", path.display())]
-    DataFormat {
-        /// The file.
-        path: PathBuf,
-        /// What it is, and what to do.
-        problem: String,
-    },
-    /// A file that has more or less than its header claims.
-    #[error("{}: the header claims a file of {expected} bytes, but it has {found}; download or save it again", path.display())]
-    DataTruncated {
-        /// The file.
-        path: PathBuf,
-        /// Bytes that the header claims, itself included.
-        expected: usize,
-        /// Bytes that are there, after unpacking.
-        found: usize,
-    },
-    /// A file without samples.
-    #[error("{}: there is no sample in it", path.display())]
-    NoSamples {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A sample with a value that is NaN or infinite.
-    #[error("{}: feature {feature} of sample {sample} is {value}; clean the data", path.display())]
-    DataNotFinite {
-        /// The file.
-        path: PathBuf,
-        /// The sample, from 0.
-        sample: usize,
-        /// The feature, from 0 in row-major order.
-        feature: usize,
-        /// NaN or infinite.
-        value: f32,
-    },
-    /// Samples of another shape than the model reads.
-    #[error("{}: samples have shape {found:?}, but the model reads {expected:?}; reshape or transpose them to [n, ...] of that", path.display())]
-    DataShape {
-        /// The file.
-        path: PathBuf,
-        /// Shape of its samples.
-        found: Vec<usize>,
-        /// Shape that the model reads.
-        expected: Vec<usize>,
-    },
-    /// An .npz file in which the array meant cannot be told.
-    #[error("{}: it holds the arrays {found:?}; name the one to read one of {wanted:?}, or save it alone", path.display())]
-    NpzMember {
-        /// The file.
-        path: PathBuf,
-        /// The arrays in it.
-        found: Vec<String>,
-        /// The names looked for.
-        wanted: Vec<String>,
-    },
-    /// Fewer labels than samples.
-    #[error("{}: {labels} labels for {samples} samples; is it the file that belongs to the data?", path.display())]
-    LabelCount {
-        /// The file.
-        path: PathBuf,
-        /// Labels in it.
-        labels: usize,
-        /// Samples that need one.
-        samples: usize,
-    },
-    /// A label below zero.
-    #[error("{}: the label of sample {sample} is {value}; classes count from 0", path.display())]
-    LabelNegative {
-        /// The file.
-        path: PathBuf,
-        /// The sample, from 0.
-        sample: usize,
-        /// Its label.
-        value: i64,
-    },
-    /// A label beyond the outputs of the model.
-    #[error("{}: the label of sample {sample} is {label}, but the model has {classes} outputs; classes count from 0", path.display())]
-    LabelRange {
-        /// The file.
-        path: PathBuf,
-        /// The sample, from 0.
-        sample: usize,
-        /// Its label.
-        label: usize,
-        /// Outputs of the model.
-        classes: usize,
-    },
-    /// A file for results whose name does not say what to write.
-    #[error("{}: results are written as .npy or .csv; give the file one of these endings", path.display())]
-    OutputName {
-        /// The file.
-        path: PathBuf,
-    },
-
     // ---- primitives ----
     /// A primitive that fails, or computes something wrong.
     #[error(transparent)]
@@ -385,6 +289,9 @@ pub enum Error {
     /// An operation of the scheme.
     #[error(transparent)]
     Ckks(#[from] ckks::Error),
+    /// Data.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
     /// A layout.
     #[error(transparent)]
     Layout(#[from] crate::layout::LayoutError),

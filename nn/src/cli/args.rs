@@ -234,7 +234,7 @@ pub struct RunArgs {
     /// The samples: IDX (plain or .gz; bytes are divided by 255), .npy, .npz or text (floats as they are), [n, ...].
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// The class of each sample: IDX, .npy or text, [n].
+    /// The class of each sample, one number each: IDX, .npy or text.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Samples like the data, from which ranges are taken, at least two; the data themselves if left out.

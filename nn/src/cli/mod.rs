@@ -1,4 +1,4 @@
-//! The command line: flags as typed (`args`), then as meant ([`run`], [`plan`], [`bench`], and the commands of two parties in [`deploy`]).
+//! The command line: flags as typed (`args`), then as meant (`run`, `plan`, `bench`, and the commands of two parties in `deploy`).
 
 mod args;
 mod bench;

@@ -4,21 +4,22 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::DataError;
 use super::source::{Binary, Number, Table, damaged, format_error, product};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The type of unsigned bytes.
 const BYTES: u8 = 0x08;
 
 /// The dimensions and the numbers of an IDX file of bytes.
 pub(super) fn table<T: Number>(path: &Path, mut from: Box<dyn Read + Send>) -> Result<Table<T>> {
-    let mut take = |length: usize, before: usize| {
+    let mut take = |length: usize, before: usize| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         from.by_ref().take(length as u64).read_to_end(&mut bytes).map_err(|error| damaged(path, error))?;
         let (expected, found) = (before + length, before + bytes.len());
         match expected == found {
             true => Ok(bytes),
-            false => Err(Error::DataTruncated { path: path.into(), expected, found }),
+            false => Err(DataError::Truncated { path: path.into(), expected, found }.into()),
         }
     };
     let head = take(4, 0)?;

@@ -10,6 +10,7 @@
 //! The first dimension counts the samples. What a file is, its first bytes tell, not its name. Sizes that a header claims are
 //! held against the file before memory is asked for.
 
+mod error;
 mod idx;
 mod npy;
 mod samples;
@@ -19,6 +20,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use error::DataError;
 pub use samples::{Chunks, SampleFile};
 pub use write::{NewFile, OutputFile, TEMPORARY_PREFIX, check_output_name, replace_file, write_outputs};
 
@@ -39,8 +41,8 @@ impl Dataset {
     /// Samples from memory: [n, shape...] values in row-major order. `path` is what messages call them.
     ///
     /// # Errors
-    /// [`Error::SampleLength`] if the values are no whole number of samples, [`Error::NoSamples`],
-    /// [`Error::DataNotFinite`].
+    /// [`Error::SampleLength`] if the values are no whole number of samples, [`DataError::NoSamples`],
+    /// [`DataError::NotFinite`].
     pub fn new(path: impl Into<PathBuf>, shape: Vec<usize>, samples: Vec<f32>) -> Result<Self> {
         let features: usize = shape.iter().product();
         if features == 0 || !samples.len().is_multiple_of(features) {
@@ -48,7 +50,7 @@ impl Dataset {
         }
         let data = Dataset { path: path.into(), shape, samples };
         if data.samples.is_empty() {
-            return Err(Error::NoSamples { path: data.path });
+            return Err(DataError::NoSamples { path: data.path }.into());
         }
         all_finite(&data.path, features, 0, &data.samples)?;
         Ok(data)
@@ -57,8 +59,8 @@ impl Dataset {
     /// Reads samples from an IDX, .npy, .npz or text file; see the table of this module.
     ///
     /// # Errors
-    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`] for a file of another kind or type of numbers,
-    /// [`Error::DataTruncated`] for one that has not what its header claims, [`Error::NpzMember`], and those of
+    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`DataError::Format`] for a file of another kind or type of numbers,
+    /// [`DataError::Truncated`] for one that has not what its header claims, [`DataError::NpzMember`], and those of
     /// [`Dataset::new`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let source = Source::new(path.as_ref())?;
@@ -68,7 +70,7 @@ impl Dataset {
             samples.extend(block?);
         }
         match samples.is_empty() {
-            true => Err(Error::NoSamples { path: source.path }),
+            true => Err(DataError::NoSamples { path: source.path }.into()),
             false => Dataset::new(source.path, table.shape, samples),
         }
     }
@@ -127,7 +129,7 @@ impl Dataset {
     /// length are taken; anything else could be a transposition, which no model would notice.
     ///
     /// # Errors
-    /// [`Error::DataShape`] if the shapes are not the same up to that.
+    /// [`DataError::Shape`] if the shapes are not the same up to that.
     pub fn for_model(mut self, input_shape: &[usize]) -> Result<Self> {
         self.shape = fitted(&self.path, &self.shape, input_shape)?;
         Ok(self)
@@ -145,8 +147,8 @@ impl Labels {
     /// Reads labels from an IDX, .npy, .npz or text file; see the table of this module.
     ///
     /// # Errors
-    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`], [`Error::DataTruncated`], [`Error::NpzMember`] as for
-    /// samples, and [`Error::LabelNegative`].
+    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`DataError::Format`], [`DataError::Truncated`], [`DataError::NpzMember`] as for
+    /// samples, and [`DataError::LabelNegative`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let source = Source::new(path.as_ref())?;
         let table = source.read::<i64>(&["y", "labels", "targets", "arr_1"])?;
@@ -159,7 +161,7 @@ impl Labels {
             values.extend(block?);
         }
         let label = |(sample, value): (usize, i64)| {
-            usize::try_from(value).map_err(|_| Error::LabelNegative { path: path.into(), sample, value })
+            usize::try_from(value).map_err(|_| DataError::LabelNegative { path: path.into(), sample, value }.into())
         };
         let labels: Result<Vec<usize>> = values.into_iter().enumerate().map(label).collect();
         Ok(Labels { path: path.into(), labels: labels? })
@@ -168,16 +170,18 @@ impl Labels {
     /// The labels of the first samples of a larger set, one for each sample and below the number of classes.
     ///
     /// # Errors
-    /// [`Error::LabelCount`] if there are fewer labels than samples, [`Error::LabelRange`] for a label that no output of the
+    /// [`DataError::LabelCount`] if there are fewer labels than samples, [`DataError::LabelRange`] for a label that no output of the
     /// model stands for.
     pub fn first(mut self, samples: usize, classes: usize) -> Result<Vec<usize>> {
         if self.labels.len() < samples {
-            return Err(Error::LabelCount { path: self.path, labels: self.labels.len(), samples });
+            return Err(DataError::LabelCount { path: self.path, labels: self.labels.len(), samples }.into());
         }
         self.labels.truncate(samples);
         match self.labels.iter().position(|&label| label >= classes) {
             None => Ok(self.labels),
-            Some(sample) => Err(Error::LabelRange { label: self.labels[sample], path: self.path, sample, classes }),
+            Some(sample) => {
+                Err(DataError::LabelRange { label: self.labels[sample], path: self.path, sample, classes }.into())
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadDataError, ReadableElement};
 use zip::ZipArchive;
 
+use super::DataError;
 use super::source::{Binary, Blocks, Number, Table, damaged, format_error, product};
 use crate::error::{Error, Result};
 
@@ -99,12 +100,12 @@ const MAX_HEADER: usize = 10_000;
 /// The bytes of a header.
 fn head(path: &Path, from: &mut dyn Read) -> Result<Vec<u8>> {
     let mut head = Vec::new();
-    let mut until = |head: &mut Vec<u8>, expected: usize| {
+    let mut until = |head: &mut Vec<u8>, expected: usize| -> Result<()> {
         let more = (expected - head.len()) as u64;
         from.take(more).read_to_end(head).map_err(|error| damaged(path, error))?;
         match head.len() == expected {
             true => Ok(()),
-            false => Err(Error::DataTruncated { path: path.into(), expected, found: head.len() }),
+            false => Err(DataError::Truncated { path: path.into(), expected, found: head.len() }.into()),
         }
     };
     until(&mut head, 8)?;
@@ -145,11 +146,12 @@ pub(super) fn member(path: &Path, mut file: Box<dyn Read + Send>, names: &[&str]
     let only = || found.first().filter(|_| found.len() == 1);
     let Some(name) = wanted.or_else(only) else {
         let wanted = names.iter().map(|&name| name.to_owned()).collect();
-        return Err(Error::NpzMember {
+        return Err(DataError::NpzMember {
             path: path.into(),
             found: found.iter().map(|name| array(name)).collect(),
             wanted,
-        });
+        }
+        .into());
     };
     let member = archive.by_name(name).map_err(|error| damaged(&error))?;
     let mut bytes = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::DataError;
 use super::source::{Blocks, Source, Table, product};
 use crate::error::{Error, Result};
 
@@ -36,7 +37,7 @@ impl SampleFile {
             values += block.len();
         }
         match values {
-            0 => Err(Error::NoSamples { path: source.path }),
+            0 => Err(DataError::NoSamples { path: source.path }.into()),
             _ => Ok(Self { source, shape: table.shape, n: values / features, max_abs }),
         }
     }
@@ -44,7 +45,7 @@ impl SampleFile {
     /// As [`Dataset::for_model`](super::Dataset::for_model).
     ///
     /// # Errors
-    /// [`Error::DataShape`].
+    /// [`DataError::Shape`].
     pub fn for_model(mut self, input_shape: &[usize]) -> Result<Self> {
         self.shape = fitted(&self.source.path, &self.shape, input_shape)?;
         Ok(self)
@@ -114,7 +115,7 @@ impl Chunks {
 
     fn changed(&self) -> Error {
         let problem = "it changed while it was read; encrypt it again once it is at rest".into();
-        Error::DataFormat { path: self.path.clone(), problem }
+        DataError::Format { path: self.path.clone(), problem }.into()
     }
 }
 
@@ -148,7 +149,7 @@ pub(super) fn all_finite(path: &Path, features: usize, before: usize, values: &[
         None => Ok(()),
         Some(at) => {
             let (sample, feature, value) = ((before + at) / features, (before + at) % features, values[at]);
-            Err(Error::DataNotFinite { path: path.into(), sample, feature, value })
+            Err(DataError::NotFinite { path: path.into(), sample, feature, value }.into())
         }
     }
 }
@@ -161,5 +162,5 @@ pub(super) fn fitted(path: &Path, shape: &[usize], model: &[usize]) -> Result<Ve
     if found == wanted || (flat && shape.iter().product::<usize>() == model.iter().product::<usize>()) {
         return Ok(model.to_vec());
     }
-    Err(Error::DataShape { path: path.into(), found: shape.to_vec(), expected: model.to_vec() })
+    Err(DataError::Shape { path: path.into(), found: shape.to_vec(), expected: model.to_vec() }.into())
 }

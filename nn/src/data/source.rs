@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{idx, npy, text};
+use super::{DataError, idx, npy, text};
 use crate::error::{Error, Result};
 
 /// Numbers of a block, at most.
@@ -76,7 +76,7 @@ impl Source {
     /// Reads the file from its beginning; of the arrays in an .npz file, one with a name among `names`.
     ///
     /// # Errors
-    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`Error::DataFormat`], [`Error::DataTruncated`], [`Error::NpzMember`].
+    /// [`Error::ReadFile`], [`Error::EmptyFile`], [`DataError::Format`], [`DataError::Truncated`], [`DataError::NpzMember`].
     pub(super) fn read<T: Number>(&self, names: &[&str]) -> Result<Table<T>> {
         let path = &self.path;
         let unpacked = |error| format_error(path, format_args!("it is a damaged or truncated gzip file ({error})"));
@@ -118,7 +118,7 @@ pub(super) fn product(dims: &[usize]) -> usize {
 
 /// A file of another format, or a damaged one.
 pub(super) fn format_error(path: &Path, problem: impl fmt::Display) -> Error {
-    Error::DataFormat { path: path.into(), problem: problem.to_string() }
+    DataError::Format { path: path.into(), problem: problem.to_string() }.into()
 }
 
 /// A file that ends the reading with an error of its own.
@@ -152,7 +152,7 @@ impl<T> Binary<T> {
         let (expected, found) = (bytes(self.claimed), bytes(self.read).saturating_add(more as usize));
         match expected == found {
             true => Ok(()),
-            false => Err(Error::DataTruncated { path: self.path.clone(), expected, found }),
+            false => Err(DataError::Truncated { path: self.path.clone(), expected, found }.into()),
         }
     }
 

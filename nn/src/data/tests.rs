@@ -157,7 +157,7 @@ fn an_npz_without_a_known_name_is_refused() {
     let folder = Folder::new();
     let members = [("a.npy", npy(&floats(&[2, 4], 0.0))), ("b.npy", npy(&floats(&[2, 4], 0.0)))];
     let error = Dataset::read(folder.file("two.npz", &npz(&members, SimpleFileOptions::default()))).unwrap_err();
-    assert!(matches!(&error, Error::NpzMember { found, .. } if found.len() == 2), "{error}");
+    assert!(matches!(&error, Error::Data(DataError::NpzMember { found, .. }) if found.len() == 2), "{error}");
     assert!(error.to_string().contains("\"images\""), "{error}");
 }
 
@@ -170,7 +170,7 @@ fn a_shape_is_fitted_to_the_model_only_where_nothing_moves() {
     for (shape, model) in [(&[3, 4][..], &[4, 3][..]), (&[3, 2, 2], &[2, 2, 3]), (&[12], &[11]), (&[2, 6], &[3, 4])] {
         let error = data(shape).for_model(model).unwrap_err();
         assert!(
-            matches!(&error, Error::DataShape { found, expected, .. } if found == shape && expected == model),
+            matches!(&error, Error::Data(DataError::Shape { found, expected, .. }) if found == shape && expected == model),
             "{error}"
         );
     }
@@ -197,12 +197,18 @@ fn every_truncation_is_refused() {
     for file in whole {
         for length in 1..file.len() {
             let error = Dataset::read(folder.file("cut", &file[..length])).unwrap_err();
-            assert!(matches!(error, Error::DataFormat { .. } | Error::DataTruncated { .. }), "{length}: {error}");
+            assert!(
+                matches!(error, Error::Data(DataError::Format { .. }) | Error::Data(DataError::Truncated { .. })),
+                "{length}: {error}"
+            );
         }
         // The end of a gzip or zip file is found from its contents; trailing bytes are no harm there.
         if !file.starts_with(b"PK") && !file.starts_with(&[0x1F]) {
             let longer = [&file[..], &[0]].concat();
-            assert!(matches!(Dataset::read(folder.file("long", &longer)), Err(Error::DataTruncated { .. })));
+            assert!(matches!(
+                Dataset::read(folder.file("long", &longer)),
+                Err(Error::Data(DataError::Truncated { .. }))
+            ));
         }
     }
 }
@@ -211,26 +217,29 @@ fn every_truncation_is_refused() {
 fn headers_that_promise_too_much_cost_no_memory() {
     let folder = Folder::new();
     let huge = idx(&[u32::MAX, u32::MAX, u32::MAX], &[1, 2, 3]);
-    assert!(matches!(Dataset::read(folder.file("x", &huge)), Err(Error::DataTruncated { expected: usize::MAX, .. })));
+    assert!(matches!(
+        Dataset::read(folder.file("x", &huge)),
+        Err(Error::Data(DataError::Truncated { expected: usize::MAX, .. }))
+    ));
     let mut file = npy(&floats(&[2, 3], 0.0));
     let at = file.windows(6).position(|w| w == b"(2, 3)").unwrap();
     let claim = b"(9223372036854775807, 9), }";
     file.splice(at..at + claim.len(), *claim);
     assert!(matches!(
         Dataset::read(folder.file("x.npy", &file)),
-        Err(Error::DataTruncated { expected: usize::MAX, .. })
+        Err(Error::Data(DataError::Truncated { expected: usize::MAX, .. }))
     ));
     let header = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], b"{}"].concat();
-    assert!(matches!(Dataset::read(folder.file("x.npy", &header)), Err(Error::DataFormat { .. })));
+    assert!(matches!(Dataset::read(folder.file("x.npy", &header)), Err(Error::Data(DataError::Format { .. }))));
     let nested = [b"\x93NUMPY\x01\x00", &10_000u16.to_le_bytes()[..], &[b'('; 10_000]].concat();
-    assert!(matches!(Dataset::read(folder.file("x.npy", &nested)), Err(Error::DataFormat { .. })));
+    assert!(matches!(Dataset::read(folder.file("x.npy", &nested)), Err(Error::Data(DataError::Format { .. }))));
 }
 
 #[test]
 fn other_formats_and_types_are_refused() {
     let folder = Folder::new();
     let refuse = |name: &str, bytes: &[u8]| match Dataset::read(folder.file(name, bytes)) {
-        Err(Error::DataFormat { problem, .. }) => problem,
+        Err(Error::Data(DataError::Format { problem, .. })) => problem,
         other => panic!("{other:?}"),
     };
     assert!(refuse("x.html", b"<html>1,2,3\n").contains("numpy.save"));
@@ -240,16 +249,22 @@ fn other_formats_and_types_are_refused() {
     assert!(refuse("x.gz", b"\x1F\x8B\x08 no gzip").contains("gzip"));
     assert!(refuse("x.npz", b"PK\x03\x04 no zip").contains(".npz"));
     let labels = Labels::read(folder.file("y.npy", &npy(&floats(&[4], 0.0))));
-    assert!(matches!(labels, Err(Error::DataFormat { problem, .. }) if problem.contains("integers")));
+    assert!(matches!(labels, Err(Error::Data(DataError::Format { problem, .. })) if problem.contains("integers")));
     let labels = Labels::read(folder.file("y", &idx(&[2, 2], &[0; 4])));
-    assert!(matches!(labels, Err(Error::DataFormat { problem, .. }) if problem.contains("[n]")));
+    assert!(matches!(labels, Err(Error::Data(DataError::Format { problem, .. })) if problem.contains("[n]")));
 }
 
 #[test]
 fn no_samples_are_refused() {
     let folder = Folder::new();
-    assert!(matches!(Dataset::read(folder.file("x", &idx(&[0, 28, 28], &[]))), Err(Error::NoSamples { .. })));
-    assert!(matches!(Dataset::read(folder.file("x.npy", &npy(&floats(&[0, 4], 0.0)))), Err(Error::NoSamples { .. })));
+    assert!(matches!(
+        Dataset::read(folder.file("x", &idx(&[0, 28, 28], &[]))),
+        Err(Error::Data(DataError::NoSamples { .. }))
+    ));
+    assert!(matches!(
+        Dataset::read(folder.file("x.npy", &npy(&floats(&[0, 4], 0.0)))),
+        Err(Error::Data(DataError::NoSamples { .. }))
+    ));
 }
 
 #[test]
@@ -258,20 +273,26 @@ fn values_that_are_not_finite_are_refused() {
     let mut array = floats(&[3, 2], 0.0);
     array[[1, 1]] = f32::NAN;
     let error = Dataset::read(folder.file("x.npy", &npy(&array))).unwrap_err();
-    assert!(matches!(error, Error::DataNotFinite { sample: 1, feature: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Data(DataError::NotFinite { sample: 1, feature: 1, .. })), "{error}");
     let double = floats(&[3, 2], 0.0).mapv(|x| if x == 4.0 { 1e300 } else { f64::from(x) });
     let error = Dataset::read(folder.file("x.npy", &npy(&double))).unwrap_err();
-    assert!(matches!(error, Error::DataNotFinite { sample: 2, feature: 0, .. }), "{error}");
+    assert!(matches!(error, Error::Data(DataError::NotFinite { sample: 2, feature: 0, .. })), "{error}");
 }
 
 #[test]
 fn labels_that_do_not_fit_are_refused() {
     let folder = Folder::new();
     let labels = Labels::read(folder.file("y", &idx(&[3], &[7, 0, 9]))).unwrap();
-    assert!(matches!(labels.clone().first(4, 10), Err(Error::LabelCount { labels: 3, samples: 4, .. })));
-    assert!(matches!(labels.first(3, 9), Err(Error::LabelRange { sample: 2, label: 9, classes: 9, .. })));
+    assert!(matches!(
+        labels.clone().first(4, 10),
+        Err(Error::Data(DataError::LabelCount { labels: 3, samples: 4, .. }))
+    ));
+    assert!(matches!(
+        labels.first(3, 9),
+        Err(Error::Data(DataError::LabelRange { sample: 2, label: 9, classes: 9, .. }))
+    ));
     let negative = Labels::read(folder.file("y.npy", &npy(&Array1::from(vec![1i64, -1]).into_dyn())));
-    assert!(matches!(negative, Err(Error::LabelNegative { sample: 1, value: -1, .. })));
+    assert!(matches!(negative, Err(Error::Data(DataError::LabelNegative { sample: 1, value: -1, .. }))));
 }
 
 /// One file of each kind with 1,000 samples of 70 x 3 values, some more than a block.
@@ -301,7 +322,7 @@ fn samples_come_in_chunks_of_any_size() {
             assert_eq!(chunks.concat(), whole.samples());
         }
         assert_eq!(file.clone().for_model(&[210]).unwrap().features(), 210);
-        assert!(matches!(file.for_model(&[70, 4]), Err(Error::DataShape { .. })));
+        assert!(matches!(file.for_model(&[70, 4]), Err(Error::Data(DataError::Shape { .. }))));
     }
 }
 
@@ -315,7 +336,10 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
         let chunks: Vec<_> = file.chunks(2).unwrap().collect();
         assert!(chunks[0].is_ok() && chunks.len() == 2);
         assert!(
-            matches!(chunks[1], Err(Error::DataFormat { .. } | Error::DataNotFinite { sample: 2, .. })),
+            matches!(
+                chunks[1],
+                Err(Error::Data(DataError::Format { .. }) | Error::Data(DataError::NotFinite { sample: 2, .. }))
+            ),
             "{chunks:?}"
         );
     }
@@ -352,7 +376,7 @@ fn outputs_are_written_and_read_back() {
     let numbers: Vec<f64> = text.lines().flat_map(|line| line.split(',')).map(|n| n.parse().unwrap()).collect();
     assert_eq!((text.lines().count(), &numbers[..]), (2, &values[..]));
     let other = write_outputs(folder.0.path().join("out.txt"), &values, 3);
-    assert!(matches!(other, Err(Error::OutputName { .. })));
+    assert!(matches!(other, Err(Error::Data(DataError::OutputName { .. }))));
     assert!(matches!(write_outputs(&path, &values, 4), Err(Error::SampleLength { found: 6, features: 4 })));
 }
 
@@ -418,9 +442,9 @@ fn lines_of_numbers_are_samples_and_labels() {
     assert_eq!(Labels::read(folder.file("labels.txt", b"7\n2\n1\n")).unwrap().labels(), [7, 2, 1]);
     for damaged in ["1,2\n3\n", "1,x\n", "1,2\n3,\n", "1 2\n3 4 5\n", "1,2\n?,1\n"] {
         let error = Dataset::read(folder.file("damaged.csv", damaged.as_bytes())).unwrap_err();
-        assert!(matches!(error, Error::DataFormat { .. }), "{damaged:?}: {error}");
+        assert!(matches!(error, Error::Data(DataError::Format { .. })), "{damaged:?}: {error}");
     }
     let error = Dataset::read(folder.file("headed.csv", b"a,b\n1,2\n")).unwrap_err();
     assert!(error.to_string().contains("none of"), "{error}");
-    assert!(matches!(Labels::read(folder.file("labels.csv", b"1.5\n")), Err(Error::DataFormat { .. })));
+    assert!(matches!(Labels::read(folder.file("labels.csv", b"1.5\n")), Err(Error::Data(DataError::Format { .. }))));
 }

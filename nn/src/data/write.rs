@@ -8,6 +8,7 @@ use ndarray_npy::WritableElement;
 use ndarray_npy::npy::header::{Header, Layout};
 use tempfile::NamedTempFile;
 
+use super::DataError;
 use crate::error::{Error, Result};
 
 /// How the name of a file begins that is not whole yet.
@@ -105,7 +106,7 @@ fn through(path: &Path, there: &Metadata) -> io::Result<Target> {
 /// Whether an [`OutputFile`] can have a name: to be asked before a long run.
 ///
 /// # Errors
-/// [`Error::OutputName`].
+/// [`DataError::OutputName`].
 pub fn check_output_name(path: impl AsRef<Path>) -> Result<()> {
     is_npy(path.as_ref()).map(drop)
 }
@@ -115,7 +116,7 @@ fn is_npy(path: &Path) -> Result<bool> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npy") => Ok(true),
         Some("csv") => Ok(false),
-        _ => Err(Error::OutputName { path: path.into() }),
+        _ => Err(DataError::OutputName { path: path.into() }.into()),
     }
 }
 
@@ -133,7 +134,7 @@ impl OutputFile {
     /// Begins a file of `n` samples with `columns` results each.
     ///
     /// # Errors
-    /// [`Error::OutputName`], [`Error::WriteFile`].
+    /// [`DataError::OutputName`], [`Error::WriteFile`].
     pub fn create(path: impl AsRef<Path>, n: usize, columns: usize) -> Result<Self> {
         let npy = is_npy(path.as_ref())?;
         let mut file = NewFile::create(path)?;
@@ -181,7 +182,7 @@ impl OutputFile {
 /// Writes all results at once, `columns` numbers a sample, as an [`OutputFile`].
 ///
 /// # Errors
-/// [`Error::OutputName`], [`Error::SampleLength`] if the values are no whole number of samples, [`Error::WriteFile`].
+/// [`DataError::OutputName`], [`Error::SampleLength`] if the values are no whole number of samples, [`Error::WriteFile`].
 pub fn write_outputs(path: impl AsRef<Path>, values: &[f64], columns: usize) -> Result<()> {
     let n = values.len().checked_div(columns).unwrap_or(0);
     let mut file = OutputFile::create(path, n, columns)?;

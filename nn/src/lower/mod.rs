@@ -34,6 +34,8 @@ pub struct Options {
     pub waterline_bits: i32,
     /// Whether products stay at degree 2 through linear maps of one feature a ciphertext.
     pub late_relinearization: bool,
+    /// Whether results are brought to the last limb, where they take the fewest bytes. Flooded ones need the whole modulus.
+    pub last_limb: bool,
 }
 
 /// The program of `graph`, packed by `packing`, for `params`, its input at the top level and the tensor of each node at most
@@ -259,8 +261,30 @@ impl Lowering {
     }
 
     fn finish(mut self, output: ValueId) -> Result<Program, ProgramError> {
-        self.relinearize(output)?;
+        let output = self.relinearize(output)?;
+        if self.options.last_limb {
+            self.drop_to_last_limb(output)?;
+        }
         self.builder.finish()
+    }
+
+    /// The same values at level 0: dropped to it where their scale has room there, else rescaled. A power of two before each
+    /// rescale leaves no more room than the magnitude needs, so that rounding costs no precision.
+    fn drop_to_last_limb(&mut self, mut x: ValueId) -> Result<(), ProgramError> {
+        while let Value { level: level @ 1.., scale, magnitude, .. } = *self.value(x) {
+            let params = self.builder.params();
+            let room = params.log_q(level - 1) - magnitude.max(f64::MIN_POSITIVE).log2() - 2.0;
+            if scale.log2() <= room {
+                x = self.drop_to(x, level - 1)?;
+                continue;
+            }
+            let spare = room - params.rescaled(scale, level).log2();
+            if spare >= 1.0 {
+                x = self.times_one(x, Scale::power_of_two(spare as i32))?;
+            }
+            x = self.like(x, Kind::Rescale)?;
+        }
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ fn params(slots: usize, steps: usize) -> Params {
 }
 
 fn options(late_relinearization: bool) -> Options {
-    Options { input_bits: 26, weight_bits: vec![12], waterline_bits: 24, late_relinearization }
+    Options { input_bits: 26, weight_bits: vec![12], waterline_bits: 24, late_relinearization, last_limb: true }
 }
 
 /// Lowers, verifies, runs, compares.
@@ -29,6 +29,7 @@ fn agrees(graph: &Graph, params: &Params, interleave: usize, options: Options) -
     let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
     let program = lower(graph, &packing, &magnitudes, params, &options).unwrap();
     program.verify(&program.keys()).unwrap();
+    assert!(program.output().level == 0 || !options.last_limb);
     let found = clear::run(&program, &samples).unwrap();
     assert_eq!(found.len(), expected.len());
     for (index, (y, e)) in found.iter().zip(&expected).enumerate() {
@@ -134,7 +135,13 @@ fn a_convolution_has_as_many_diagonals_as_its_kernel_has_weights() {
 fn products(coefficients: &[f64], interleave: usize) -> (usize, usize) {
     let op = Op::Activation(crate::graph::Activation::Chebyshev(coefficients.to_vec()));
     let graph = Graph::new(vec![node(Op::Input, &[], 3), node(op, &[0], 3)], NodeId(1)).unwrap();
-    let options = Options { input_bits: 38, weight_bits: vec![20], waterline_bits: 26, late_relinearization: true };
+    let options = Options {
+        input_bits: 38,
+        weight_bits: vec![20],
+        waterline_bits: 26,
+        late_relinearization: true,
+        last_limb: false,
+    };
     let program = agrees(&graph, &params(16, 14), interleave, options);
     let mut depths: Vec<usize> = Vec::new();
     for operation in program.operations() {

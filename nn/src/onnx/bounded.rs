@@ -101,7 +101,6 @@ impl Bounded {
                 self.name()
             );
         };
-        check_sizes(operator, &inputs)?;
         let mut cost: usize = inputs.iter().map(|tensor| bytes(tensor)).sum();
         for output in outputs {
             let Some(numbers) = numbers(output)? else {
@@ -125,17 +124,17 @@ impl Bounded {
 
 /// Refuses sizes beyond 2^31 where the shape of what is made depends on them: tract's rules read them as numbers of 32 bits, and
 /// what it computes does not.
-fn check_sizes(operator: &str, inputs: &[Arc<Tensor>]) -> TractResult<()> {
+fn check_sizes(operator: &str, inputs: &[InferenceFact]) -> TractResult<()> {
     let sizes = match operator {
         "ConstantOfShape" | "Range" => inputs,
         "Expand" | "OneHot" | "Pad" | "Tile" => inputs.get(1..).unwrap_or_default(),
         _ => return Ok(()),
     };
-    for tensor in sizes.iter().filter(|tensor| tensor.datum_type().is_integer()) {
+    let sizes = sizes.iter().filter_map(|input| input.value.concretize());
+    for tensor in sizes.filter(|tensor| tensor.datum_type().is_integer()) {
         let values = tensor.cast_to::<i64>()?;
-        if let Some(size) =
-            values.try_as_plain_ram()?.as_slice::<i64>()?.iter().find(|&&size| i32::try_from(size).is_err())
-        {
+        let mut values = values.try_as_plain_ram()?.as_slice::<i64>()?.iter();
+        if let Some(size) = values.find(|&&size| i32::try_from(size).is_err()) {
             bail!("it reads the size {size}, beyond 2^31: export the model with constants folded");
         }
     }
@@ -163,25 +162,20 @@ impl InferenceOp for Bounded {
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let (inputs, outputs, observed) = self.inner.infer_facts(inputs, outputs, observed)?;
+        check_sizes(self.computed.unwrap_or_default(), &inputs)?;
         let values: Option<TVec<_>> = inputs.iter().map(|input| input.value.concretize()).collect();
         let known = outputs.iter().all(|output| output.value.is_concrete());
-        match values.filter(|values| !values.is_empty() && !known) {
-            Some(values) => {
-                let computed = self.compute(values, &outputs)?;
-                Ok((inputs, computed.unwrap_or(outputs), observed))
-            }
-            None => {
-                for output in outputs.iter().filter(|output| !output.value.is_concrete()) {
-                    if numbers(output)?.is_some_and(|numbers| numbers > MAX_NUMBERS) {
-                        bail!(
-                            "it makes a tensor of shape {:?}, more than the 2^22 numbers that one may have",
-                            output.shape
-                        );
-                    }
-                }
-                Ok((inputs, outputs, observed))
+        if let Some(values) = values.filter(|values| !values.is_empty() && !known) {
+            let computed = self.compute(values, &outputs)?;
+            return Ok((inputs, computed.unwrap_or(outputs), observed));
+        }
+        for output in outputs.iter().filter(|output| !output.value.is_concrete()) {
+            // Of an empty tensor tract makes a constant, whatever it was made of.
+            if numbers(output)?.is_some_and(|numbers| numbers == 0 || numbers > MAX_NUMBERS) {
+                bail!("it makes a tensor of shape {:?}, and one of data has 1 to 2^22 numbers", output.shape);
             }
         }
+        Ok((inputs, outputs, observed))
     }
 
     fn infer_facts(

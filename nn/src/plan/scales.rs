@@ -183,6 +183,7 @@ fn combinations(one_feature: bool, flooded: bool) -> Vec<Options> {
                     weight_bits: vec![weight_bits],
                     waterline_bits,
                     late_relinearization,
+                    last_limb: !flooded,
                 }));
             }
         }

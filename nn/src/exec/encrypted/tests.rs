@@ -9,7 +9,7 @@ use crate::lower::networks::*;
 use crate::lower::{Options, Packing, lower};
 
 fn options(late_relinearization: bool) -> Options {
-    Options { input_bits: 28, weight_bits: vec![16], waterline_bits: 26, late_relinearization }
+    Options { input_bits: 28, weight_bits: vec![16], waterline_bits: 26, late_relinearization, last_limb: true }
 }
 
 fn program(graph: &Graph, ring: RingKind, interleave: usize, limbs: usize, options: Options) -> Program {

@@ -13,7 +13,8 @@ fn traced(interleave: usize, late_relinearization: bool) -> (Program, Trace) {
     let graph = two_squares([6, 8, 4, 2], [100; 3], 1);
     let params = ParamsSpec::new(RingKind::Standard, 6, &[50; 3], &[50]).build_insecure().unwrap();
     let packing = Packing::new(&graph, params.slots(), interleave, Stepping::Hoisted).unwrap();
-    let options = Options { input_bits: 26, weight_bits: vec![10], waterline_bits: 24, late_relinearization };
+    let options =
+        Options { input_bits: 26, weight_bits: vec![10], waterline_bits: 24, late_relinearization, last_limb: false };
     let program = lower(&graph, &packing, &[1.0; 6], &params, &options).unwrap();
     let trace = trace(&program, &CostModel::nominal(1), None);
     (program, trace)
@@ -104,7 +105,13 @@ fn counts_of(rows: usize, cols: usize, entries: &[(usize, usize, f64)], stepping
     let graph = Graph::new(vec![node(Op::Input, &[], cols), node(map, &[0], rows)], NodeId(1)).unwrap();
     let params = ParamsSpec::new(RingKind::Standard, 6, &[50; 3], &[50]).build_insecure().unwrap();
     let packing = Packing::new(&graph, params.slots(), 2, stepping).unwrap();
-    let options = Options { input_bits: 26, weight_bits: vec![10], waterline_bits: 24, late_relinearization: false };
+    let options = Options {
+        input_bits: 26,
+        weight_bits: vec![10],
+        waterline_bits: 24,
+        late_relinearization: false,
+        last_limb: false,
+    };
     let program = lower(&graph, &packing, &[1.0; 2], &params, &options).unwrap();
     trace(&program, &CostModel::nominal(1), None).counts
 }

@@ -287,6 +287,19 @@ fn constants_that_grow_are_refused_before_they_are_computed() {
 }
 
 #[test]
+fn data_that_are_empty_are_refused() {
+    // tract takes the empty tensor for a constant.
+    let model = Builder::new(&[4]).ints("to", &[4]).ints("axis", &[1]).ints("pads", &[0, 0, 0, 4]);
+    let model = model.node("Slice", &["x", "to", "to", "axis"], &["none"], &[]);
+    let error = refuse(model.node("Pad", &["none", "pads"], &["y"], &[]));
+    assert!(matches!(&error, Error::Onnx { message, .. } if message.contains("1 to 2^22")), "{error}");
+    let padded = |by| Builder::new(&[4]).ints("pads", &[0, 0, 0, by]).node("Pad", &["x", "pads"], &["y"], &[]);
+    import(padded(4));
+    let error = refuse(padded(1 << 44));
+    assert!(matches!(&error, Error::Onnx { message, .. } if message.contains("beyond 2^31")), "{error}");
+}
+
+#[test]
 fn graphs_inside_of_nodes_are_refused() {
     let model = Builder::new(&[3, 4]).random("w", &[1, 8, 4]).random("r", &[1, 8, 2]);
     let model = model.node("LSTM", &["x", "w", "r"], &["y"], &[("hidden_size", Attr::Int(2))]);
