@@ -1,6 +1,6 @@
 //! Reuse of limb buffers: page faults of fresh 512 KiB limbs cost more than the arithmetic on them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
@@ -19,15 +19,17 @@ const MAX_IDLE_BYTES: usize = 1 << 30;
 const MAPPED_BYTES: usize = 1 << 21;
 
 /// A 64-byte aligned run of words.
-pub(crate) struct Buffer(Memory);
+pub(crate) struct Buffer {
+    memory: Memory,
+    len: usize,
+}
 
 enum Memory {
-    /// `len` words from `start` on. The system gives zeros page by page, when they are first used: what nobody writes costs nothing, and
+    /// Words from `start` on. The system gives zeros page by page, when they are first used: what nobody writes costs nothing, and
     /// threads that share a buffer share that work.
     Allocated {
         words: Vec<u64>,
         start: usize,
-        len: usize,
     },
     Mapped(MmapMut),
 }
@@ -38,27 +40,44 @@ const LINE: usize = 8;
 impl Buffer {
     /// No words.
     pub(crate) fn empty() -> Self {
-        Self(Memory::Allocated { words: Vec::new(), start: 0, len: 0 })
+        Self { memory: Memory::Allocated { words: Vec::new(), start: 0 }, len: 0 }
     }
 
     /// `len` words, all zero.
     pub(crate) fn zero(len: usize) -> Self {
         let bytes = len * size_of::<u64>();
-        match if bytes < MAPPED_BYTES { None } else { MmapMut::map_anon(bytes).ok() } {
-            Some(mapped) => {
+        let mapped = if bytes < MAPPED_BYTES { None } else { MmapMut::map_anon(bytes).ok() };
+        let memory = mapped.map_or_else(
+            || Memory::allocated(len),
+            |mapped| {
                 // Small pages do, too: the advice may be refused.
                 #[cfg(target_os = "linux")]
                 let _ = mapped.advise(memmap2::Advice::HugePage);
-                Self(Memory::Mapped(mapped))
-            }
-            None => Self::allocated(len),
-        }
+                Memory::Mapped(mapped)
+            },
+        );
+        Self { memory, len }
     }
 
+    /// The first `len` words of a mapping that has at least as many.
+    fn shortened(self, len: usize) -> Self {
+        Self { len, ..self }
+    }
+
+    /// Words that it takes, used or not.
+    fn capacity(&self) -> usize {
+        match &self.memory {
+            Memory::Allocated { .. } => self.len,
+            Memory::Mapped(bytes) => bytes.len() / size_of::<u64>(),
+        }
+    }
+}
+
+impl Memory {
     fn allocated(len: usize) -> Self {
         let words = vec![0; len + LINE - 1];
         let start = words.as_ptr().align_offset(LINE * size_of::<u64>());
-        Self(Memory::Allocated { words, start, len })
+        Self::Allocated { words, start }
     }
 }
 
@@ -66,18 +85,18 @@ impl Deref for Buffer {
     type Target = [u64];
 
     fn deref(&self) -> &[u64] {
-        match &self.0 {
-            Memory::Allocated { words, start, len } => &words[*start..][..*len],
-            Memory::Mapped(bytes) => words(<[u64]>::ref_from_bytes(bytes)),
+        match &self.memory {
+            Memory::Allocated { words, start } => &words[*start..][..self.len],
+            Memory::Mapped(bytes) => &words(<[u64]>::ref_from_bytes(bytes))[..self.len],
         }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u64] {
-        match &mut self.0 {
-            Memory::Allocated { words, start, len } => &mut words[*start..][..*len],
-            Memory::Mapped(bytes) => words(<[u64]>::mut_from_bytes(bytes)),
+        match &mut self.memory {
+            Memory::Allocated { words, start } => &mut words[*start..][..self.len],
+            Memory::Mapped(bytes) => &mut words(<[u64]>::mut_from_bytes(bytes))[..self.len],
         }
     }
 }
@@ -110,7 +129,9 @@ fn words<W, E>(cast: std::result::Result<W, E>) -> W {
     cast.unwrap_or_else(|_| unreachable!("a mapping that is no run of words"))
 }
 
-/// Idle buffers by length. Their contents are unspecified but initialised.
+/// Idle buffers by their capacity. Their contents are unspecified but initialised.
+///
+/// A mapping also serves who wants at least half of it: polynomials get shorter from level to level, and would find nothing idle otherwise.
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: Mutex<Idle>,
@@ -119,16 +140,17 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Idle {
     bytes: usize,
-    by_len: HashMap<usize, Vec<Buffer>>,
+    by_capacity: BTreeMap<usize, Vec<Buffer>>,
 }
 
 impl Pool {
     /// A buffer of `len` words with unspecified contents.
     pub(crate) fn take(&self, len: usize) -> Buffer {
+        let longest = if len * size_of::<u64>() < MAPPED_BYTES { len } else { 2 * len };
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(buffer) = idle.by_len.get_mut(&len).and_then(Vec::pop) {
-            idle.bytes -= len * size_of::<u64>();
-            return buffer;
+        if let Some(buffer) = idle.by_capacity.range_mut(len..=longest).find_map(|(_, buffers)| buffers.pop()) {
+            idle.bytes -= buffer.capacity() * size_of::<u64>();
+            return buffer.shortened(len);
         }
         drop(idle);
         Buffer::zero(len)
@@ -136,11 +158,11 @@ impl Pool {
 
     /// Gives a buffer back.
     pub(crate) fn give(&self, buffer: Buffer) {
-        let bytes = buffer.len() * size_of::<u64>();
+        let bytes = buffer.capacity() * size_of::<u64>();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if bytes > 0 && idle.bytes + bytes <= MAX_IDLE_BYTES {
             idle.bytes += bytes;
-            idle.by_len.entry(buffer.len()).or_default().push(buffer);
+            idle.by_capacity.entry(buffer.capacity()).or_default().push(buffer);
         }
     }
 }
