@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 use memmap2::MmapMut;
+use rayon::prelude::*;
 use zerocopy::FromBytes;
 
 /// Words between the starts of limbs beyond N: a cache line, since power-of-two strides thrash L1 in base conversion.
@@ -33,6 +34,9 @@ enum Memory {
     },
     Mapped(MmapMut),
 }
+
+/// Words of a small page.
+const PAGE: usize = 4096 / size_of::<u64>();
 
 /// Words of a cache line.
 const LINE: usize = 8;
@@ -154,6 +158,15 @@ impl Pool {
         }
         drop(idle);
         Buffer::zero(len)
+    }
+
+    /// Has the system find the memory of `count` buffers of `len` words, which are idle then. On the threads of the current rayon pool.
+    pub(crate) fn reserve(&self, len: usize, count: usize) {
+        (0..count).into_par_iter().for_each(|_| {
+            let mut buffer = Buffer::zero(len);
+            buffer.iter_mut().step_by(PAGE).for_each(|word| *word = 1);
+            self.give(buffer);
+        });
     }
 
     /// Gives a buffer back.

@@ -211,6 +211,12 @@ impl Params {
         self.ring().n() / if repetitions < Factor::LEAST { 1 } else { repetitions }
     }
 
+    /// Has the system find the memory of `count` polynomials of `limbs` limbs now, for which the first operations on ciphertexts would wait
+    /// otherwise. On the threads of the current rayon pool.
+    pub fn reserve(&self, limbs: usize, count: usize) {
+        self.ring().pool().reserve(limbs * self.ring().stride(), count);
+    }
+
     /// Digits that a ciphertext of `limbs` limbs has in key switching.
     pub fn digits(&self, limbs: usize) -> usize {
         limbs.div_ceil(self.0.digit_limbs)

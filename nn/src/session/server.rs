@@ -23,12 +23,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Encodes the weights of the plan.
+    /// Encodes the weights of the plan, and has the system find the memory of its ciphertexts, so that the first chunk takes as long as
+    /// the others.
     ///
     /// # Errors
     /// [`Error::Program`](crate::Error::Program) for weights that overflow their scale.
     pub fn new(plan: &ServerPlan, keys: EvaluationKeys) -> Result<Self> {
-        Ok(Self { prepared: Prepared::new(plan.program().clone(), &plan.memory().streamed)?, keys })
+        let memory = plan.memory();
+        let prepared = Prepared::new(plan.program().clone(), &memory.streamed)?;
+        memory.buffers.iter().for_each(|&(limbs, count)| plan.program().params().reserve(limbs, count as usize));
+        Ok(Self { prepared, keys })
     }
 
     /// Runs the program on one chunk, the expansion of seeds included, on the threads of the current rayon pool.

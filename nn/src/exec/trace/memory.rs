@@ -1,6 +1,6 @@
 //! What a server holds in memory at most: keys, encoded weights, ciphertexts, and buffers that wait in the pool of the ring.
 //!
-//! The pool keeps idle buffers of each length apart, up to [`IDLE_BYTES`]: polynomials of fewer limbs cannot use those of more.
+//! The pool keeps idle buffers of each length apart, up to [`IDLE_BYTES`]: polynomials of fewer limbs can use those of up to twice as many.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,8 @@ use crate::program::{Kind, LinearOperator, Operation, Program, Value};
 
 /// What the pool of a ring keeps at most.
 const IDLE_BYTES: u64 = 1 << 30;
+/// Buffers of less are not used for polynomials of fewer limbs.
+const MAPPED_BYTES: u64 = 1 << 21;
 /// Words between limbs beyond N, which keep them from thrashing a cache.
 const PADDING: usize = 8;
 
@@ -26,6 +28,10 @@ pub struct Memory {
     pub packed_key_bytes: u64,
     /// The operations whose weights are encoded when they run, and dropped again; all others' are encoded once.
     pub streamed: Vec<usize>,
+    /// (limbs, number) of the buffers that are idle after a run.
+    pub buffers: Vec<(usize, u64)>,
+    /// Of these.
+    pub buffer_bytes: u64,
 }
 
 impl Memory {
@@ -36,7 +42,7 @@ impl Memory {
         let (key_bytes, packed_key_bytes) = key_bytes(program);
         let mut buffers = Buffers::new(program.params());
         buffers.chunk(program, threads);
-        let tensor_bytes = buffers.peak;
+        let (tensor_bytes, buffer_bytes) = (buffers.peak, buffers.idle_bytes);
         let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
         let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
         let (mut total, mut largest, mut streamed) = (kept.iter().map(|(bytes, _)| bytes).sum::<u64>(), 0, Vec::new());
@@ -50,7 +56,9 @@ impl Memory {
             streamed.push(index);
         }
         streamed.sort_unstable();
-        Self { tensor_bytes, weight_bytes: total + largest, key_bytes, packed_key_bytes, streamed }
+        let buffers = buffers.idle.into_iter().filter(|&(_, count)| count > 0).collect();
+        let weight_bytes = total + largest;
+        Self { tensor_bytes, weight_bytes, key_bytes, packed_key_bytes, streamed, buffers, buffer_bytes }
     }
 
     /// All of it.
@@ -89,6 +97,8 @@ struct Buffers<'a> {
     /// Idle buffers by their number of limbs.
     idle: BTreeMap<usize, u64>,
     idle_bytes: u64,
+    /// Of polynomials of so many limbs, (limbs, number) of the buffers that they are in.
+    lent: BTreeMap<usize, Vec<(usize, u64)>>,
     alive: u64,
     /// The most that were alive or idle at once.
     peak: u64,
@@ -96,7 +106,7 @@ struct Buffers<'a> {
 
 impl<'a> Buffers<'a> {
     fn new(params: &'a Params) -> Self {
-        Self { params, idle: BTreeMap::new(), idle_bytes: 0, alive: 0, peak: 0 }
+        Self { params, idle: BTreeMap::new(), idle_bytes: 0, lent: BTreeMap::new(), alive: 0, peak: 0 }
     }
 
     /// Takes and gives what one chunk does, from seeded inputs to results.
@@ -153,21 +163,38 @@ impl<'a> Buffers<'a> {
     }
 
     fn take(&mut self, limbs: usize, count: u64) {
-        let bytes = self.bytes(limbs);
-        let idle = self.idle.entry(limbs).or_default();
-        let reused = count.min(*idle);
-        *idle -= reused;
-        self.idle_bytes -= reused * bytes;
-        self.alive += count * bytes;
+        let longest = if self.bytes(limbs) < MAPPED_BYTES { limbs } else { 2 * limbs };
+        let mut found = Vec::new();
+        let mut missing = count;
+        for (&capacity, idle) in self.idle.range_mut(limbs..=longest) {
+            let reused = missing.min(*idle);
+            *idle -= reused;
+            missing -= reused;
+            found.push((capacity, reused));
+        }
+        self.idle_bytes -= found.iter().map(|&(capacity, reused)| reused * self.bytes(capacity)).sum::<u64>();
+        found.push((limbs, missing));
+        found.retain(|&(_, count)| count > 0);
+        self.alive += found.iter().map(|&(capacity, count)| count * self.bytes(capacity)).sum::<u64>();
+        self.lent.entry(limbs).or_default().extend(found);
         self.peak = self.peak.max(self.alive + self.idle_bytes);
     }
 
-    fn give(&mut self, limbs: usize, count: u64) {
-        let bytes = self.bytes(limbs);
-        let kept = count.min((IDLE_BYTES - self.idle_bytes) / bytes);
-        *self.idle.entry(limbs).or_default() += kept;
-        self.idle_bytes += kept * bytes;
-        self.alive -= count * bytes;
+    fn give(&mut self, limbs: usize, mut count: u64) {
+        while count > 0
+            && let Some((capacity, lent)) = self.lent.get_mut(&limbs).and_then(Vec::pop)
+        {
+            let given = count.min(lent);
+            if given < lent {
+                self.lent.entry(limbs).or_default().push((capacity, lent - given));
+            }
+            count -= given;
+            let bytes = self.bytes(capacity);
+            let kept = given.min((IDLE_BYTES - self.idle_bytes) / bytes);
+            *self.idle.entry(capacity).or_default() += kept;
+            self.idle_bytes += kept * bytes;
+            self.alive -= given * bytes;
+        }
     }
 }
 

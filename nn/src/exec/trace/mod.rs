@@ -34,9 +34,9 @@ pub struct Trace {
     pub counts: Counts,
     /// Server seconds of a chunk, from seeded ciphertexts to results.
     pub seconds: f64,
-    /// Server seconds that the first chunk takes in addition, for memory that the process has not touched before.
+    /// Server seconds that the first chunk takes in addition, for memory that is neither there before nor kept after it.
     pub warm_up_s: f64,
-    /// Seconds of encoding the weights that are kept, before the first chunk.
+    /// Seconds of encoding the weights that are kept, and of finding the memory that is, before the first chunk.
     pub prepare_s: f64,
     /// What a server holds in memory.
     pub memory: Memory,
@@ -90,7 +90,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     };
     let mut operations = tracer.operations;
     let memory = Memory::new(program, cost.threads, memory_bytes);
-    let mut prepare_s = cost.fresh(memory.weight_bytes);
+    let mut prepare_s = cost.fresh(memory.weight_bytes + memory.buffer_bytes);
     for (index, operation) in program.operations().iter().enumerate() {
         let seconds = cost.encode(params, operation);
         match memory.streamed.contains(&index) {
@@ -102,7 +102,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     operations.iter().for_each(|operation| counts += operation.counts);
     Trace {
         seconds: operations.iter().map(|operation| operation.seconds).sum(),
-        warm_up_s: cost.fresh(memory.tensor_bytes),
+        warm_up_s: cost.fresh(memory.tensor_bytes.saturating_sub(memory.buffer_bytes)),
         prepare_s,
         counts,
         memory,
