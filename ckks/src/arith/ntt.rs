@@ -9,6 +9,8 @@
 //! Z\[X\]/(X^2N + 1), reduced modulo X^N − i with i = ψ^N a square root of −1, has coefficients b_j = a_j − i a_(N−j).
 //! Butterflies: Cooley-Tukey forward, Gentleman-Sande inverse, with Shoup twiddles (Harvey, arXiv 1205.2926).
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::kernel::Backend;
 use super::modulus::{Modulus, ShoupFactor};
 use super::twiddles::Twiddles;
@@ -43,7 +45,7 @@ impl RingKind {
 }
 
 /// The tables of one prime: twiddles in the order in which the butterflies read them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct NttTable {
     modulus: Modulus,
     log_n: u32,
@@ -54,6 +56,8 @@ pub struct NttTable {
     /// 1/N, or 1/2N where there is a fold to undo.
     scale: ShoupFactor,
     fold: Option<Fold>,
+    /// Transforms so far.
+    transforms: AtomicU64,
 }
 
 /// The constants of the conjugate-invariant fold.
@@ -84,7 +88,7 @@ impl NttTable {
         let mut inverse = tree(&modulus, modulus.inv(psi), c, n);
         inverse[1] = modulus.mul_shoup(inverse[1], scale);
         let [forward, inverse] = [forward, inverse].map(|tree| Twiddles::new(&modulus, &tree, backend));
-        Self { modulus, log_n, backend, forward, inverse, scale, fold }
+        Self { modulus, log_n, backend, forward, inverse, scale, fold, transforms: AtomicU64::new(0) }
     }
 
     /// The prime of these tables.
@@ -105,9 +109,15 @@ impl NttTable {
         self.backend
     }
 
+    /// Transforms that were done with these tables, in both directions.
+    pub fn transforms(&self) -> u64 {
+        self.transforms.load(Ordering::Relaxed)
+    }
+
     /// Coefficients to evaluations, in place; reduced in, reduced out.
     pub fn forward(&self, limb: &mut [u64]) {
         assert_eq!(limb.len(), self.n());
+        self.transforms.fetch_add(1, Ordering::Relaxed);
         self.backend.ntt_forward(&self.modulus, limb, &self.forward, self.fold.as_ref());
     }
 
@@ -120,6 +130,7 @@ impl NttTable {
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
         assert_eq!(limb.len(), self.n());
+        self.transforms.fetch_add(1, Ordering::Relaxed);
         self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, self.scale, self.fold.as_ref());
     }
 }

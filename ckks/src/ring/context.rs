@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rayon::prelude::*;
@@ -33,6 +34,19 @@ struct Inner {
     pool: Pool,
     permutations: RwLock<HashMap<u64, Arc<Permutation>>>,
     conversions: RwLock<HashMap<Source, Arc<Conversion>>>,
+    key_switches: AtomicU64,
+    products: AtomicU64,
+}
+
+/// How much was computed with a ring, since it was made: what predictions of it are held against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Number-theoretic transforms of one limb, forward or inverse.
+    pub limb_ntts: u64,
+    /// Inner products with a key.
+    pub key_switches: u64,
+    /// Products with a plaintext in the basis QP.
+    pub products: u64,
 }
 
 /// The limbs of a polynomial: the first `q` ciphertext primes, then the first `p` special primes.
@@ -66,7 +80,26 @@ impl Ring {
             pool: Pool::default(),
             permutations: RwLock::default(),
             conversions: RwLock::default(),
+            key_switches: AtomicU64::new(0),
+            products: AtomicU64::new(0),
         }))
+    }
+
+    /// What was computed so far, by all that share the ring.
+    pub fn work(&self) -> Work {
+        Work {
+            limb_ntts: self.0.tables.iter().map(NttTable::transforms).sum(),
+            key_switches: self.0.key_switches.load(Ordering::Relaxed),
+            products: self.0.products.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn count_key_switch(&self) {
+        self.0.key_switches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_products(&self, products: usize) {
+        self.0.products.fetch_add(products as u64, Ordering::Relaxed);
     }
 
     /// Standard or conjugate-invariant.

@@ -11,7 +11,7 @@ mod poly;
 mod pool;
 mod sample;
 
-pub use context::{Basis, Ring};
+pub use context::{Basis, Ring, Work};
 pub use poly::{Coeff, Form, Ntt, Poly};
 pub use sample::{Entropy, Seed};
 

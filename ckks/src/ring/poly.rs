@@ -279,6 +279,7 @@ impl Poly<Ntt> {
             [a, b].into_iter().for_each(|x| x.assert_same_basis(ring, basis));
             assert!(m.ring() == ring && m.basis() == basis, "a factor of another basis");
         }
+        ring.count_products(sums.iter().map(Vec::len).sum());
         let stride = ring.stride();
         let mut out: Vec<[Self; 2]> =
             sums.iter().map(|_| [Self::uninit(ring, basis), Self::uninit(ring, basis)]).collect();

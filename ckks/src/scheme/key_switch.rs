@@ -60,6 +60,7 @@ impl KeySwitch<'_> {
     /// The first `limbs` limbs of the sums, after `finish`, permuted.
     fn write(&self, limbs: usize, finish: impl Fn(usize, &mut [&mut [u64]; 2]) + Sync) -> [Poly<Ntt>; 2] {
         let ring = self.ring();
+        ring.count_key_switch();
         let (n, stride) = (ring.n(), ring.stride());
         let basis = if limbs == self.digits.basis().limbs() { self.digits.basis() } else { Basis { q: limbs, p: 0 } };
         let mut out = [Poly::uninit(ring, basis), Poly::uninit(ring, basis)];

@@ -30,9 +30,11 @@ const FEWEST: usize = 6;
 const ENOUGH: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 2;
 
-/// Degrees at which transforms and encodings are timed, and those at which what goes through memory is.
+/// Degrees at which transforms and encodings are timed.
 const TRANSFORMS: std::ops::RangeInclusive<u32> = 12..=16;
-const MEMORY: [u32; 3] = [13, 14, 15];
+/// (log2 of a degree, limbs, special primes) where what goes through memory is timed: chains as long as programs have them, since the
+/// digits of short ones stay in cache.
+const MEMORY: [(u32, usize, usize); 3] = [(13, 3, 1), (14, 7, 1), (15, 12, 4)];
 
 /// What is read again after so many other bytes comes from memory, as keys and weights do in a program.
 const COLD_BYTES: usize = 48 << 20;
@@ -94,9 +96,9 @@ fn measure() -> Result<CostModel> {
 }
 
 fn round(clock: &Clock, fresh_byte: f64) -> Result<CostModel> {
-    let memory = MEMORY.into_iter().map(|log_n| Memory::measure(clock, log_n)).collect::<Result<Vec<_>>>()?;
+    let memory = MEMORY.into_iter().map(|shape| Memory::measure(clock, shape)).collect::<Result<Vec<_>>>()?;
     let degrees = TRANSFORMS.map(|log_n| {
-        let nearest = MEMORY.iter().take_while(|&&measured| measured < log_n).count();
+        let nearest = MEMORY.iter().take_while(|&&(measured, ..)| measured < log_n).count();
         memory[nearest.min(MEMORY.len() - 1)].at(clock, log_n)
     });
     let degrees = degrees.collect::<Result<_>>()?;
@@ -175,13 +177,16 @@ fn params(log_n: u32, chain: &[u32], special: &[u32]) -> Result<Params> {
 }
 
 /// Rotated inputs and sums of the matrix by which products with diagonals are timed.
-const BABIES: usize = 12;
+const BABIES: usize = 8;
 const GIANTS: usize = 4;
+/// How often some of its diagonals repeat themselves: the least of which one repetition is kept.
+const REPETITIONS: usize = 64;
 
 /// What goes through memory, for each limb of one degree.
 struct Memory {
     n: f64,
     product: f64,
+    repeated: f64,
     pass: f64,
     convert: f64,
     switch: f64,
@@ -190,18 +195,21 @@ struct Memory {
 }
 
 impl Memory {
-    fn measure(clock: &Clock, log_n: u32) -> Result<Self> {
-        let setting = Setting::new(params(log_n, &[50; 3], &[50])?)?;
+    fn measure(clock: &Clock, (log_n, limbs, special): (u32, usize, usize)) -> Result<Self> {
+        let setting = Setting::new(params(log_n, &vec![50; limbs], &vec![50; special])?)?;
         let (ntt, pass) = (transform(clock, &setting.params)?, setting.pass(clock)?);
         let (hoist, rotate) = setting.rotation(clock)?;
-        // With l = 3, k = 1 and three digits, ModUp takes 12 transforms and 9 conversions from one limb to another.
-        let convert = ((hoist - 12.0 * ntt) / 9.0).max(0.0);
-        // 24 products with the key, and three passes of 4 limbs.
-        let switch = ((rotate - 12.0 * pass) / 24.0).max(0.0);
+        let extended = setting.limbs() + special as f64;
+        let (digits, digit) = (setting.params.digits(limbs) as f64, setting.params.digit_limbs() as f64);
+        // ModUp is transforms of all limbs of all digits, and conversions from one limb to another.
+        let convert = ((hoist - digits * extended * ntt) / (setting.limbs() * (extended - digit))).max(0.0);
+        // Products with both halves of the key, and three passes.
+        let switch = ((rotate - 3.0 * extended * pass) / (2.0 * digits * extended)).max(0.0);
         let (one, all) = (setting.encode(clock, 0)?, setting.encode(clock, setting.params.max_level())?);
         Ok(Self {
             n: setting.params.ring().n() as f64,
-            product: setting.products(clock)?,
+            product: setting.products(clock, 1)?,
+            repeated: setting.products(clock, REPETITIONS)?,
             pass,
             convert,
             switch,
@@ -219,6 +227,7 @@ impl Memory {
             log_n,
             ntt,
             product: self.product * ratio,
+            repeated: self.repeated * ratio,
             pass: self.pass * ratio,
             convert: self.convert * ratio,
             switch: self.switch * ratio,
@@ -288,14 +297,17 @@ impl Setting {
         Ok((secret, x))
     }
 
-    /// A product in the sums of a matrix, for each limb and part; its diagonals come from memory.
-    fn products(&self, clock: &Clock) -> Result<f64> {
-        let (_, x) = self.encrypted()?;
-        let extended = self.limbs() as usize + 1;
+    /// A product in the sums of a matrix, for each limb and part; its diagonals, which repeat themselves so often, come from memory.
+    fn products(&self, clock: &Clock, repetitions: usize) -> Result<f64> {
+        const LEVEL: usize = 2;
+        let (_, mut x) = self.encrypted()?;
+        self.evaluator.drop_level_assign(&mut x, LEVEL)?;
+        let extended = self.params.limbs(LEVEL)? + self.params.ring().full_basis().p;
         let state = || {
             let rotated = (0..BABIES).map(|_| self.evaluator.extend(&x)).collect::<ckks::Result<Vec<_>>>()?;
             let sets = self.cold(extended * BABIES * GIANTS);
-            let diagonal = self.plaintext(self.params.max_level())?.extend();
+            let slots = self.values[..self.values.len() / repetitions].repeat(repetitions);
+            let diagonal = self.encoder.encode(&slots, Scale::power_of_two(SCALE_BITS), LEVEL)?.extend();
             Ok((rotated, vec![diagonal; sets * BABIES * GIANTS]))
         };
         let sums = |(rotated, diagonals): &mut (Vec<ExtendedCiphertext>, Vec<ExtendedPlaintext>), run: usize| {
@@ -324,24 +336,25 @@ impl Setting {
 
     /// The decomposition of a ciphertext, and one rotation out of it in the basis QP, with a key from memory.
     fn rotation(&self, clock: &Clock) -> Result<(f64, f64)> {
-        const KEPT: usize = 16;
         let top = self.params.max_level();
         let (secret, x) = self.encrypted()?;
-        let limbs = self.limbs() as usize;
-        let rotations = self.cold(2 * limbs * (limbs + 1)) as i64;
+        let basis = self.params.ring().full_basis();
+        let rotations = self.cold(2 * self.params.digits(basis.q) * basis.limbs()) as i64;
         let request = (1..=rotations).fold(KeyRequest::default(), |r, k| r.rotation(&self.params, k, top));
         let keys = KeyGenerator::new(&self.params, &mut Entropy::from_os()?).evaluation_keys(&secret, &request)?;
         let hoist = clock.seconds(|| Ok(()), |(), _| self.evaluator.hoist(&x).map(drop))?;
         let by = |run: usize| 1 + run as i64 % rotations;
-        let state = || Ok((self.evaluator.hoist(&x)?, Vec::new()));
+        // Results pile up, as those of baby steps do.
+        let kept = self.cold(2 * basis.limbs());
+        let state = || {
+            let hoisted = self.evaluator.hoist(&x)?;
+            let rotated = |run: usize| self.evaluator.rotate_hoisted_extended(&hoisted, by(run), &keys);
+            let kept = (0..kept).map(rotated).collect::<ckks::Result<Vec<_>>>()?;
+            Ok((hoisted, kept))
+        };
         let rotate = |(hoisted, kept): &mut (Hoisted<'_>, Vec<ExtendedCiphertext>), run: usize| {
-            let rotated = self.evaluator.rotate_hoisted_extended(hoisted, by(run), &keys)?;
-            // Results pile up, as those of baby steps do.
-            if kept.len() < KEPT {
-                kept.push(rotated);
-            } else {
-                kept[run % KEPT] = rotated;
-            }
+            let place = run % kept.len();
+            kept[place] = self.evaluator.rotate_hoisted_extended(hoisted, by(run), &keys)?;
             Ok(())
         };
         Ok((hoist, clock.seconds(state, rotate)?))
@@ -362,13 +375,18 @@ impl Setting {
 
 /// How much faster a single rotation is on all threads of the current pool, which then share its limbs.
 fn limb_speedup(clock: &Clock) -> Result<f64> {
+    const TURNS: usize = 4;
     let setting = Setting::new(params(14, &[50; 6], &[50])?)?;
     let (secret, x) = setting.encrypted()?;
     let request = KeyRequest::default().rotation(&setting.params, 1, setting.params.max_level());
     let keys = KeyGenerator::new(&setting.params, &mut Entropy::from_os()?).evaluation_keys(&secret, &request)?;
     let rotate = |(): &mut (), _| setting.evaluator.rotate(&x, 1, &keys).map(drop);
-    let alone = shortest(&|| Ok(()), &rotate)?;
-    Ok((clock.alone(&|| Ok(()), &rotate)? / alone).max(1.0))
+    let (mut alone, mut together) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..TURNS {
+        alone = alone.min(clock.alone(&|| Ok(()), &rotate)?);
+        together = together.min(shortest(&|| Ok(()), &rotate)?);
+    }
+    Ok((alone / together).max(1.0))
 }
 
 /// Seconds of a position of a diagonal, in those of a dense layer.

@@ -49,7 +49,7 @@ fn decrypt(program: &Program, secret: &SecretKey, output: &Ciphertexts, count: u
     program.output().layout.unpack(&packed, count).unwrap()
 }
 
-/// Runs both ways and holds the error against the trace's prediction, on both sides.
+/// Runs both ways and holds the error against the trace's prediction, on both sides, and what was computed against its counts.
 fn agrees(program: Program) {
     let program = Arc::new(program);
     let count = program.input().layout.interleave().min(7);
@@ -62,7 +62,9 @@ fn agrees(program: Program) {
     let input = encrypt(&program, &secret, &mut entropy, &samples);
     let prepared = Prepared::new(Arc::clone(&program), &[]).unwrap();
     let whole = Input::Whole(input.iter().map(SeededCiphertext::expand).collect());
+    let before = program.params().ring().work();
     let output = prepared.run(&keys, Input::Seeded(input), &mut |_, _| ()).unwrap();
+    let after = program.params().ring().work();
     let all: Vec<usize> = (0..program.operations().len()).collect();
     let streamed = Prepared::new(Arc::clone(&program), &all).unwrap().run(&keys, whole, &mut |_, _| ()).unwrap();
     assert!(output.iter().zip(&streamed).all(|(y, z)| y.parts() == z.parts()));
@@ -72,6 +74,10 @@ fn agrees(program: Program) {
     let error = found.iter().zip(&expected).fold(0.0f64, |max, (y, e)| max.max((y - e).abs()));
     let traced = trace::trace(&program, &trace::CostModel::nominal(1), None);
     let bits = traced.precision_bits(expected.len());
+    let trace::Counts { rotations, relinearizations, ct_pt_mul, limb_ntts, .. } = traced.counts;
+    assert_eq!(after.key_switches - before.key_switches, rotations + relinearizations);
+    assert_eq!(after.products - before.products, ct_pt_mul);
+    assert_eq!(after.limb_ntts - before.limb_ntts, limb_ntts);
     println!("predicted {bits:.1} bits, found {:.1}", -error.log2());
     assert!((bits + error.log2()).abs() < 5.0, "predicted {bits:.1} bits, found {:.1}", -error.log2());
 }

@@ -35,6 +35,8 @@ pub struct DegreeCost {
     pub ntt: f64,
     /// A product with an encoded plaintext that comes from memory, added to a sum.
     pub product: f64,
+    /// The same with a plaintext of which one of many repetitions is kept.
+    pub repeated: f64,
     /// A pass of a product of two ciphertexts that come from memory; and of a sum, or a permutation.
     pub pass: f64,
     /// A multiply-accumulate of a base conversion, from one limb to one other.
@@ -72,6 +74,7 @@ impl CostModel {
                 log_n,
                 ntt: 0.13e-9 * n * f64::from(log_n),
                 product: 0.4e-9 * n,
+                repeated: 0.2e-9 * n,
                 pass: 0.4e-9 * n,
                 convert: 0.1e-9 * n,
                 switch: 0.4e-9 * n,
@@ -93,8 +96,9 @@ impl CostModel {
 
     /// Whether all figures are ones that a machine can have.
     pub fn is_sound(&self) -> bool {
-        let of_limb =
-            |d: &DegreeCost| [d.ntt, d.product, d.pass, d.convert, d.switch, d.expand, d.encode, d.encode_limb];
+        let of_limb = |d: &DegreeCost| {
+            [d.ntt, d.product, d.repeated, d.pass, d.convert, d.switch, d.expand, d.encode, d.encode_limb]
+        };
         let figures =
             self.degrees.iter().flat_map(of_limb).chain([self.mac, self.gemm_edge, self.position, self.fresh_byte]);
         self.threads > 0
@@ -116,6 +120,7 @@ impl CostModel {
                 log_n: mine.log_n,
                 ntt: mine.ntt.min(other.ntt),
                 product: mine.product.min(other.product),
+                repeated: mine.repeated.min(other.repeated),
                 pass: mine.pass.min(other.pass),
                 convert: mine.convert.min(other.convert),
                 switch: mine.switch.min(other.switch),
@@ -184,6 +189,7 @@ impl CostModel {
             log_n,
             ntt: degree.ntt * ratio,
             product: degree.product * ratio,
+            repeated: degree.repeated * ratio,
             pass: degree.pass * ratio,
             convert: degree.convert * ratio,
             switch: degree.switch * ratio,
@@ -199,6 +205,7 @@ impl DegreeCost {
         log_n: 0,
         ntt: 0.0,
         product: 0.0,
+        repeated: 0.0,
         pass: 0.0,
         convert: 0.0,
         switch: 0.0,
@@ -293,8 +300,7 @@ impl<'a> Costs<'a> {
             let apart = phase(computed, self.mod_up() + self.mod_down(0.0));
             apart + phase(computed * step.len(), switched)
         };
-        // Diagonals that are kept once stay in cache, as the constants of a base conversion do.
-        let product = if words < self.n { self.limb.convert } else { self.limb.product };
+        let product = if words < self.n { self.limb.repeated } else { self.limb.product };
         let at_once = match plan.stepping() {
             Stepping::Hoisted => plan.giant_sums(),
             Stepping::Chained => plan.hoisted_inputs().max(computed),
