@@ -5,6 +5,7 @@
 //! known ones are subtracted. A cache of another machine, number of threads or version of this program is not believed.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ckks::{
@@ -37,7 +38,7 @@ const TRANSFORMS: std::ops::RangeInclusive<u32> = 12..=16;
 const MEMORY: [(u32, usize, usize); 3] = [(13, 3, 1), (14, 7, 1), (15, 12, 4)];
 
 /// What is read again after so many other bytes comes from memory, as keys and weights do in a program.
-const COLD_BYTES: usize = 48 << 20;
+const COLD_BYTES: usize = 96 << 20;
 
 /// What a cache file holds.
 #[derive(Serialize, Deserialize)]
@@ -339,22 +340,26 @@ impl Setting {
         let top = self.params.max_level();
         let (secret, x) = self.encrypted()?;
         let basis = self.params.ring().full_basis();
-        let rotations = self.cold(2 * self.params.digits(basis.q) * basis.limbs()) as i64;
-        let request = (1..=rotations).fold(KeyRequest::default(), |r, k| r.rotation(&self.params, k, top));
+        let rotations = self.cold(2 * self.params.digits(basis.q) * basis.limbs());
+        let request = (1..=rotations as i64).fold(KeyRequest::default(), |r, k| r.rotation(&self.params, k, top));
         let keys = KeyGenerator::new(&self.params, &mut Entropy::from_os()?).evaluation_keys(&secret, &request)?;
         let hoist = clock.seconds(|| Ok(()), |(), _| self.evaluator.hoist(&x).map(drop))?;
-        let by = |run: usize| 1 + run as i64 % rotations;
+        // Threads use different keys at a time.
+        let thread = AtomicUsize::new(0);
         // Results pile up, as those of baby steps do.
         let kept = self.cold(2 * basis.limbs());
         let state = || {
             let hoisted = self.evaluator.hoist(&x)?;
-            let rotated = |run: usize| self.evaluator.rotate_hoisted_extended(&hoisted, by(run), &keys);
+            let first = thread.fetch_add(rotations / clock.pools.len(), Ordering::Relaxed);
+            let rotated =
+                |k: usize| self.evaluator.rotate_hoisted_extended(&hoisted, (k % rotations + 1) as i64, &keys);
             let kept = (0..kept).map(rotated).collect::<ckks::Result<Vec<_>>>()?;
-            Ok((hoisted, kept))
+            Ok((first, hoisted, kept))
         };
-        let rotate = |(hoisted, kept): &mut (Hoisted<'_>, Vec<ExtendedCiphertext>), run: usize| {
+        let rotate = |(k, hoisted, kept): &mut (usize, Hoisted<'_>, Vec<ExtendedCiphertext>), run: usize| {
+            *k = (*k + 1) % rotations;
             let place = run % kept.len();
-            kept[place] = self.evaluator.rotate_hoisted_extended(hoisted, by(run), &keys)?;
+            kept[place] = self.evaluator.rotate_hoisted_extended(hoisted, *k as i64 + 1, &keys)?;
             Ok(())
         };
         Ok((hoist, clock.seconds(state, rotate)?))

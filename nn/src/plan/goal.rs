@@ -65,7 +65,7 @@ impl Goal {
     /// What to minimise, of a chunk of `interleave` samples.
     pub(super) fn cost(&self, trace: &Trace, interleave: usize) -> f64 {
         let samples = self.samples.unwrap_or(interleave).max(1);
-        let once = trace.warm_up_s + self.samples.map_or(0.0, |_| trace.prepare_s);
+        let once = self.samples.map_or(0.0, |_| trace.prepare_s);
         let a_sample = (trace.seconds * samples.div_ceil(interleave) as f64 + once) / samples as f64;
         match self.objective {
             Objective::Latency => trace.seconds,

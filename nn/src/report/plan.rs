@@ -73,11 +73,11 @@ impl FloodReport {
 pub struct Prediction {
     /// Samples that it is for.
     pub samples: usize,
-    /// Seconds of encoding the weights that are kept, before the first chunk.
+    /// Seconds of encoding the weights that are kept, and of finding the memory that is, before the first chunk.
     pub prepare_s: f64,
-    /// Server seconds of all chunks, the first with memory that is fresh.
+    /// Server seconds of all chunks.
     pub infer_s: f64,
-    /// Server seconds of each further chunk.
+    /// Server seconds of each chunk.
     pub chunk_s: f64,
     /// Largest resident memory of a server process: what this one has now, and what the run adds.
     pub peak_memory_bytes: u64,
@@ -135,7 +135,7 @@ pub struct AlternativeReport {
     pub limbs: Option<usize>,
     /// Digits of key switching.
     pub dnum: Option<usize>,
-    /// Server seconds of each further chunk.
+    /// Server seconds of each chunk.
     pub chunk_s: Option<f64>,
     /// Server seconds a sample.
     pub sample_s: Option<f64>,
@@ -152,7 +152,7 @@ impl Prediction {
         Self {
             samples,
             prepare_s: trace.prepare_s,
-            infer_s: trace.seconds * samples.div_ceil(interleave) as f64 + trace.warm_up_s,
+            infer_s: trace.seconds * samples.div_ceil(interleave) as f64,
             chunk_s: trace.seconds,
             peak_memory_bytes: resident + trace.memory.peak_bytes(),
             evaluation_keys: trace.memory.key_bytes,

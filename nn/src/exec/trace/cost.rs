@@ -296,9 +296,10 @@ impl<'a> Costs<'a> {
         let switched = self.inner_product() + self.permute(extended);
         let full = self.mod_down(0.0) / 2.0 + self.mod_up() + switched;
         let computed = plan.computed();
+        let add = |limbs: f64| 2.0 * limbs * self.limb.pass;
         let fold = |step: &Vec<usize>| {
-            let apart = phase(computed, self.mod_up() + self.mod_down(0.0));
-            apart + phase(computed * step.len(), switched)
+            let sums = (step.len() - 1) as f64 * add(extended) + add(self.limbs);
+            phase(computed, self.mod_up() + sums + self.mod_down(0.0)) + phase(computed * step.len(), switched)
         };
         let product = if words < self.n { self.limb.repeated } else { self.limb.product };
         let at_once = match plan.stepping() {
@@ -309,6 +310,7 @@ impl<'a> Costs<'a> {
             + phase(plan.hoisted_rotations(), switched)
             + self.spread(2.0 * extended * plan.products() as f64 * product, plan.giant_sums())
             + self.spread(plan.full_rotations() as f64 * full, at_once)
+            + self.spread((plan.giant_sums() - computed) as f64 * add(extended), computed)
             + phase(computed, self.mod_down(0.0))
             + plan.fold().iter().map(fold).sum::<f64>()
     }

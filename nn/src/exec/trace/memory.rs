@@ -32,6 +32,8 @@ pub struct Memory {
     pub buffers: Vec<(usize, u64)>,
     /// Of these.
     pub buffer_bytes: u64,
+    /// That each chunk needs beyond these, which the system has to find for it anew.
+    pub fresh_bytes: u64,
 }
 
 impl Memory {
@@ -42,7 +44,10 @@ impl Memory {
         let (key_bytes, packed_key_bytes) = key_bytes(program);
         let mut buffers = Buffers::new(program.params());
         buffers.chunk(program, threads);
-        let (tensor_bytes, buffer_bytes) = (buffers.peak, buffers.idle_bytes);
+        // The next chunk begins with the buffers of the one before.
+        buffers.fresh = 0;
+        buffers.chunk(program, threads);
+        let (tensor_bytes, buffer_bytes, fresh_bytes) = (buffers.peak, buffers.idle_bytes, buffers.fresh);
         let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
         let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
         let (mut total, mut largest, mut streamed) = (kept.iter().map(|(bytes, _)| bytes).sum::<u64>(), 0, Vec::new());
@@ -58,7 +63,7 @@ impl Memory {
         streamed.sort_unstable();
         let buffers = buffers.idle.into_iter().filter(|&(_, count)| count > 0).collect();
         let weight_bytes = total + largest;
-        Self { tensor_bytes, weight_bytes, key_bytes, packed_key_bytes, streamed, buffers, buffer_bytes }
+        Self { tensor_bytes, weight_bytes, key_bytes, packed_key_bytes, streamed, buffers, buffer_bytes, fresh_bytes }
     }
 
     /// All of it.
@@ -100,13 +105,15 @@ struct Buffers<'a> {
     /// Of polynomials of so many limbs, (limbs, number) of the buffers that they are in.
     lent: BTreeMap<usize, Vec<(usize, u64)>>,
     alive: u64,
+    /// Found so far.
+    fresh: u64,
     /// The most that were alive or idle at once.
     peak: u64,
 }
 
 impl<'a> Buffers<'a> {
     fn new(params: &'a Params) -> Self {
-        Self { params, idle: BTreeMap::new(), idle_bytes: 0, lent: BTreeMap::new(), alive: 0, peak: 0 }
+        Self { params, idle: BTreeMap::new(), idle_bytes: 0, lent: BTreeMap::new(), alive: 0, fresh: 0, peak: 0 }
     }
 
     /// Takes and gives what one chunk does, from seeded inputs to results.
@@ -174,6 +181,7 @@ impl<'a> Buffers<'a> {
         }
         self.idle_bytes -= found.iter().map(|&(capacity, reused)| reused * self.bytes(capacity)).sum::<u64>();
         found.push((limbs, missing));
+        self.fresh += missing * self.bytes(limbs);
         found.retain(|&(_, count)| count > 0);
         self.alive += found.iter().map(|&(capacity, count)| count * self.bytes(capacity)).sum::<u64>();
         self.lent.entry(limbs).or_default().extend(found);

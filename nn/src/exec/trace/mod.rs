@@ -32,10 +32,8 @@ pub struct Trace {
     pub operations: Vec<OperationTrace>,
     /// Sum of all counts.
     pub counts: Counts,
-    /// Server seconds of a chunk, from seeded ciphertexts to results.
+    /// Server seconds of a chunk, from seeded ciphertexts to results: those of its operations, and of memory that the pool does not keep.
     pub seconds: f64,
-    /// Server seconds that the first chunk takes in addition, for memory that is neither there before nor kept after it.
-    pub warm_up_s: f64,
     /// Seconds of encoding the weights that are kept, and of finding the memory that is, before the first chunk.
     pub prepare_s: f64,
     /// What a server holds in memory.
@@ -101,8 +99,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     let mut counts = Counts::default();
     operations.iter().for_each(|operation| counts += operation.counts);
     Trace {
-        seconds: operations.iter().map(|operation| operation.seconds).sum(),
-        warm_up_s: cost.fresh(memory.tensor_bytes.saturating_sub(memory.buffer_bytes)),
+        seconds: operations.iter().map(|operation| operation.seconds).sum::<f64>() + cost.fresh(memory.fresh_bytes),
         prepare_s,
         counts,
         memory,

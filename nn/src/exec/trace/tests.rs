@@ -79,6 +79,7 @@ fn counts_of_diagonals_are_those_of_their_plans() {
 fn totals_are_sums_and_costs_grow_with_primitives() {
     let (program, trace) = traced(16, true);
     let seconds: f64 = trace.operations.iter().map(|operation| operation.seconds).sum();
+    assert_eq!(trace.memory.fresh_bytes, 0);
     assert_eq!(trace.seconds, seconds);
     assert_eq!(trace.operations.len(), program.operations().len());
     let mut slow = CostModel::nominal(1);
