@@ -13,7 +13,7 @@ use zerocopy::FromBytes;
 pub(crate) const LIMB_PADDING: usize = 8;
 
 /// Idle buffers above this many bytes are returned to the system.
-const MAX_IDLE_BYTES: usize = 1 << 30;
+const MAX_IDLE_BYTES: usize = 1 << 31;
 
 /// Buffers of at least this many bytes are mapped, in huge pages where the system has them: conversions and keys walk through many
 /// rows at once, more than there are entries for small pages in a translation buffer.

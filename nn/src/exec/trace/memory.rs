@@ -9,7 +9,7 @@ use ckks::Params;
 use crate::program::{Kind, LinearOperator, Operation, Program, Value};
 
 /// What the pool of a ring keeps at most.
-const IDLE_BYTES: u64 = 1 << 30;
+const IDLE_BYTES: u64 = 1 << 31;
 /// Buffers of less are not used for polynomials of fewer limbs.
 const MAPPED_BYTES: u64 = 1 << 21;
 /// Words between limbs beyond N, which keep them from thrashing a cache.
