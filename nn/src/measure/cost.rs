@@ -1,8 +1,8 @@
-//! The primitives that the planner reckons with, timed on this machine in a second or so, and kept in the user's cache directory.
+//! The primitives that the planner reckons with, timed on this machine in a few seconds, and kept in the user's cache directory.
 //!
 //! Every primitive runs on as many threads as there are in the current pool at once, since they share caches and memory; of each the
-//! shortest run counts, which other programs disturb least. What is timed are the operations of `ckks` as programs use them; from those that consist of several primitives, the
-//! known ones are subtracted. A cache of another machine, number of threads or version of this program is not believed.
+//! median counts, and the better of two rounds, since other programs disturb them. What is timed are the operations of `ckks` as programs use
+//! them; from those that consist of several primitives, the known ones are subtracted. A cache of another machine, number of threads or version of this program is not believed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,13 +122,13 @@ impl Clock {
         Ok(Self { pools: pools.map_err(|error| Error::Threads { problem: error.to_string() })? })
     }
 
-    /// Seconds of `run`, which gets the number of the run: the shortest run of each thread, averaged over threads.
+    /// Seconds of `run`, which gets the number of the run: the median of each thread, averaged over threads.
     fn seconds<S>(
         &self,
         state: impl Fn() -> ckks::Result<S> + Sync,
         run: impl Fn(&mut S, usize) -> ckks::Result<()> + Sync,
     ) -> Result<f64> {
-        let timed = || shortest(&state, &run);
+        let timed = || median(&state, &run);
         let each = std::thread::scope(|scope| {
             let threads: Vec<_> = self.pools.iter().map(|pool| scope.spawn(|| pool.install(timed))).collect();
             let join = threads.into_iter().map(|thread| match thread.join() {
@@ -147,30 +147,31 @@ impl Clock {
         run: &(impl Fn(&mut S, usize) -> ckks::Result<()> + Sync),
     ) -> Result<f64> {
         match self.pools.first() {
-            Some(pool) => Ok(pool.install(|| shortest(state, run))?),
-            None => Ok(shortest(state, run)?),
+            Some(pool) => Ok(pool.install(|| median(state, run))?),
+            None => Ok(median(state, run)?),
         }
     }
 }
 
-/// Seconds of the shortest run.
-fn shortest<S>(
+/// Seconds of a run, in the middle of all.
+fn median<S>(
     state: &impl Fn() -> ckks::Result<S>,
     run: &impl Fn(&mut S, usize) -> ckks::Result<()>,
 ) -> ckks::Result<f64> {
     let mut state = state()?;
     // The first run touches fresh memory.
     run(&mut state, 0)?;
-    let (start, mut least) = (Instant::now(), f64::INFINITY);
+    let (start, mut times) = (Instant::now(), Vec::new());
     for number in 1..=RUNS {
         let start_run = Instant::now();
         run(&mut state, number)?;
-        least = least.min(start_run.elapsed().as_secs_f64());
+        times.push(start_run.elapsed().as_secs_f64());
         if number >= FEWEST && start.elapsed() > ENOUGH {
             break;
         }
     }
-    Ok(least)
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
 
 fn params(log_n: u32, chain: &[u32], special: &[u32]) -> Result<Params> {
@@ -389,7 +390,7 @@ fn limb_speedup(clock: &Clock) -> Result<f64> {
     let (mut alone, mut together) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..TURNS {
         alone = alone.min(clock.alone(&|| Ok(()), &rotate)?);
-        together = together.min(shortest(&|| Ok(()), &rotate)?);
+        together = together.min(median(&|| Ok(()), &rotate)?);
     }
     Ok((alone / together).max(1.0))
 }
