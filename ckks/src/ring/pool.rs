@@ -179,3 +179,32 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_serves_who_wants_at_least_half_of_it() {
+        let pool = Pool::default();
+        let len = MAPPED_BYTES / size_of::<u64>();
+        let long = pool.take(2 * len + 2);
+        let place = long.as_ptr();
+        pool.give(long);
+        let shorter = pool.take(len + 1);
+        assert_eq!((shorter.as_ptr(), shorter.len()), (place, len + 1));
+        pool.give(shorter);
+        assert_ne!(pool.take(len).as_ptr(), place);
+        assert_eq!(pool.take(2 * len + 2).as_ptr(), place);
+    }
+
+    #[test]
+    fn reserved_buffers_are_idle() {
+        let pool = Pool::default();
+        pool.reserve(1000, 3);
+        let idle = || pool.idle.lock().unwrap().bytes;
+        assert_eq!(idle(), 3 * 1000 * size_of::<u64>());
+        let taken = pool.take(1000);
+        assert_eq!((taken.len(), idle()), (1000, 2 * 1000 * size_of::<u64>()));
+    }
+}
