@@ -94,7 +94,8 @@ fn a_chain_is_its_operations_one_by_one() {
             };
             let seeded: Vec<_> = (0..21).map(&mut seeded).collect();
             let inputs: Vec<_> = seeded.iter().map(SeededCiphertext::expand).collect();
-            let whole = PointwiseInputs::Whole(&inputs);
+            let (references, seeds): (Vec<_>, Vec<_>) = (inputs.iter().collect(), seeded.iter().collect());
+            let whole = PointwiseInputs::Whole(&references);
             for (bits, size) in [(8, 1.0), (15, 1.0), (16, 1.0), (17, 1.0), (17, 4.0), (30, 1.0)] {
                 let weight = |i: usize| size * ((i * 7919 % 211) as f64 / 105.0 - 1.0);
                 // Windows of seven, three rows each, then one of nothing.
@@ -117,7 +118,7 @@ fn a_chain_is_its_operations_one_by_one() {
                 ];
                 let chained = apply_pointwise(&chain, whole).unwrap();
                 assert_eq!(chained.times.len(), 3);
-                let expanded = apply_pointwise(&chain, PointwiseInputs::Seeded(&seeded)).unwrap();
+                let expanded = apply_pointwise(&chain, PointwiseInputs::Seeded(&seeds)).unwrap();
 
                 let evaluator = Evaluator::new(&params);
                 let mut expected = first.apply(&inputs).unwrap();

@@ -8,6 +8,7 @@
 //! A *chained* map makes each baby rotation from the one before and adds up its giant steps by Horner's rule, so that it needs a key for
 //! each distance between neighbours instead of one for each rotation (the minimal keys of Kim et al., ARK, 2205.00922).
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
@@ -90,14 +91,15 @@ impl DiagonalMap {
     pub fn apply(
         &self,
         evaluator: &Evaluator,
-        inputs: &[Ciphertext],
+        inputs: &[impl Borrow<Ciphertext>],
         keys: &EvaluationKeys,
     ) -> Result<Vec<Ciphertext>> {
+        let inputs: Vec<&Ciphertext> = inputs.iter().map(Borrow::borrow).collect();
         if inputs.len() != self.inputs {
             let reason = format!("{} ciphertexts for a map of {} inputs", inputs.len(), self.inputs);
             return Err(Error::ShapeMismatch { operation: "diagonal map", reason });
         }
-        let rotated = self.baby_rotations(evaluator, inputs, keys)?;
+        let rotated = self.baby_rotations(evaluator, &inputs, keys)?;
         let sums = self.outputs.iter().flat_map(BTreeMap::values).map(|products| terms(products, &rotated));
         let mut sums = evaluator.inner_products_extended(&sums.collect::<Result<Vec<_>>>()?)?.into_iter();
         drop(rotated);
@@ -119,7 +121,7 @@ impl DiagonalMap {
     fn baby_rotations(
         &self,
         evaluator: &Evaluator,
-        inputs: &[Ciphertext],
+        inputs: &[&Ciphertext],
         keys: &EvaluationKeys,
     ) -> Result<BTreeMap<(usize, i64), ExtendedCiphertext>> {
         let mut wanted: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
@@ -130,9 +132,9 @@ impl DiagonalMap {
             babies.sort_unstable();
             babies.dedup();
             if babies == [0] {
-                return Ok(vec![((i, 0), evaluator.extend(&inputs[i])?)]);
+                return Ok(vec![((i, 0), evaluator.extend(inputs[i])?)]);
             }
-            let hoisted = evaluator.hoist(&inputs[i])?;
+            let hoisted = evaluator.hoist(inputs[i])?;
             if self.chained {
                 return chain(evaluator, &hoisted, babies, keys)
                     .map(|rotated| rotated.into_iter().map(|(b, rotated)| ((i, b), rotated)).collect());

@@ -117,7 +117,8 @@ impl ScalarMatrix {
     /// Those of [`apply_pointwise`] for this one operation.
     pub fn apply(&self, inputs: &[Ciphertext]) -> Result<Vec<Ciphertext>> {
         let step = Pointwise::Affine { matrix: self, constants: &[] };
-        Ok(apply_pointwise(&[step], PointwiseInputs::Whole(inputs))?.outputs)
+        let inputs: Vec<&Ciphertext> = inputs.iter().collect();
+        Ok(apply_pointwise(&[step], PointwiseInputs::Whole(&inputs))?.outputs)
     }
 
     /// That the operands of an operation can be those of this matrix.

@@ -44,9 +44,9 @@ pub enum Pointwise<'a> {
 #[derive(Clone, Copy)]
 pub enum PointwiseInputs<'a> {
     /// Ciphertexts.
-    Whole(&'a [Ciphertext]),
+    Whole(&'a [&'a Ciphertext]),
     /// Ciphertexts whose uniform halves are expanded on the way, limb by limb: they never take more memory than one limb.
-    Seeded(&'a [SeededCiphertext]),
+    Seeded(&'a [&'a SeededCiphertext]),
 }
 
 /// The results of a chain.
@@ -119,14 +119,14 @@ impl<'a> PointwiseInputs<'a> {
     fn list(self) -> Vec<Input<'a>> {
         match self {
             Self::Whole(whole) => {
-                let input = |x: &'a Ciphertext| {
+                let input = |&x: &&'a Ciphertext| {
                     let parts = x.parts.iter().map(Part::Poly).collect();
                     Input { params: &x.params, scale: x.scale, c0: &x.parts[0], parts }
                 };
                 whole.iter().map(input).collect()
             }
             Self::Seeded(seeded) => {
-                let input = |x: &'a SeededCiphertext| {
+                let input = |&x: &&'a SeededCiphertext| {
                     let parts = smallvec![Part::Poly(&x.c0), Part::Seed(x)];
                     Input { params: &x.params, scale: x.scale(), c0: &x.c0, parts }
                 };

@@ -1,25 +1,26 @@
 //! Programs on ciphertexts: the real run.
 //!
 //! [`Prepared`] holds the encoded weights of a program; it is made once and serves any number of runs and threads. A run needs
-//! the evaluation keys that [`Program::keys`](crate::program::Program::keys) asks for, and nothing secret. Work is spread over
-//! ciphertexts (and, within linear maps, over pieces of them) on the threads of the current rayon pool; results do not depend on
-//! their number.
-//!
-//! With one feature a ciphertext, matrices of constants and squares treat every point of a polynomial alone. Those that follow each other
-//! run as one chain ([`ckks::apply_pointwise`]): all but the last leave a tensor of what they got and what is to be done with it.
+//! the evaluation keys that [`Program::keys`](crate::program::Program::keys) asks for, and nothing secret. It follows the program's
+//! [`Schedule`], and frees each ciphertext with the last step that needs it. Work is spread over the ciphertexts of a step (and, within
+//! linear maps, over pieces of them) on the threads of the current rayon pool; results do not depend on their number.
 
+mod maps;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ckks::{
-    Chained, Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, Pointwise,
-    PointwiseInputs, ScalarMatrix, Scale, SeededCiphertext, add_rotations, apply_pointwise,
+    Chained, Ciphertext, Encoder, EvaluationKeys, Evaluator, Pointwise, PointwiseInputs, SeededCiphertext,
+    apply_pointwise,
 };
 use rayon::prelude::*;
 
-use super::Interpreter;
-use crate::layout::{DiagonalPlan, Stepping};
-use crate::program::{Kind, LinearMap, LinearOperator, Operation, Program, ProgramError, Value};
+use super::schedule::{Schedule, Stage, StageKind, Step};
+use crate::program::{Kind, Operation, Program, ProgramError, ValueId};
+use maps::{Link, PreparedDiagonals};
 
 /// A tensor of ciphertexts, in the order of its layout.
 pub type Ciphertexts = Vec<Ciphertext>;
@@ -36,45 +37,49 @@ pub enum Input {
 /// A program with its weights encoded.
 pub struct Prepared {
     program: Arc<Program>,
+    schedule: Schedule,
     evaluator: Evaluator,
     encoder: Encoder,
-    /// Of each operation that is a linear map, unless its weights are streamed.
-    maps: Vec<Option<PreparedMap>>,
+    /// Of each step.
+    weights: Vec<Weights>,
 }
 
-/// An encoded linear map, y = M x + c.
-enum PreparedMap {
-    Gemm { matrix: ScalarMatrix, bias: Vec<f64> },
+/// The encoded weights of a step.
+enum Weights {
+    /// It has none, or they are streamed.
+    None,
+    Chain(Vec<Link>),
     Diagonals(PreparedDiagonals),
-}
-
-struct PreparedDiagonals {
-    map: DiagonalMap,
-    /// The outputs that `map` computes; the others are zero.
-    computed: Vec<usize>,
-    /// Slots of the rotations of each rotate-and-add step after it.
-    fold: Vec<Vec<i64>>,
-    weight_scale: Scale,
-    /// Of each output, c at the scale of the products; none where it is zero.
-    bias: Vec<Option<Plaintext>>,
 }
 
 impl Prepared {
     /// Encodes the weights of `program`: for matrices of constants their residues, for diagonals one plaintext each, kept in
-    /// memory; except those of the operations in `streamed`, which are encoded for each run anew and dropped again.
+    /// memory; except for the diagonals of operations in `streamed`, which are encoded for each run anew and dropped again.
     ///
     /// # Errors
     /// [`ProgramError::Operation`] for weights that overflow their scale.
     pub fn new(program: Arc<Program>, streamed: &[usize]) -> Result<Self, ProgramError> {
-        let params = program.params().clone();
-        let encoder = Encoder::new(&params);
-        let prepare = |(index, operation): (usize, &Operation)| match streamed.contains(&index) {
-            true => Ok(None),
-            false => PreparedMap::new(&encoder, &params, operation)
-                .map_err(|source| ProgramError::Operation { operation: operation.to_string(), source }),
+        let schedule = Schedule::new(&program);
+        Self::with_schedule(program, schedule, streamed)
+    }
+
+    fn with_schedule(program: Arc<Program>, schedule: Schedule, streamed: &[usize]) -> Result<Self, ProgramError> {
+        let encoder = Encoder::new(program.params());
+        let weights = |step: &Step| {
+            let stage = &schedule.stages()[step.stage];
+            let index = stage.operations.start;
+            let weights = match stage.kind {
+                StageKind::Chain => Link::chain(&program, stage, step).map(Weights::Chain),
+                StageKind::Diagonals if !streamed.contains(&index) => {
+                    let diagonals = PreparedDiagonals::of(&encoder, &program.operations()[index]);
+                    diagonals.map(|map| map.map_or(Weights::None, Weights::Diagonals)).map_err(|error| (index, error))
+                }
+                _ => Ok(Weights::None),
+            };
+            weights.map_err(|failed| of_operation(&program, failed))
         };
-        let maps = program.operations().iter().enumerate().map(prepare).collect::<Result<_, _>>()?;
-        Ok(Self { evaluator: Evaluator::new(&params), program, encoder, maps })
+        let weights = schedule.steps().iter().map(weights).collect::<Result<_, _>>()?;
+        Ok(Self { evaluator: Evaluator::new(program.params()), program, schedule, encoder, weights })
     }
 
     /// The program.
@@ -82,8 +87,9 @@ impl Prepared {
         &self.program
     }
 
-    /// Runs the program on encrypted samples, one ciphertext for each of the input's layout, at its level and scale. The result
-    /// has the level and scale of the program's output. `done` is told of each operation when it ends, with the time it took.
+    /// Runs the program on encrypted samples, one ciphertext for each of the input's layout, at its level and scale; those that are seeded
+    /// are expanded when they are needed. The result has the level and scale of the program's output. At the end `done` is told of each operation
+    /// but the input, in the order of the program, with the time it took.
     ///
     /// # Errors
     /// [`ProgramError::InputCiphertexts`] for inputs that are not as planned; [`ProgramError::Operation`] for a missing key.
@@ -93,281 +99,224 @@ impl Prepared {
         input: Input,
         done: &mut dyn FnMut(&Operation, Duration),
     ) -> Result<Ciphertexts, ProgramError> {
+        self.check(&input)?;
+        let operations = self.program.operations();
+        let mut run = Run {
+            prepared: self,
+            keys,
+            seeds: Vec::new(),
+            values: operations.iter().map(|operation| vec![None; operation.value.layout.ciphertexts()]).collect(),
+            times: vec![Duration::ZERO; operations.len()],
+        };
+        match input {
+            Input::Whole(whole) => run.values[0] = whole.into_iter().map(|x| Some(Arc::new(x))).collect(),
+            Input::Seeded(seeded) => run.seeds = seeded.into_iter().map(Some).collect(),
+        }
+        for (step, weights) in self.schedule.steps().iter().zip(&self.weights) {
+            let stage = &self.schedule.stages()[step.stage];
+            run.expand(step);
+            let made = run.step(stage, step, weights).map_err(|failed| of_operation(&self.program, failed))?;
+            run.keep(stage, step, made);
+        }
+        operations.iter().zip(&run.times).skip(1).for_each(|(operation, &time)| done(operation, time));
+        let output = run.values.pop().unwrap_or_default();
+        Ok(output.into_iter().flatten().map(Arc::unwrap_or_clone).collect())
+    }
+
+    /// That inputs are as planned.
+    fn check(&self, input: &Input) -> Result<(), ProgramError> {
         let planned = self.program.input();
         let fits = |level, scale, degree| (level, scale, degree) == (planned.level, planned.scale, planned.degree);
-        let (found, fit) = match &input {
+        let (found, fit) = match input {
             Input::Whole(xs) => (xs.len(), xs.iter().all(|x| fits(x.level(), x.scale(), x.degree()))),
             Input::Seeded(xs) => (xs.len(), xs.iter().all(|x| fits(x.level(), x.scale(), 1))),
         };
-        if found != planned.layout.ciphertexts() || !fit {
-            return Err(ProgramError::InputCiphertexts {
-                expected: planned.layout.ciphertexts(),
-                found,
-                level: planned.level,
-                scale: planned.scale,
-            });
-        }
-        let last_uses = self.program.last_uses();
-        let held = match input {
-            Input::Whole(ciphertexts) => Held::Whole(Arc::new(ciphertexts)),
-            Input::Seeded(seeded) => Held::Seeded(Arc::new(seeded)),
-        };
-        // Only chains expand seeds as they go.
-        let chained = last_uses[0] == 1 && self.pointwise(1).is_some();
-        let held = if chained { held } else { Held::Whole(held.whole()) };
-        let input = Tensor { held, chain: Vec::new() };
-        let output = super::run(&self.program, &mut Run { prepared: self, keys, done, last_uses }, input)?;
-        Ok(Arc::unwrap_or_clone(Arc::unwrap_or_clone(output).held.whole()))
-    }
-
-    /// The operation, if it treats every point alone and there are many ciphertexts of it.
-    fn pointwise(&self, index: usize) -> Option<Pointwise<'_>> {
-        let operation = self.program.operations().get(index)?;
-        match (&operation.kind, &self.maps[index]) {
-            (_, Some(PreparedMap::Gemm { matrix, bias })) => Some(Pointwise::Affine { matrix, constants: bias }),
-            (Kind::Square, _) if operation.value.layout.positions_per_ciphertext() == 1 => Some(Pointwise::Square),
-            _ => None,
-        }
-    }
-}
-
-/// Ciphertexts, and the operations that were put off, to be done on them in one chain.
-#[derive(Clone)]
-struct Tensor {
-    held: Held,
-    chain: Vec<usize>,
-}
-
-#[derive(Clone)]
-enum Held {
-    Whole(Arc<Ciphertexts>),
-    Seeded(Arc<Vec<SeededCiphertext>>),
-}
-
-impl Held {
-    fn whole(self) -> Arc<Ciphertexts> {
-        match self {
-            Self::Whole(ciphertexts) => ciphertexts,
-            Self::Seeded(seeded) => {
-                let seeded = Arc::unwrap_or_clone(seeded).into_par_iter();
-                Arc::new(seeded.map(SeededCiphertext::into_expanded).collect())
+        let expected = planned.layout.ciphertexts();
+        match found == expected && fit {
+            true => Ok(()),
+            false => {
+                Err(ProgramError::InputCiphertexts { expected, found, level: planned.level, scale: planned.scale })
             }
         }
     }
-
-    fn inputs(&self) -> PointwiseInputs<'_> {
-        match self {
-            Self::Whole(ciphertexts) => PointwiseInputs::Whole(ciphertexts),
-            Self::Seeded(seeded) => PointwiseInputs::Seeded(seeded),
-        }
-    }
 }
 
-impl From<Ciphertexts> for Tensor {
-    fn from(ciphertexts: Ciphertexts) -> Self {
-        Self { held: Held::Whole(Arc::new(ciphertexts)), chain: Vec::new() }
-    }
+/// The error of one of the program's operations.
+fn of_operation(program: &Program, (index, source): (usize, ckks::Error)) -> ProgramError {
+    ProgramError::Operation { operation: program.operations()[index].to_string(), source }
 }
 
 /// One run.
 struct Run<'a> {
     prepared: &'a Prepared,
     keys: &'a EvaluationKeys,
-    done: &'a mut dyn FnMut(&Operation, Duration),
-    /// Of each operation, the last one that reads it.
-    last_uses: Vec<usize>,
+    /// The ciphertexts of the input that are not expanded yet.
+    seeds: Vec<Option<SeededCiphertext>>,
+    /// Of each value, the ciphertexts that are made and still needed.
+    values: Vec<Vec<Option<Arc<Ciphertext>>>>,
+    /// Of each operation so far.
+    times: Vec<Duration>,
 }
 
-impl Interpreter for Run<'_> {
-    type Tensor = Tensor;
-    type Error = ProgramError;
-
-    fn evaluate(
-        &mut self,
-        index: usize,
-        operation: &Operation,
-        inputs: Vec<Arc<Tensor>>,
-    ) -> Result<Tensor, ProgramError> {
-        let start = Instant::now();
-        let result = match (inputs.as_slice(), self.prepared.pointwise(index)) {
-            ([x], Some(_)) => self.pointwise(index, x),
-            _ => {
-                // The last reference to a tensor stays the last one to its ciphertexts.
-                let inputs = inputs.into_iter().map(|x| Arc::unwrap_or_clone(x).held.whole()).collect();
-                self.step(index, operation, inputs).map(|ciphertexts| {
-                    (self.done)(operation, start.elapsed());
-                    ciphertexts.into()
-                })
-            }
-        };
-        result.map_err(|source| ProgramError::Operation { operation: operation.to_string(), source })
-    }
-}
+/// An operation that failed, by its number.
+type Failed = (usize, ckks::Error);
 
 impl Run<'_> {
-    /// Puts the operation off if the next one carries the chain on and nothing else needs the result; else runs the chain.
-    fn pointwise(&mut self, index: usize, x: &Tensor) -> ckks::Result<Tensor> {
-        let chain: Vec<usize> = x.chain.iter().copied().chain([index]).collect();
-        if self.last_uses[index] == index + 1 && self.prepared.pointwise(index + 1).is_some() {
-            return Ok(Tensor { held: x.held.clone(), chain });
-        }
-        let steps: Vec<Pointwise<'_>> = chain.iter().filter_map(|&step| self.prepared.pointwise(step)).collect();
-        let Chained { outputs, times } = apply_pointwise(&steps, x.held.inputs())?;
-        let operations = self.prepared.program.operations();
-        chain.iter().zip(times).for_each(|(&step, time)| (self.done)(&operations[step], time));
-        Ok(outputs.into())
+    /// Expands the ciphertexts of the input that a step is the first to need, if they are seeded.
+    fn expand(&mut self, step: &Step) {
+        let seeds = &mut self.seeds;
+        let seeded = step.expands.iter().filter_map(|&i| seeds.get_mut(i)?.take().map(|seeded| (i, seeded)));
+        let seeded: Vec<(usize, SeededCiphertext)> = seeded.collect();
+        let expanded: Vec<(usize, Ciphertext)> =
+            seeded.into_par_iter().map(|(i, seeded)| (i, seeded.into_expanded())).collect();
+        expanded.into_iter().for_each(|(i, x)| self.values[0][i] = Some(Arc::new(x)));
     }
 
-    fn step(&self, index: usize, operation: &Operation, inputs: Vec<Arc<Ciphertexts>>) -> ckks::Result<Ciphertexts> {
-        let (evaluator, keys) = (&self.prepared.evaluator, self.keys);
-        let mut inputs = inputs.into_iter();
-        let Some(x) = inputs.next() else {
-            return Ok(Vec::new());
-        };
-        if let Kind::LinearMap { .. } = &operation.kind {
-            let streamed = match &self.prepared.maps[index] {
-                Some(PreparedMap::Diagonals(map)) => return map.apply(evaluator, &x, keys),
-                _ => PreparedMap::new(&self.prepared.encoder, evaluator.params(), operation)?,
-            };
-            return match streamed {
-                Some(PreparedMap::Diagonals(map)) => map.apply(evaluator, &x, keys),
-                Some(PreparedMap::Gemm { matrix, bias }) => {
-                    let step = Pointwise::Affine { matrix: &matrix, constants: &bias };
-                    Ok(apply_pointwise(&[step], PointwiseInputs::Whole(&x))?.outputs)
-                }
-                None => Ok(Vec::new()),
-            };
+    /// The ciphertexts that a step makes, of each of its stage's values.
+    fn step(&mut self, stage: &Stage, step: &Step, weights: &Weights) -> Result<Vec<Ciphertexts>, Failed> {
+        let started = Instant::now();
+        let first = stage.operations.start;
+        let mut inputs: Vec<Vec<Arc<Ciphertext>>> = vec![Vec::with_capacity(stage.reads.len()); step.inputs.len()];
+        let mut seeded: Vec<SeededCiphertext> = Vec::new();
+        if stage.reads == [ValueId(0)] {
+            seeded.extend(step.inputs.iter().filter_map(|&i| self.seeds.get_mut(i)?.take()));
         }
-        match (&operation.kind, inputs.next()) {
-            (Kind::Mul, Some(y)) => {
-                let pairs = x.par_iter().zip(y.par_iter());
-                pairs.map(|(x, y)| evaluator.mul(x, y)).collect()
+        for value in &stage.reads {
+            let read = step.inputs.iter().filter_map(|&i| self.values[value.0][i].clone());
+            inputs.iter_mut().zip(read).for_each(|(inputs, input)| inputs.push(input));
+        }
+        for &(value, i) in &step.dying {
+            self.values[value.0][i] = None;
+            if value == ValueId(0)
+                && let Some(unread) = self.seeds.get_mut(i)
+            {
+                *unread = None;
             }
-            (Kind::Add, Some(y)) => Arc::unwrap_or_clone(x)
-                .into_par_iter()
-                .zip(y.par_iter())
-                .map(|(mut x, y)| evaluator.add_assign(&mut x, y).map(|()| x))
-                .collect(),
-            (kind, ..) => Arc::unwrap_or_clone(x).into_par_iter().map(|x| unary(evaluator, keys, kind, x)).collect(),
         }
+        if stage.kind == StageKind::Alone {
+            let (made, times) = self.alone(stage, inputs)?;
+            self.add_times(first, divided(&times, started.elapsed()));
+            return Ok(made);
+        }
+        let x: Vec<&Ciphertext> = inputs.iter().flatten().map(Arc::as_ref).collect();
+        let (made, times) = match weights {
+            Weights::Chain(links) => {
+                let seeded: Vec<&SeededCiphertext> = seeded.iter().collect();
+                let inputs = match seeded.as_slice() {
+                    [] => PointwiseInputs::Whole(&x),
+                    seeded => PointwiseInputs::Seeded(seeded),
+                };
+                let chain: Vec<Pointwise<'_>> = links.iter().map(Link::pointwise).collect();
+                let Chained { outputs, times } = apply_pointwise(&chain, inputs).map_err(|error| (first, error))?;
+                (outputs, times)
+            }
+            _ => (self.diagonals(first, weights, &x).map_err(|error| (first, error))?, vec![started.elapsed()]),
+        };
+        self.add_times(first, times);
+        Ok(vec![made])
+    }
+
+    /// Stores what a step has made, as far as anything needs it.
+    fn keep(&mut self, stage: &Stage, step: &Step, made: Vec<Ciphertexts>) {
+        for (value, made) in stage.makes.iter().zip(made) {
+            for (&i, made) in step.outputs.iter().zip(made) {
+                self.values[value.0][i] = Some(Arc::new(made));
+            }
+        }
+    }
+
+    fn add_times(&mut self, first: usize, times: Vec<Duration>) {
+        self.times[first..].iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+    }
+
+    fn diagonals(&self, index: usize, weights: &Weights, x: &[&Ciphertext]) -> ckks::Result<Ciphertexts> {
+        let Prepared { evaluator, encoder, program, .. } = self.prepared;
+        if let Weights::Diagonals(map) = weights {
+            return map.apply(evaluator, x, self.keys);
+        }
+        let streamed = PreparedDiagonals::of(encoder, &program.operations()[index])?;
+        streamed.map_or(Ok(Vec::new()), |map| map.apply(evaluator, x, self.keys))
+    }
+
+    /// Takes the inputs of each ciphertext through all operations; with the nanoseconds of each operation, on all threads.
+    fn alone(&self, stage: &Stage, inputs: Vec<Vec<Arc<Ciphertext>>>) -> Result<(Vec<Ciphertexts>, Vec<f64>), Failed> {
+        let last_uses = self.prepared.program.last_uses();
+        let nanoseconds: Vec<AtomicU64> = stage.operations.clone().map(|_| AtomicU64::new(0)).collect();
+        let one = |inputs: Vec<Arc<Ciphertext>>| self.one(stage, &last_uses, inputs, &nanoseconds);
+        let all = inputs.into_par_iter().with_max_len(1).map(one).collect::<Result<Vec<Ciphertexts>, Failed>>()?;
+        let mut made: Vec<Ciphertexts> = stage.makes.iter().map(|_| Vec::with_capacity(all.len())).collect();
+        for one in all {
+            made.iter_mut().zip(one).for_each(|(made, one)| made.push(one));
+        }
+        Ok((made, nanoseconds.into_iter().map(|nanoseconds| nanoseconds.into_inner() as f64).collect()))
+    }
+
+    /// One ciphertext of each value that a stage makes.
+    fn one(
+        &self,
+        stage: &Stage,
+        last_uses: &[usize],
+        inputs: Vec<Arc<Ciphertext>>,
+        nanoseconds: &[AtomicU64],
+    ) -> Result<Ciphertexts, Failed> {
+        let Run { prepared: Prepared { program, evaluator, .. }, keys, .. } = self;
+        let mut known: BTreeMap<ValueId, Arc<Ciphertext>> = stage.reads.iter().copied().zip(inputs).collect();
+        for (index, nanoseconds) in stage.operations.clone().zip(nanoseconds) {
+            let started = Instant::now();
+            let operation = &program.operations()[index];
+            let operands: Vec<Arc<Ciphertext>> =
+                operation.inputs.iter().filter_map(|value| known.get(value).cloned()).collect();
+            known.retain(|value, _| last_uses[value.0] != index);
+            let made = apply(evaluator, keys, &operation.kind, operands).map_err(|error| (index, error))?;
+            if let Some(made) = made {
+                known.insert(ValueId(index), Arc::new(made));
+            }
+            nanoseconds.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
+        Ok(stage.makes.iter().filter_map(|value| known.remove(value)).map(Arc::unwrap_or_clone).collect())
     }
 }
 
-/// An operation on each ciphertext alone.
-fn unary(evaluator: &Evaluator, keys: &EvaluationKeys, kind: &Kind, mut x: Ciphertext) -> ckks::Result<Ciphertext> {
-    match kind {
-        Kind::Square => evaluator.square(&x),
-        Kind::Relinearize => evaluator.relinearize(&x, keys),
-        Kind::RelinearizeRescale => evaluator.relinearize_rescale(&x, keys),
-        Kind::Rescale => evaluator.rescale(x),
-        Kind::MulConstant { constant, scale } => {
-            evaluator.mul_constant_assign(&mut x, *constant, *scale)?;
-            Ok(x)
-        }
-        Kind::AddConstant(constant) => {
-            evaluator.add_constant_assign(&mut x, *constant)?;
-            Ok(x)
-        }
-        Kind::DropLevel { level } => {
-            evaluator.drop_level_assign(&mut x, *level)?;
-            Ok(x)
-        }
-        Kind::Input | Kind::LinearMap { .. } | Kind::Mul | Kind::Add => Ok(x),
-    }
+/// The parts of several counts in a wall time.
+fn divided(counts: &[f64], wall: Duration) -> Vec<Duration> {
+    let all = counts.iter().sum::<f64>().max(1.0);
+    counts.iter().map(|count| wall.mul_f64(count / all)).collect()
 }
 
-impl PreparedMap {
-    /// None for an operation that is no linear map.
-    fn new(encoder: &Encoder, params: &Params, operation: &Operation) -> ckks::Result<Option<Self>> {
-        let Operation { kind: Kind::LinearMap { map: linear, weight_scale }, value: result, .. } = operation else {
-            return Ok(None);
-        };
-        let (input, output, map) = (linear.input(), linear.output(), linear.map());
-        let plan = match linear.operator() {
-            LinearOperator::Gemm => {
-                let features: Vec<usize> = (0..output.ciphertexts()).filter_map(|o| output.owner(o, 0)).collect();
-                let rows: Vec<Vec<(u32, f64)>> = features
-                    .iter()
-                    .map(|&r| {
-                        let place = |&(c, weight): &(u32, f64)| (input.position(c as usize).0 as u32, weight);
-                        let mut row: Vec<_> = map.matrix.row(r).iter().map(place).collect();
-                        row.sort_unstable_by_key(|&(c, _)| c);
-                        row
-                    })
-                    .collect();
-                let rows = rows.iter().map(Vec::as_slice);
-                let matrix = ScalarMatrix::new(params, rows, input.ciphertexts(), *weight_scale, result.level)?;
-                let bias = features.iter().map(|&r| map.bias[r]).collect();
-                return Ok(Some(Self::Gemm { matrix, bias }));
+/// An operation on ciphertexts alone; those that nothing else needs are the only references to them.
+fn apply(
+    evaluator: &Evaluator,
+    keys: &EvaluationKeys,
+    kind: &Kind,
+    operands: Vec<Arc<Ciphertext>>,
+) -> ckks::Result<Option<Ciphertext>> {
+    let mut operands = operands.into_iter();
+    let Some(x) = operands.next() else {
+        return Ok(None);
+    };
+    let made = match (kind, operands.next()) {
+        (Kind::Mul, Some(y)) => evaluator.mul(&x, &y)?,
+        (Kind::Add, Some(y)) => {
+            let mut x = Arc::unwrap_or_clone(x);
+            evaluator.add_assign(&mut x, &y)?;
+            x
+        }
+        (Kind::Square, _) => evaluator.square(&x)?,
+        (Kind::Relinearize, _) => evaluator.relinearize(&x, keys)?,
+        (Kind::RelinearizeRescale, _) => evaluator.relinearize_rescale(&x, keys)?,
+        (Kind::Rescale, _) => evaluator.rescale(Arc::unwrap_or_clone(x))?,
+        (kind, _) => {
+            let mut x = Arc::unwrap_or_clone(x);
+            match kind {
+                Kind::MulConstant { constant, scale } => evaluator.mul_constant_assign(&mut x, *constant, *scale)?,
+                Kind::AddConstant(constant) => evaluator.add_constant_assign(&mut x, *constant)?,
+                Kind::DropLevel { level } => evaluator.drop_level_assign(&mut x, *level)?,
+                _ => {}
             }
-            LinearOperator::Diagonals(plan) => plan,
-        };
-        PreparedDiagonals::new(encoder, linear, plan, *weight_scale, result).map(Self::Diagonals).map(Some)
-    }
-}
-
-impl PreparedDiagonals {
-    fn new(
-        encoder: &Encoder,
-        linear: &LinearMap,
-        plan: &DiagonalPlan,
-        weight_scale: Scale,
-        result: &Value,
-    ) -> ckks::Result<Self> {
-        let (input, output, affine) = (linear.input(), linear.output(), linear.map());
-        let computed: Vec<usize> = (0..output.ciphertexts()).filter(|&o| !plan.outputs()[o].is_empty()).collect();
-        let products = computed.iter().enumerate().flat_map(|(index, &o)| {
-            let steps = plan.outputs()[o].iter();
-            steps.flat_map(move |step| step.products.iter().map(move |&product| (index, o, step.rotation, product)))
-        });
-        let products: Vec<_> = products.collect();
-        let term = |(index, o, giant, product): (usize, usize, i64, crate::layout::Product)| {
-            let slots = plan.diagonal((&affine.matrix, input, output), o, giant, product);
-            Ok(DiagonalTerm {
-                output: index,
-                input: product.input,
-                baby: output.slots_of(product.rotation as i64) as i64,
-                giant: output.slots_of(giant) as i64,
-                plaintext: encoder.encode(&slots, weight_scale, result.level)?,
-            })
-        };
-        let terms = products.into_par_iter().map(term).collect::<ckks::Result<Vec<_>>>()?;
-        let bias = |o: usize| match output.spread(&affine.bias, o) {
-            slots if slots.iter().all(|&c| c == 0.0) => Ok(None),
-            slots => encoder.encode(&slots, result.scale, result.level).map(Some),
-        };
-        let map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
-        let slots = |&positions: &usize| output.slots_of(positions as i64) as i64;
-        Ok(Self {
-            map: if plan.stepping() == Stepping::Chained { map.chained() } else { map },
-            fold: plan.fold().iter().map(|step| step.iter().map(slots).collect()).collect(),
-            weight_scale,
-            bias: (0..output.ciphertexts()).into_par_iter().map(bias).collect::<ckks::Result<_>>()?,
-            computed,
-        })
-    }
-
-    fn apply(&self, evaluator: &Evaluator, x: &Ciphertexts, keys: &EvaluationKeys) -> ckks::Result<Ciphertexts> {
-        let fold = |y: Ciphertext| self.fold.iter().try_fold(y, |y, step| add_rotations(evaluator, y, step, keys));
-        let computed = self.map.apply(evaluator, x, keys)?;
-        let computed = computed.into_par_iter().map(fold).collect::<ckks::Result<Vec<_>>>()?;
-        let mut computed = self.computed.iter().zip(computed).peekable();
-        let output = |(o, bias): (usize, &Option<Plaintext>)| {
-            let mut y = match computed.next_if(|(at, _)| **at == o) {
-                Some((_, y)) => y,
-                None => {
-                    let mut zero = x[0].clone();
-                    evaluator.mul_constant_assign(&mut zero, 0.0, self.weight_scale)?;
-                    zero
-                }
-            };
-            if let Some(bias) = bias {
-                evaluator.add_plain_assign(&mut y, bias)?;
-            }
-            Ok(y)
-        };
-        self.bias.iter().enumerate().map(output).collect()
-    }
+            x
+        }
+    };
+    Ok(Some(made))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod clear;
 pub mod encrypted;
+pub mod schedule;
 pub mod trace;
 
 use std::sync::Arc;

@@ -23,6 +23,7 @@ pub use flood::{Flood, FloodGoal};
 pub use goal::{Goal, Objective};
 pub use search::{Alternative, Figures, Planned, plan};
 
+use crate::exec::schedule::Schedule;
 use crate::exec::trace::{CostModel, Memory, Trace, trace};
 use crate::graph::{Graph, Head};
 use crate::layout::Stepping;
@@ -153,7 +154,7 @@ impl ServerPlan {
     /// What a server holds in memory at most.
     pub fn memory(&self) -> Memory {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Memory::new(&self.program, threads, self.memory_bytes)
+        Memory::new(&self.program, &Schedule::new(&self.program), threads, self.memory_bytes)
     }
 
     /// What running it on one chunk is predicted to take.

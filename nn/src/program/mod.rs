@@ -171,6 +171,19 @@ impl LinearMap {
         self.norm
     }
 
+    /// With one feature a ciphertext, what an output is the sum of: inputs by number, in no order, and their weights. One without any
+    /// is still made of an input.
+    pub fn row(&self, output: usize) -> impl Iterator<Item = (usize, f64)> {
+        let row = self.output.owner(output, 0).map_or(&[][..], |feature| self.map.matrix.row(feature));
+        let none = row.is_empty().then_some((0, 0.0));
+        row.iter().map(|&(feature, weight)| (self.input.position(feature as usize).0, weight)).chain(none)
+    }
+
+    /// With one feature a ciphertext, the constant of an output.
+    pub fn constant(&self, output: usize) -> f64 {
+        self.output.owner(output, 0).map_or(0.0, |feature| self.map.bias[feature])
+    }
+
     /// How it is computed.
     pub fn operator(&self) -> &LinearOperator {
         &self.operator
@@ -259,19 +272,6 @@ impl Program {
             operation.inputs.iter().for_each(|input| last[input.0] = index);
         }
         last
-    }
-
-    /// Of each value, whether it is never written to memory: operations that treat every point alone, one feature a ciphertext, run as one
-    /// chain where nothing else reads what lies between them.
-    pub fn put_off(&self) -> Vec<bool> {
-        let pointwise = |operation: &Operation| match &operation.kind {
-            Kind::LinearMap { map, .. } => matches!(map.operator(), LinearOperator::Gemm),
-            kind => matches!(kind, Kind::Square) && operation.value.layout.positions_per_ciphertext() == 1,
-        };
-        let pointwise: Vec<bool> = self.operations.iter().map(pointwise).collect();
-        let last_uses = self.last_uses();
-        let next = |index: usize| last_uses[index] == index + 1 && pointwise.get(index + 1) == Some(&true);
-        (0..pointwise.len()).map(|index| pointwise[index] && next(index)).collect()
     }
 
     /// Proves that each operation's value follows from its operands, that no value overflows its modulus, and that `keys`

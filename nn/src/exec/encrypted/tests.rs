@@ -5,6 +5,7 @@ use ckks::{Decryptor, Encryptor, Entropy, KeyGenerator, ParamsSpec, RingKind, Se
 use super::*;
 use crate::exec::{clear, trace};
 use crate::graph::{Graph, NodeId, Op};
+use crate::layout::Stepping;
 use crate::lower::networks::*;
 use crate::lower::{Options, Packing, lower};
 
@@ -62,12 +63,17 @@ fn agrees(program: Program) {
     let input = encrypt(&program, &secret, &mut entropy, &samples);
     let prepared = Prepared::new(Arc::clone(&program), &[]).unwrap();
     let whole = Input::Whole(input.iter().map(SeededCiphertext::expand).collect());
+    let input = Input::Seeded(input);
     let before = program.params().ring().work();
-    let output = prepared.run(&keys, Input::Seeded(input), &mut |_, _| ()).unwrap();
+    let output = prepared.run(&keys, input.clone(), &mut |_, _| ()).unwrap();
     let after = program.params().ring().work();
     let all: Vec<usize> = (0..program.operations().len()).collect();
-    let streamed = Prepared::new(Arc::clone(&program), &all).unwrap().run(&keys, whole, &mut |_, _| ()).unwrap();
-    assert!(output.iter().zip(&streamed).all(|(y, z)| y.parts() == z.parts()));
+    for (window, input) in [(1, &input), (5, &whole), (usize::MAX, &input), (usize::MAX, &whole)] {
+        let schedule = Schedule::with_window(&program, window);
+        let streamed = Prepared::with_schedule(Arc::clone(&program), schedule, &all).unwrap();
+        let streamed = streamed.run(&keys, input.clone(), &mut |_, _| ()).unwrap();
+        assert!(output.iter().zip(&streamed).all(|(y, z)| y.parts() == z.parts()));
+    }
     let planned = program.output();
     assert!(output.iter().all(|y| (y.level(), y.scale(), y.degree()) == (planned.level, planned.scale, 1)));
     let found = decrypt(&program, &secret, &output, count);

@@ -51,13 +51,6 @@ pub struct DegreeCost {
     pub encode_limb: f64,
 }
 
-/// Whether an operation reads its operand from memory and writes its value to it.
-#[derive(Clone, Copy)]
-pub(super) struct InMemory {
-    pub(super) read: bool,
-    pub(super) written: bool,
-}
-
 /// A limb of no degree takes longer.
 const MOST_SECONDS: f64 = 10.0;
 
@@ -132,18 +125,18 @@ impl CostModel {
         self
     }
 
-    /// Wall seconds of an operation that reads `x`.
-    pub(super) fn seconds(&self, params: &Params, kind: &Kind, x: &Value, place: InMemory) -> f64 {
+    /// Wall seconds of an operation that reads `x`, with the numbers of ciphertexts that it reads from memory and writes to it.
+    pub(super) fn seconds(&self, params: &Params, kind: &Kind, x: &Value, traffic: (usize, usize)) -> f64 {
         let at = Costs::new(self, params, x.level);
         let (inputs, parts) = (x.layout.ciphertexts(), x.degree as f64 + 1.0);
         let each = |limb_seconds: f64| at.spread(inputs as f64 * limb_seconds, inputs);
         match kind {
             Kind::LinearMap { map, .. } => match map.operator() {
-                LinearOperator::Gemm => at.gemm(map, parts, place),
+                LinearOperator::Gemm => at.gemm(map, parts, traffic),
                 LinearOperator::Diagonals(plan) => at.diagonals(plan, params.extended_words(plan.repetitions())),
             },
             // Four products, the sum of the middle two in one; in a chain they stay in cache, as a base conversion does.
-            Kind::Square if !place.read => each(4.0 * at.limbs * at.limb.convert),
+            Kind::Square if traffic.0 == 0 => each(4.0 * at.limbs * at.limb.convert),
             Kind::Square | Kind::Mul => each(4.0 * at.limbs * at.limb.pass),
             Kind::Relinearize => each(at.mod_up() + at.inner_product() + at.mod_down(0.0)),
             Kind::RelinearizeRescale => each(at.mod_up() + at.inner_product() + at.mod_down(at.step)),
@@ -280,10 +273,9 @@ impl<'a> Costs<'a> {
         3.0 * limbs * self.limb.pass
     }
 
-    fn gemm(&self, map: &LinearMap, parts: f64, place: InMemory) -> f64 {
+    fn gemm(&self, map: &LinearMap, parts: f64, (read, written): (usize, usize)) -> f64 {
         let residues = self.n as f64 * self.limbs * parts;
-        let count = |written: bool, ciphertexts: usize| if written { ciphertexts as f64 } else { 0.0 };
-        let edges = count(place.read, map.input().ciphertexts()) + count(place.written, map.output().ciphertexts());
+        let edges = (read + written) as f64;
         let core = residues * (map.map().matrix.nnz() as f64 * self.model.mac + edges * self.model.gemm_edge);
         core / self.model.threads.max(1) as f64
     }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use ckks::Params;
 
-use crate::program::{Kind, LinearOperator, Operation, Program, Value};
+use crate::exec::schedule::{Schedule, Stage, StageKind, Step};
+use crate::program::{Kind, LinearOperator, Operation, Program, Value, ValueId};
 
 /// What the pool of a ring keeps at most.
 const IDLE_BYTES: u64 = 1 << 31;
@@ -37,16 +38,16 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of a run of `program` on so many threads. If weights do not fit into `limit` together with everything else, the largest are
-    /// streamed first, until what is kept and the largest of those streamed fit, or all are: encoding takes time by the byte, so that
-    /// it matters little which are kept.
-    pub fn new(program: &Program, threads: usize, limit: Option<u64>) -> Self {
+    /// Of a run of `program` in the order of `schedule`, on so many threads. If weights do not fit into `limit` together with everything
+    /// else, the largest are streamed first, until what is kept and the largest of those streamed fit, or all are: encoding takes time by
+    /// the byte, so that it matters little which are kept.
+    pub fn new(program: &Program, schedule: &Schedule, threads: usize, limit: Option<u64>) -> Self {
         let (key_bytes, packed_key_bytes) = key_bytes(program);
         let mut buffers = Buffers::new(program.params());
-        buffers.chunk(program, threads);
+        buffers.chunk(program, schedule, threads);
         // The next chunk begins with the buffers of the one before.
         buffers.fresh = 0;
-        buffers.chunk(program, threads);
+        buffers.chunk(program, schedule, threads);
         let (tensor_bytes, buffer_bytes, fresh_bytes) = (buffers.peak, buffers.idle_bytes, buffers.fresh);
         let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
         let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
@@ -72,26 +73,21 @@ impl Memory {
     }
 }
 
-/// Polynomials of a tensor.
-fn polynomials(value: &Value) -> u64 {
-    (value.layout.ciphertexts() * (value.degree + 1)) as u64
-}
-
 /// (limbs, number) of the buffers that an operation on values of a level needs besides its own.
-fn scratch(params: &Params, operation: &Operation, level: usize, threads: usize) -> Vec<(usize, u64)> {
+fn scratch(params: &Params, operation: &Operation, level: usize, threads: u64) -> Vec<(usize, u64)> {
     let limbs = super::limbs(params, level) as usize;
     let extended = limbs + params.ring().p().len();
-    let digits = (params.digits(limbs) * extended, threads as u64);
+    let digits = (params.digits(limbs) * extended, threads);
     match &operation.kind {
         Kind::LinearMap { map, .. } => match map.operator() {
             LinearOperator::Gemm => Vec::new(),
             LinearOperator::Diagonals(plan) => {
                 let rotated = plan.baby_rotations() + map.input().ciphertexts();
                 let sums = plan.giant_sums();
-                vec![(extended, 2 * (rotated + sums) as u64), digits, (extended, 2 * threads as u64)]
+                vec![(extended, 2 * (rotated + sums) as u64), digits, (extended, 2 * threads)]
             }
         },
-        Kind::Relinearize | Kind::RelinearizeRescale => vec![digits, (extended, 2 * threads as u64)],
+        Kind::Relinearize | Kind::RelinearizeRescale => vec![digits, (extended, 2 * threads)],
         _ => Vec::new(),
     }
 }
@@ -116,49 +112,74 @@ impl<'a> Buffers<'a> {
         Self { params, idle: BTreeMap::new(), idle_bytes: 0, lent: BTreeMap::new(), alive: 0, fresh: 0, peak: 0 }
     }
 
-    /// Takes and gives what one chunk does, from seeded inputs to results.
-    fn chunk(&mut self, program: &Program, threads: usize) {
-        let (put_off, last_uses) = (program.put_off(), program.last_uses());
-        // The value that is in memory in place of one that is put off, and where it is read for the last time.
-        let mut roots: Vec<usize> = Vec::with_capacity(put_off.len());
-        for (index, operation) in program.operations().iter().enumerate() {
-            let input = operation.inputs.first().filter(|_| put_off[index]);
-            roots.push(input.map_or(index, |input| roots[input.0]));
-        }
-        let mut dies = last_uses.clone();
-        (0..roots.len()).for_each(|index| dies[roots[index]] = dies[roots[index]].max(last_uses[index]));
-        self.take_value(program.input());
-        for (index, operation) in program.operations().iter().enumerate().skip(1).filter(|(index, _)| !put_off[*index])
-        {
-            let mut read: Vec<usize> = operation.inputs.iter().map(|input| roots[input.0]).collect();
-            read.dedup();
-            read.retain(|&root| dies[root] == index);
-            // Other operations free each ciphertext as they are done with it.
-            let together = matches!(operation.kind, Kind::LinearMap { .. } | Kind::Mul);
-            let level = operation.inputs.first().map_or(0, |input| program.value(*input).level);
-            let scratch = scratch(self.params, operation, level, threads);
-            let dying = |buffers: &mut Self| {
-                read.iter().for_each(|&root| buffers.give_value(&program.operations()[root].value));
+    /// Takes and gives what one chunk does, from seeded inputs to results, step by step.
+    fn chunk(&mut self, program: &Program, schedule: &Schedule, threads: usize) {
+        let limbs = self.limbs(program.input());
+        let mut expanded = vec![false; program.input().layout.ciphertexts()];
+        self.take(limbs, expanded.len() as u64);
+        for step in schedule.steps() {
+            let stage = &schedule.stages()[step.stage];
+            let count = step.outputs.len() as u64;
+            self.take(limbs, step.expands.len() as u64);
+            step.expands.iter().for_each(|&i| expanded[i] = true);
+            let first = match stage.kind {
+                StageKind::Alone => count.min(threads as u64),
+                _ => count,
             };
-            if !together {
-                dying(self);
+            match stage.kind {
+                StageKind::Alone => self.alone(program, stage, first),
+                _ => self.together(program, stage, step, threads),
             }
-            scratch.iter().for_each(|&(limbs, count)| self.take(limbs, count));
-            self.take_value(&operation.value);
-            scratch.iter().for_each(|&(limbs, count)| self.give(limbs, count));
-            if together {
-                dying(self);
+            for &(value, i) in &step.dying {
+                match value == ValueId(0) && !expanded[i] {
+                    true => self.give(limbs, 1),
+                    false => self.give_value(program.value(value), 1),
+                }
             }
+            stage.makes.iter().for_each(|&made| self.take_value(program.value(made), count - first));
         }
-        self.give_value(program.output());
+        self.give_value(program.output(), program.output().layout.ciphertexts() as u64);
     }
 
-    fn take_value(&mut self, value: &Value) {
-        self.take(self.limbs(value), polynomials(value));
+    /// A chain or a map by diagonals: what it reads stays until all that it makes is there.
+    fn together(&mut self, program: &Program, stage: &Stage, step: &Step, threads: usize) {
+        let operation = &program.operations()[stage.operations.start];
+        let mut scratch = scratch(self.params, operation, operation.value.level, threads as u64);
+        if stage.reads == [ValueId(0)] && step.expands.is_empty() {
+            scratch.push((1, step.inputs.len() as u64));
+        }
+        scratch.iter().for_each(|&(limbs, count)| self.take(limbs, count));
+        stage.makes.iter().for_each(|&made| self.take_value(program.value(made), step.outputs.len() as u64));
+        scratch.iter().for_each(|&(limbs, count)| self.give(limbs, count));
     }
 
-    fn give_value(&mut self, value: &Value) {
-        self.give(self.limbs(value), polynomials(value));
+    /// Takes so many ciphertexts, one a thread, through the operations of a stage; what it reads stays.
+    fn alone(&mut self, program: &Program, stage: &Stage, count: u64) {
+        let mut alive = Vec::new();
+        for index in stage.operations.clone() {
+            let operation = &program.operations()[index];
+            let level = operation.inputs.first().map_or(0, |input| program.value(*input).level);
+            let scratch = scratch(self.params, operation, level, count);
+            scratch.iter().for_each(|&(limbs, count)| self.take(limbs, count));
+            self.take_value(&operation.value, count);
+            scratch.iter().for_each(|&(limbs, count)| self.give(limbs, count));
+            alive.push(ValueId(index));
+            alive.retain(|value| {
+                let kept = program.last_uses()[value.0] != index || stage.makes.contains(value);
+                if !kept {
+                    self.give_value(program.value(*value), count);
+                }
+                kept
+            });
+        }
+    }
+
+    fn take_value(&mut self, value: &Value, ciphertexts: u64) {
+        self.take(self.limbs(value), ciphertexts * (value.degree as u64 + 1));
+    }
+
+    fn give_value(&mut self, value: &Value, ciphertexts: u64) {
+        self.give(self.limbs(value), ciphertexts * (value.degree as u64 + 1));
     }
 
     fn limbs(&self, value: &Value) -> usize {

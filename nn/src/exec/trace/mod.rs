@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use ckks::{Estimate, Params};
 
-use cost::InMemory;
 pub use cost::{CostModel, DegreeCost};
 pub use counts::Counts;
 pub use memory::Memory;
@@ -23,6 +22,7 @@ use noise::Noise;
 pub use worst::worst_error;
 
 use super::Interpreter;
+use super::schedule::Schedule;
 use crate::program::{Kind, LinearOperator, Operation, Program, Value};
 
 /// What running a program once, on one chunk of samples, is predicted to take.
@@ -78,7 +78,8 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
     let params = program.params();
     let input = program.input();
     let fresh = Noise::new(0, input.magnitude, Estimate::fresh_secret(params, input.scale, input.magnitude).deviation);
-    let mut tracer = Tracer { params, cost, put_off: program.put_off(), operations: Vec::new() };
+    let schedule = Schedule::new(program);
+    let mut tracer = Tracer { params, cost, traffic: schedule.traffic(program), operations: Vec::new() };
     let seconds = cost.expand(params, input);
     tracer.operations.push(OperationTrace { counts: Counts::default(), seconds, deviation: fresh.deviation() });
     let traced = Traced { noise: fresh, value: input.clone() };
@@ -87,7 +88,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
         Err(never) => match never {},
     };
     let mut operations = tracer.operations;
-    let memory = Memory::new(program, cost.threads, memory_bytes);
+    let memory = Memory::new(program, &schedule, cost.threads, memory_bytes);
     let mut prepare_s = cost.fresh(memory.weight_bytes + memory.buffer_bytes);
     for (index, operation) in program.operations().iter().enumerate() {
         let seconds = cost.encode(params, operation);
@@ -120,8 +121,8 @@ struct Traced {
 struct Tracer<'a> {
     params: &'a Params,
     cost: &'a CostModel,
-    /// Of each value, whether it is never written to memory.
-    put_off: Vec<bool>,
+    /// Of each operation, the ciphertexts that it reads from memory and writes to it.
+    traffic: Vec<(usize, usize)>,
     operations: Vec<OperationTrace>,
 }
 
@@ -144,17 +145,10 @@ impl Interpreter for Tracer<'_> {
         let noise = noise::of(self.params, (index, operation), (&x.value, &x.noise), &y.noise);
         self.operations.push(OperationTrace {
             counts,
-            seconds: self.cost.seconds(self.params, &operation.kind, &x.value, self.in_memory(index, operation)),
+            seconds: self.cost.seconds(self.params, &operation.kind, &x.value, self.traffic[index]),
             deviation: noise.deviation(),
         });
         Ok(Traced { noise, value })
-    }
-}
-
-impl Tracer<'_> {
-    fn in_memory(&self, index: usize, operation: &Operation) -> InMemory {
-        let read = operation.inputs.first().is_none_or(|input| !self.put_off[input.0]);
-        InMemory { read, written: !self.put_off[index] }
     }
 }
 

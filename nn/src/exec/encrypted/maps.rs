@@ -1,0 +1,156 @@
+//! Linear maps with their weights encoded.
+
+use ckks::{
+    Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, Pointwise,
+    ScalarMatrix, Scale, add_rotations,
+};
+use rayon::prelude::*;
+
+use crate::exec::schedule::{Stage, Step};
+use crate::layout::{DiagonalPlan, Stepping};
+use crate::program::{Kind, LinearMap, Operation, Program, Value};
+
+/// One operation of a chain of matrices and squares, for the ciphertexts of one step.
+pub(super) enum Link {
+    Affine { matrix: ScalarMatrix, bias: Vec<f64> },
+    Square,
+}
+
+impl Link {
+    /// The links of a step: the last matrix makes its outputs, the first reads its inputs, and what lies between is whole.
+    ///
+    /// # Errors
+    /// The operation whose weights overflow their scale, with what the scheme says.
+    pub(super) fn chain(program: &Program, stage: &Stage, step: &Step) -> Result<Vec<Self>, (usize, ckks::Error)> {
+        let operations = &program.operations()[stage.operations.clone()];
+        let is_map = |operation: &Operation| matches!(operation.kind, Kind::LinearMap { .. });
+        let (first, last) = (operations.iter().position(is_map), operations.iter().rposition(is_map));
+        let link = |(at, operation): (usize, &Operation)| {
+            let Kind::LinearMap { map, weight_scale } = &operation.kind else {
+                return Ok(Self::Square);
+            };
+            let all = |count: usize| (0..count).collect::<Vec<_>>();
+            let rows = if Some(at) == last { step.outputs.clone() } else { all(map.output().ciphertexts()) };
+            let columns = if Some(at) == first { step.inputs.clone() } else { all(map.input().ciphertexts()) };
+            let scale_and_level = (*weight_scale, operation.value.level);
+            Self::affine(program.params(), map, (&rows, &columns), scale_and_level)
+                .map_err(|error| (stage.operations.start + at, error))
+        };
+        operations.iter().enumerate().map(link).collect()
+    }
+
+    /// Some rows of a map, which read no other columns than those given, ascending.
+    fn affine(
+        params: &Params,
+        map: &LinearMap,
+        (rows, columns): (&[usize], &[usize]),
+        (scale, level): (Scale, usize),
+    ) -> ckks::Result<Self> {
+        let row = |&output: &usize| {
+            let place = |(input, weight)| (columns.partition_point(|&column| column < input) as u32, weight);
+            let mut row: Vec<(u32, f64)> = map.row(output).map(place).collect();
+            row.sort_unstable_by_key(|&(column, _)| column);
+            row
+        };
+        let entries: Vec<Vec<(u32, f64)>> = rows.iter().map(row).collect();
+        let matrix = ScalarMatrix::new(params, entries.iter().map(Vec::as_slice), columns.len(), scale, level)?;
+        Ok(Self::Affine { matrix, bias: rows.iter().map(|&output| map.constant(output)).collect() })
+    }
+
+    pub(super) fn pointwise(&self) -> Pointwise<'_> {
+        match self {
+            Self::Affine { matrix, bias } => Pointwise::Affine { matrix, constants: bias },
+            Self::Square => Pointwise::Square,
+        }
+    }
+}
+
+/// y = M x + c by diagonals.
+pub(super) struct PreparedDiagonals {
+    map: DiagonalMap,
+    /// The outputs that `map` computes; the others are zero.
+    computed: Vec<usize>,
+    /// Slots of the rotations of each rotate-and-add step after it.
+    fold: Vec<Vec<i64>>,
+    weight_scale: Scale,
+    /// Of each output, c at the scale of the products; none where it is zero.
+    bias: Vec<Option<Plaintext>>,
+}
+
+impl PreparedDiagonals {
+    /// Of an operation; none if it is no linear map by diagonals.
+    pub(super) fn of(encoder: &Encoder, operation: &Operation) -> ckks::Result<Option<Self>> {
+        match (&operation.kind, operation.kind.diagonals()) {
+            (Kind::LinearMap { map, weight_scale }, Some(plan)) => {
+                Self::new(encoder, (map, plan), *weight_scale, &operation.value).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn new(
+        encoder: &Encoder,
+        (linear, plan): (&LinearMap, &DiagonalPlan),
+        weight_scale: Scale,
+        result: &Value,
+    ) -> ckks::Result<Self> {
+        let (input, output, affine) = (linear.input(), linear.output(), linear.map());
+        let computed: Vec<usize> = (0..output.ciphertexts()).filter(|&o| !plan.outputs()[o].is_empty()).collect();
+        let products = computed.iter().enumerate().flat_map(|(index, &o)| {
+            let steps = plan.outputs()[o].iter();
+            steps.flat_map(move |step| step.products.iter().map(move |&product| (index, o, step.rotation, product)))
+        });
+        let products: Vec<_> = products.collect();
+        let term = |(index, o, giant, product): (usize, usize, i64, crate::layout::Product)| {
+            let slots = plan.diagonal((&affine.matrix, input, output), o, giant, product);
+            Ok(DiagonalTerm {
+                output: index,
+                input: product.input,
+                baby: output.slots_of(product.rotation as i64) as i64,
+                giant: output.slots_of(giant) as i64,
+                plaintext: encoder.encode(&slots, weight_scale, result.level)?,
+            })
+        };
+        let terms = products.into_par_iter().map(term).collect::<ckks::Result<Vec<_>>>()?;
+        let bias = |o: usize| match output.spread(&affine.bias, o) {
+            slots if slots.iter().all(|&c| c == 0.0) => Ok(None),
+            slots => encoder.encode(&slots, result.scale, result.level).map(Some),
+        };
+        let map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
+        let slots = |&positions: &usize| output.slots_of(positions as i64) as i64;
+        Ok(Self {
+            map: if plan.stepping() == Stepping::Chained { map.chained() } else { map },
+            fold: plan.fold().iter().map(|step| step.iter().map(slots).collect()).collect(),
+            weight_scale,
+            bias: (0..output.ciphertexts()).into_par_iter().map(bias).collect::<ckks::Result<_>>()?,
+            computed,
+        })
+    }
+
+    pub(super) fn apply(
+        &self,
+        evaluator: &Evaluator,
+        x: &[&Ciphertext],
+        keys: &EvaluationKeys,
+    ) -> ckks::Result<Vec<Ciphertext>> {
+        let fold = |y: Ciphertext| self.fold.iter().try_fold(y, |y, step| add_rotations(evaluator, y, step, keys));
+        let computed = self.map.apply(evaluator, x, keys)?;
+        let computed = computed.into_par_iter().map(fold).collect::<ckks::Result<Vec<_>>>()?;
+        let mut computed = self.computed.iter().zip(computed).peekable();
+        let output = |(o, bias): (usize, &Option<Plaintext>)| {
+            let mut y = match computed.next_if(|(at, _)| **at == o) {
+                Some((_, y)) => y,
+                None => {
+                    let mut zero = Ciphertext::clone(x[0]);
+                    evaluator.mul_constant_assign(&mut zero, 0.0, self.weight_scale)?;
+                    zero
+                }
+            };
+            if let Some(bias) = bias {
+                evaluator.add_plain_assign(&mut y, bias)?;
+            }
+            Ok(y)
+        };
+        self.bias.iter().enumerate().map(output).collect()
+    }
+}
