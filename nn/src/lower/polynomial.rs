@@ -4,7 +4,7 @@
 //! p = q T_m + r with m the largest power of two below the degree, q and r again, down to *leaves* of degree at most 2^l, which are sums
 //! of constants times T_1, …, T_2^l. Powers come from 2 T_a T_b = T_a+b + T_a−b. The l with the fewest products is taken; about √(2 degree)
 //! in all. Of a polynomial whose odd part is linear, as of ReLU, SiLU and GELU on a symmetric range, the even part is a
-//! polynomial of T_2 with half the degree.
+//! polynomial of T_2 with half the degree. Polynomials of degree 2 and 4 are completed to squares.
 //!
 //! Constants cost no level. The leading term of each leaf is the product 2 T_a T_b itself, *read* at another scale; all further
 //! terms are added before it is rescaled, each with its constant encoded at the scale that makes the term meet the product's. Only where a
@@ -163,18 +163,43 @@ impl Lowering {
         self.add_constant(at, scaled, p.get(0))
     }
 
-    /// A polynomial whose powers nothing else needs: of degree 2, c_2 T_2 + c_1 T_1 + c_0 = 2 c_2 (x + h)² + …
+    /// A polynomial whose powers nothing else needs. Of degree 2 and 4 it is completed to squares, of which only the inner one is relinearised:
+    /// a (x + h)² + …, and a ((x + h)² + k)² + … with a linear remainder.
     fn whole(&mut self, at: At, powers: &mut Powers, p: &Poly) -> Result<ValueId, ProgramError> {
-        let shift = p.get(1) / (4.0 * p.get(2));
-        if p.degree() != 2 || shift.abs() > MAX_SHIFT {
-            return self.free(at, powers, p);
+        let [c0, c1, c2, c3, c4] = std::array::from_fn(|k| p.get(k));
+        match p.degree() {
+            2 => {
+                let (a, h) = (2.0 * c2, c1 / (4.0 * c2));
+                if h.abs() <= MAX_SHIFT {
+                    let square = self.shifted_square(at, powers.x, h)?;
+                    let leading = self.read_as(at, square, a)?;
+                    return self.add_constant(at, leading, c0 - c2 - a * h * h);
+                }
+            }
+            4 => {
+                let (a, h) = (8.0 * c4, c3 / (8.0 * c4));
+                // p = a z² + b z + …, where z = x² + 2 h x.
+                let b = 2.0 * c2 - a - 4.0 * a * h * h;
+                let k = b / (2.0 * a) - h * h;
+                if h.abs() <= MAX_SHIFT && k.abs() <= MAX_SHIFT {
+                    let square = self.shifted_square(at, powers.x, h)?;
+                    let square = self.relinearize_settle(self.as_is(at, square), square)?;
+                    let square = self.shifted_square(at, square, k)?;
+                    let leading = self.read_as(at, square, a)?;
+                    let remainder = [c0 - c2 + c4 - b * b / (4.0 * a), c1 - 3.0 * c3 - 2.0 * b * h];
+                    return self.add_terms(at, powers, leading, &Poly::new(&remainder));
+                }
+            }
+            _ => {}
         }
-        let side = powers.largest + shift.abs();
-        let shifted = self.add_constant(At { magnitude: side, ..at }, powers.x, shift)?;
-        let square = self.push(At { magnitude: side * side, ..at }, Kind::Square, &[shifted])?;
-        let factor = 2.0 * p.get(2);
-        let square = self.read_as(at, square, factor)?;
-        self.add_constant(at, square, p.get(0) - p.get(2) - factor * shift * shift)
+        self.free(at, powers, p)
+    }
+
+    /// (x + shift)², of degree 2 and not rescaled.
+    fn shifted_square(&mut self, at: At, x: ValueId, shift: f64) -> Result<ValueId, ProgramError> {
+        let side = self.value(x).magnitude + shift.abs();
+        let shifted = self.add_constant(At { magnitude: side, ..at }, x, shift)?;
+        self.push(At { magnitude: side * side, ..at }, Kind::Square, &[shifted])
     }
 
     /// p(x) at whatever scale its leading product has, which is not rescaled yet.

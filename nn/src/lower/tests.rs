@@ -131,8 +131,8 @@ fn a_convolution_has_as_many_diagonals_as_its_kernel_has_weights() {
     assert_eq!((plan.baby_rotations(), plan.giant_rotations()), (9, 2));
 }
 
-/// A single polynomial, in the clear against itself; its products, and how many of them follow one another.
-fn products(coefficients: &[f64], interleave: usize) -> (usize, usize) {
+/// A single polynomial, in the clear against itself.
+fn polynomial(coefficients: &[f64], interleave: usize) -> Program {
     let op = Op::Activation(crate::graph::Activation::Chebyshev(coefficients.to_vec()));
     let graph = Graph::new(vec![node(Op::Input, &[], 3), node(op, &[0], 3)], NodeId(1)).unwrap();
     let options = Options {
@@ -142,7 +142,12 @@ fn products(coefficients: &[f64], interleave: usize) -> (usize, usize) {
         late_relinearization: true,
         last_limb: false,
     };
-    let program = agrees(&graph, &params(16, 14), interleave, options);
+    agrees(&graph, &params(16, 14), interleave, options)
+}
+
+/// The products of a polynomial, and how many of them follow one another.
+fn products(coefficients: &[f64], interleave: usize) -> (usize, usize) {
+    let program = polynomial(coefficients, interleave);
     let mut depths: Vec<usize> = Vec::new();
     for operation in program.operations() {
         let deepest = operation.inputs.iter().map(|input| depths[input.0]).max().unwrap_or(0);
@@ -187,8 +192,23 @@ fn symmetric_polynomials_take_fewer_products() {
 }
 
 #[test]
+fn quartics_are_squares_of_squares_each_relinearized_once() {
+    let quartics = [coefficients(4, |_| true), coefficients(8, |k| k <= 1 || k % 2 == 0)];
+    let relinearizations = quartics.map(|quartic| {
+        let program = polynomial(&quartic, 16);
+        assert!(program.operations().iter().all(|operation| !matches!(operation.kind, Kind::Mul)));
+        let relinearizes = |kind: &Kind| matches!(kind, Kind::Relinearize | Kind::RelinearizeRescale);
+        program.operations().iter().filter(|operation| relinearizes(&operation.kind)).count()
+    });
+    assert_eq!(relinearizations, [2, 3]);
+    // Far from a square: baby and giant steps.
+    let far = polynomial(&[0.5, 0.5, 0.5, 0.5, 1e-3], 16);
+    assert!(far.operations().iter().any(|operation| matches!(operation.kind, Kind::Mul)));
+}
+
+#[test]
 fn polynomials_agree_in_every_layout() {
-    for degree in [0, 1, 2, 3, 5, 6, 9, 13] {
+    for degree in [0, 1, 2, 3, 4, 5, 6, 8, 9, 13] {
         for interleave in [1, 4, 16] {
             products(&coefficients(degree, |_| true), interleave);
             products(&coefficients(degree, |k| k <= 1 || k % 2 == 0), interleave);
