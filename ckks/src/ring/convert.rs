@@ -175,24 +175,36 @@ impl Division {
     }
 }
 
-impl Poly<Ntt> {
-    /// round(self / D), where D is the product of all primes beyond the first `keep`.
-    ///
-    /// Cost: one inverse transform a dropped limb, one forward transform a kept limb. Error: at most 1/2 a coefficient.
-    pub(crate) fn divide_round_assign(&mut self, keep: usize) {
-        let division = Division::new(self.ring(), self.basis(), keep);
-        let ring = self.ring().clone();
-        let (kept, tail) = self.data_mut().split_at_mut(keep * ring.stride());
-        ring.each_limb_of(division.dropped(), [(&mut *tail, ring.stride())], |r, [limb]| {
-            division.prepare(r, &mut limb[..ring.n()]);
-        });
-        let v = division.quotients(tail);
-        ring.each_limb_of(keep, [(kept, ring.stride())], |i, [x]| {
-            division.divide(i, &mut x[..ring.n()], tail, &v);
-        });
-        ring.pool().give(v);
-        self.truncate(keep);
+/// round(x / D) of polynomials in one basis, where D is the product of all primes beyond the first `keep`.
+///
+/// Cost for each: one inverse transform a dropped limb, one forward transform a kept limb. Error: at most 1/2 a coefficient.
+pub(crate) fn divide_round_assign(polys: &mut [Poly<Ntt>], keep: usize) {
+    // The two parts of a ciphertext together: factors are read once for both.
+    for pair in polys.chunks_mut(2) {
+        match pair {
+            [a, b] => divide_together([a, b], keep),
+            rest => rest.iter_mut().for_each(|a| divide_together([a], keep)),
+        }
     }
+}
+
+fn divide_together<const B: usize>(mut polys: [&mut Poly<Ntt>; B], keep: usize) {
+    let (ring, basis) = (polys[0].ring().clone(), polys[0].basis());
+    let (n, stride) = (ring.n(), ring.stride());
+    let division = Division::new(&ring, basis, keep);
+    let mut limbs = polys.each_mut().map(|poly| poly.data_mut().split_at_mut(keep * stride));
+    let mut tails = limbs.each_mut().map(|(_, tail)| std::mem::take(tail));
+    ring.each_limb_of(division.dropped(), tails.each_mut().map(|tail| (&mut **tail, stride)), |r, limbs| {
+        limbs.into_iter().for_each(|limb| division.prepare(r, &mut limb[..n]));
+    });
+    let tails = tails.map(|tail| (division.quotients(tail), tail));
+    ring.each_limb_of(keep, limbs.map(|(kept, _)| (kept, stride)), |i, limbs| {
+        for (x, (v, tail)) in limbs.into_iter().zip(&tails) {
+            division.divide(i, &mut x[..n], tail, v);
+        }
+    });
+    tails.into_iter().for_each(|(v, _)| ring.pool().give(v));
+    polys.into_iter().for_each(|poly| poly.truncate(keep));
 }
 
 #[cfg(test)]
@@ -252,11 +264,9 @@ mod tests {
                 let basis = Basis { q: basis.0, p: basis.1 };
                 let (poly, coefficients) = uniform(&ring, basis);
                 let divisor: BigInt = (keep..basis.limbs()).map(|i| ring.modulus(basis, i).value()).product();
-                let quotient = {
-                    let mut quotient = poly;
-                    quotient.divide_round_assign(keep);
-                    quotient.inverse()
-                };
+                let mut quotient = [poly];
+                divide_round_assign(&mut quotient, keep);
+                let quotient = quotient[0].inverse();
                 for (j, x) in coefficients.iter().enumerate() {
                     // floor((2x + D) / 2D); D is odd, so there are no ties.
                     let doubled: BigInt = x * 2 + &divisor;

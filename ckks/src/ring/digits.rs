@@ -11,9 +11,6 @@ use super::convert::{Source, Sources};
 use super::poly::{Ntt, Poly};
 use super::pool::Buffer;
 
-/// Columns that are multiplied at a time: a page of each row of a key.
-const COLUMNS: usize = 512;
-
 /// A polynomial whose limbs are had one at a time: one that exists, or products that are never stored whole.
 #[derive(Clone, Copy)]
 pub(crate) enum Operand<'a> {
@@ -192,17 +189,14 @@ impl<'a> Digits<'a> {
     }
 
     fn dot_rows(&self, j: usize, rows: &[u64], key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
-        let (n, stride, count) = (self.ring.n(), self.ring.stride(), self.count);
+        let (stride, count) = (self.ring.stride(), self.count);
         let q = self.ring.modulus(self.basis, j);
         let key_limb = if j < self.basis.q { j } else { key.basis.q + j - self.basis.q };
         let x = Rows { data: rows, stride, count };
         let y = Rows { data: &key.data[2 * key_limb * key.digits * stride..], stride: 2 * stride, count };
-        for start in (0..n).step_by(COLUMNS) {
-            let columns = start..n.min(start + COLUMNS);
-            for (half, out) in out.iter_mut().enumerate() {
-                let out = &mut out[columns.clone()];
-                self.ring.backend().dot_into(q, out, x.from(start), y.from(half * stride + start));
-            }
+        // One half after the other: long runs of few rows at a time are what memory is fastest at.
+        for (half, out) in out.iter_mut().enumerate() {
+            self.ring.backend().dot_into(q, out, x, y.from(half * stride));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! k special primes and d digits. Read [`Evaluator::mul`], [`Evaluator::relinearize`] and [`Evaluator::rescale`] first.
 
 use crate::error::{Error, Result};
-use crate::ring::{Digits, Ntt, Operand, Poly};
+use crate::ring::{Digits, Ntt, Operand, Poly, divide_round_assign};
 
 use super::ciphertext::Ciphertext;
 use super::key_switch::{Addend, KeySwitch};
@@ -273,7 +273,7 @@ impl Evaluator {
     pub fn rescale(&self, mut a: Ciphertext) -> Result<Ciphertext> {
         self.check("rescale", &a, &a.params, a.level())?;
         let (level, keep) = (a.level(), self.limbs_below(&a)?);
-        a.parts.iter_mut().for_each(|part| part.divide_round_assign(keep));
+        divide_round_assign(&mut a.parts, keep);
         Ok(self.rescaled(a, level))
     }
 

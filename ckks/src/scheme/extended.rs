@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Digits, Ntt, Operand, Poly, Term};
+use crate::ring::{Basis, Digits, Ntt, Operand, Poly, Term, divide_round_assign};
 
 use super::ciphertext::Ciphertext;
 use super::evaluator::{Evaluator, Hoisted, expect_degree, join};
@@ -120,9 +120,9 @@ impl Evaluator {
         }
         let (element, key) = keys.rotation(k, a.level())?;
         let limbs = a.basis().q;
-        let mut c1 = a.parts[1].clone();
-        c1.divide_round_assign(limbs);
-        let digits = Digits::new(Operand::Poly(&c1), self.params.digit_limbs());
+        let mut c1 = [a.parts[1].clone()];
+        divide_round_assign(&mut c1, limbs);
+        let digits = Digits::new(Operand::Poly(&c1[0]), self.params.digit_limbs());
         let addends = [Addend::Extended(&a.parts[0]), Addend::Nothing];
         let permutation = Some(self.params.ring().permutation(element));
         let parts = KeySwitch { digits: &digits, key, addends, permutation }.extended();
@@ -181,8 +181,7 @@ impl Evaluator {
     pub fn mod_down(&self, mut a: ExtendedCiphertext) -> Result<Ciphertext> {
         self.check_extended("ModDown", &a, &a.params, a.level())?;
         let limbs = a.basis().q;
-        let [b, c] = &mut a.parts;
-        rayon::join(|| b.divide_round_assign(limbs), || c.divide_round_assign(limbs));
+        divide_round_assign(&mut a.parts, limbs);
         let ExtendedCiphertext { params, parts, scale, estimate } = a;
         Ok(Ciphertext { params, parts: parts.into_iter().collect(), scale, estimate })
     }
