@@ -68,6 +68,8 @@ fn assert_refused(folder: &Folder, arguments: &[&str], words: &[&str]) {
         assert!(said.contains(word), "{arguments:?} without {word:?}: {said}");
     }
     assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
+    let mut causes = said.trim_end().rsplit(": ");
+    assert_ne!(causes.next(), causes.next(), "a cause named twice: {said}");
     assert_eq!(printed, "", "{arguments:?}");
     assert_eq!(folder.names(), before, "{arguments:?}");
 }

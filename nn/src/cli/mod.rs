@@ -32,8 +32,14 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("slotwise: {error:#}");
+            eprintln!("slotwise: {}", message(&error));
             ExitCode::from(FAILURE)
         }
     }
+}
+
+/// An error and its causes, each where what stands before does not end with it.
+fn message(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    causes.fold(error.to_string(), |said, cause| if said.ends_with(&cause) { said } else { format!("{said}: {cause}") })
 }
