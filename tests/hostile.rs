@@ -95,7 +95,7 @@ fn damaged_files_are_refused_in_little_time_and_memory() {
     assert!(tried > 5000, "{tried}");
     assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
     // The files, their objects, and little besides.
-    let grown = peak() - before;
+    let grown = peak().saturating_sub(before);
     assert!(grown < 256 << 20, "{grown} bytes");
 }
 
@@ -122,7 +122,7 @@ fn lengths_that_lie_are_refused_before_memory_is_taken() {
             assert!(read(&mut endless).is_err(), "{name} of {lie} bytes that never end");
         }
     }
-    let grown = nn::report::peak_memory_bytes().unwrap_or(0) - before;
+    let grown = nn::report::peak_memory_bytes().unwrap_or(0).saturating_sub(before);
     assert!(grown < 256 << 20, "{grown} bytes");
 }
 
@@ -177,6 +177,6 @@ fn plans_that_cannot_be_are_refused_by_what_is_wrong() {
         let error = read(&mut &patched(&plan, &old, new)[..]).unwrap_err().to_string();
         assert!(error.contains(words), "{new}: {error}");
     }
-    let grown = nn::report::peak_memory_bytes().unwrap_or(0) - before;
+    let grown = nn::report::peak_memory_bytes().unwrap_or(0).saturating_sub(before);
     assert!(grown < 256 << 20, "{grown} bytes");
 }
