@@ -69,7 +69,7 @@ fn memory_does_not_grow_with_the_batch() {
         both.run("small", 8);
         let before = peak();
         let results = both.run("large", 160);
-        let grown = peak() - before;
+        let grown = peak().saturating_sub(before);
         // As floats, the samples alone are larger.
         let samples = 160 * both.plan.plan().interleave() * 4 * 4;
         println!("{samples} bytes of samples, {before} bytes at peak before, {grown} more");
