@@ -168,7 +168,7 @@ impl Ring {
     }
 
     /// Words from the start of one limb to the next.
-    pub(crate) fn stride(&self) -> usize {
+    pub fn stride(&self) -> usize {
         self.n() + LIMB_PADDING
     }
 

@@ -264,9 +264,11 @@ mod tests {
                 let basis = Basis { q: basis.0, p: basis.1 };
                 let (poly, coefficients) = uniform(&ring, basis);
                 let divisor: BigInt = (keep..basis.limbs()).map(|i| ring.modulus(basis, i).value()).product();
-                let mut quotient = [poly];
-                divide_round_assign(&mut quotient, keep);
-                let quotient = quotient[0].inverse();
+                // A pair, and one alone.
+                let mut quotients = [poly.clone(), poly.clone(), poly];
+                divide_round_assign(&mut quotients, keep);
+                let [quotient, second, third] = quotients.map(|quotient| quotient.inverse());
+                assert!(quotient == second && quotient == third);
                 for (j, x) in coefficients.iter().enumerate() {
                     // floor((2x + D) / 2D); D is odd, so there are no ties.
                     let doubled: BigInt = x * 2 + &divisor;

@@ -19,5 +19,5 @@ pub(crate) use automorphism::{Permutation, rotation_element};
 pub(crate) use convert::{Division, divide_round_assign};
 pub(crate) use digits::{Digits, KeyRows, Operand};
 pub(crate) use poly::{Factor, Term};
-pub(crate) use pool::Buffer;
+pub(crate) use pool::{Buffer, MAPPED_BYTES, MAX_IDLE_BYTES};
 pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary, stream};

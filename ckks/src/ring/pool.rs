@@ -13,11 +13,11 @@ use zerocopy::FromBytes;
 pub(crate) const LIMB_PADDING: usize = 8;
 
 /// Idle buffers above this many bytes are returned to the system.
-const MAX_IDLE_BYTES: usize = 1 << 31;
+pub(crate) const MAX_IDLE_BYTES: usize = 1 << 31;
 
 /// Buffers of at least this many bytes are mapped, in huge pages where the system has them: conversions and keys walk through many
-/// rows at once, more than there are entries for small pages in a translation buffer.
-const MAPPED_BYTES: usize = 1 << 21;
+/// rows at once, more than there are entries for small pages in a translation buffer. They also serve who wants at least half of one.
+pub(crate) const MAPPED_BYTES: usize = 1 << 21;
 
 /// A 64-byte aligned run of words.
 pub(crate) struct Buffer {

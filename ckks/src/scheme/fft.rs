@@ -58,7 +58,7 @@ impl Embedding {
         }
     }
 
-    /// The coefficients of the real polynomial whose slots are `value(k)`, times `factor`, in `work` for [`Self::each_coefficient`];
+    /// The coefficients of the real polynomial whose slots are `value(k)`, times `factor`, in `work` for [`Self::words`];
     /// and the largest of them in absolute value, or infinity or NaN if one is not finite.
     pub(super) fn coefficients(&self, work: &mut Workspace, value: impl Fn(usize) -> Complex64, factor: f64) -> f64 {
         let points = &mut work.points;

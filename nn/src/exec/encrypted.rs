@@ -107,6 +107,7 @@ impl Prepared {
             seeds: Vec::new(),
             values: operations.iter().map(|operation| vec![None; operation.value.layout.ciphertexts()]).collect(),
             times: vec![Duration::ZERO; operations.len()],
+            last_uses: self.program.last_uses(),
         };
         match input {
             Input::Whole(whole) => run.values[0] = whole.into_iter().map(|x| Some(Arc::new(x))).collect(),
@@ -156,6 +157,8 @@ struct Run<'a> {
     values: Vec<Vec<Option<Arc<Ciphertext>>>>,
     /// Of each operation so far.
     times: Vec<Duration>,
+    /// Of each value, the operation that reads it last.
+    last_uses: Vec<usize>,
 }
 
 /// An operation that failed, by its number.
@@ -240,9 +243,8 @@ impl Run<'_> {
 
     /// Takes the inputs of each ciphertext through all operations; with the nanoseconds of each operation, on all threads.
     fn alone(&self, stage: &Stage, inputs: Vec<Vec<Arc<Ciphertext>>>) -> Result<(Vec<Ciphertexts>, Vec<f64>), Failed> {
-        let last_uses = self.prepared.program.last_uses();
         let nanoseconds: Vec<AtomicU64> = stage.operations.clone().map(|_| AtomicU64::new(0)).collect();
-        let one = |inputs: Vec<Arc<Ciphertext>>| self.one(stage, &last_uses, inputs, &nanoseconds);
+        let one = |inputs: Vec<Arc<Ciphertext>>| self.one(stage, inputs, &nanoseconds);
         let all = inputs.into_par_iter().with_max_len(1).map(one).collect::<Result<Vec<Ciphertexts>, Failed>>()?;
         let mut made: Vec<Ciphertexts> = stage.makes.iter().map(|_| Vec::with_capacity(all.len())).collect();
         for one in all {
@@ -255,7 +257,6 @@ impl Run<'_> {
     fn one(
         &self,
         stage: &Stage,
-        last_uses: &[usize],
         inputs: Vec<Arc<Ciphertext>>,
         nanoseconds: &[AtomicU64],
     ) -> Result<Ciphertexts, Failed> {
@@ -266,7 +267,7 @@ impl Run<'_> {
             let operation = &program.operations()[index];
             let operands: Vec<Arc<Ciphertext>> =
                 operation.inputs.iter().filter_map(|value| known.get(value).cloned()).collect();
-            known.retain(|value, _| last_uses[value.0] != index);
+            known.retain(|value, _| self.last_uses[value.0] != index);
             let made = apply(evaluator, keys, &operation.kind, operands).map_err(|error| (index, error))?;
             if let Some(made) = made {
                 known.insert(ValueId(index), Arc::new(made));

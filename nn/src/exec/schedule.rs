@@ -126,7 +126,8 @@ impl Schedule {
 
     /// How many ciphertexts each operation reads from memory, and how many it writes to it.
     pub fn traffic(&self, program: &Program) -> Vec<(usize, usize)> {
-        let mut traffic: Vec<(usize, usize)> = program.operations().iter().map(in_memory).collect();
+        let counts = program.operations().iter().map(|operation| operation.value.layout.ciphertexts());
+        let mut traffic: Vec<(usize, usize)> = counts.map(|count| (count, count)).collect();
         for (number, stage) in self.stages.iter().enumerate().filter(|(_, stage)| stage.kind == StageKind::Chain) {
             let Range { start, end } = stage.operations;
             traffic[start..end].iter_mut().for_each(|(read, _)| *read = 0);
@@ -134,12 +135,7 @@ impl Schedule {
             let steps = self.steps.iter().filter(|step| step.stage == number);
             traffic[start].0 = steps.map(|step| step.inputs.len()).sum();
         }
-        return traffic;
-
-        fn in_memory(operation: &Operation) -> (usize, usize) {
-            let count = operation.value.layout.ciphertexts();
-            (count, count)
-        }
+        traffic
     }
 
     /// Finds for each ciphertext the last step that needs it; for one that none does, but that is no result, the one that makes it, of the input

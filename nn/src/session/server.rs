@@ -36,7 +36,7 @@ impl Server {
     }
 
     /// Runs the program on one chunk, the expansion of seeds included, on the threads of the current rayon pool.
-    /// `done` is told of each operation when it ends, with the time it took.
+    /// At the end `done` is told of each operation, in the order of the program, with the time it took.
     ///
     /// # Errors
     /// [`Error::Program`](crate::Error::Program) for ciphertexts that are not as planned, and for a missing key.

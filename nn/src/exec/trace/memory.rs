@@ -1,6 +1,6 @@
 //! What a server holds in memory at most: keys, encoded weights, ciphertexts, and buffers that wait in the pool of the ring.
 //!
-//! The pool keeps idle buffers of each length apart, up to [`IDLE_BYTES`]: polynomials of fewer limbs can use those of up to twice as many.
+//! The pool keeps idle buffers of each length apart, up to [`Params::MAX_IDLE_BYTES`]: polynomials of fewer limbs can use those of up to twice as many.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,6 @@ use ckks::Params;
 
 use crate::exec::schedule::{Schedule, Stage, StageKind, Step};
 use crate::program::{Kind, LinearOperator, Operation, Program, Value, ValueId};
-
-/// What the pool of a ring keeps at most.
-const IDLE_BYTES: u64 = 1 << 31;
-/// Buffers of less are not used for polynomials of fewer limbs.
-const MAPPED_BYTES: u64 = 1 << 21;
-/// Words between limbs beyond N, which keep them from thrashing a cache.
-const PADDING: usize = 8;
 
 /// Largest numbers of bytes of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +109,7 @@ impl<'a> Buffers<'a> {
     fn chunk(&mut self, program: &Program, schedule: &Schedule, threads: usize) {
         let limbs = self.limbs(program.input());
         let mut expanded = vec![false; program.input().layout.ciphertexts()];
+        let last_uses = program.last_uses();
         self.take(limbs, expanded.len() as u64);
         for step in schedule.steps() {
             let stage = &schedule.stages()[step.stage];
@@ -127,7 +121,7 @@ impl<'a> Buffers<'a> {
                 _ => count,
             };
             match stage.kind {
-                StageKind::Alone => self.alone(program, stage, first),
+                StageKind::Alone => self.alone(program, &last_uses, stage, first),
                 _ => self.together(program, stage, step, threads),
             }
             for &(value, i) in &step.dying {
@@ -154,7 +148,7 @@ impl<'a> Buffers<'a> {
     }
 
     /// Takes so many ciphertexts, one a thread, through the operations of a stage; what it reads stays.
-    fn alone(&mut self, program: &Program, stage: &Stage, count: u64) {
+    fn alone(&mut self, program: &Program, last_uses: &[usize], stage: &Stage, count: u64) {
         let mut alive = Vec::new();
         for index in stage.operations.clone() {
             let operation = &program.operations()[index];
@@ -165,7 +159,7 @@ impl<'a> Buffers<'a> {
             scratch.iter().for_each(|&(limbs, count)| self.give(limbs, count));
             alive.push(ValueId(index));
             alive.retain(|value| {
-                let kept = program.last_uses()[value.0] != index || stage.makes.contains(value);
+                let kept = last_uses[value.0] != index || stage.makes.contains(value);
                 if !kept {
                     self.give_value(program.value(*value), count);
                 }
@@ -187,11 +181,11 @@ impl<'a> Buffers<'a> {
     }
 
     fn bytes(&self, limbs: usize) -> u64 {
-        8 * (limbs * (self.params.ring().n() + PADDING)) as u64
+        (size_of::<u64>() * limbs * self.params.ring().stride()) as u64
     }
 
     fn take(&mut self, limbs: usize, count: u64) {
-        let longest = if self.bytes(limbs) < MAPPED_BYTES { limbs } else { 2 * limbs };
+        let longest = if self.bytes(limbs) < Params::MAPPED_BYTES as u64 { limbs } else { 2 * limbs };
         let mut found = Vec::new();
         let mut missing = count;
         for (&capacity, idle) in self.idle.range_mut(limbs..=longest) {
@@ -219,7 +213,7 @@ impl<'a> Buffers<'a> {
             }
             count -= given;
             let bytes = self.bytes(capacity);
-            let kept = given.min((IDLE_BYTES - self.idle_bytes) / bytes);
+            let kept = given.min((Params::MAX_IDLE_BYTES as u64 - self.idle_bytes) / bytes);
             *self.idle.entry(capacity).or_default() += kept;
             self.idle_bytes += kept * bytes;
             self.alive -= given * bytes;
