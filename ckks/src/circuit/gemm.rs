@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::arith::{Backend, GEMM_COLUMNS, GEMM_OUTPUTS, MAX_SHORT_RUN, MAX_SHORT_SUM, Modulus, Pair, Panels, tiled};
+use crate::arith::{Backend, GEMM_COLUMNS, GEMM_OUTPUTS, MAX_SHORT_SUM, Modulus, Pair, Panels, Pieces, tiled};
 use crate::error::{Error, Result};
 use crate::scheme::{Ciphertext, Params, Scale};
 
@@ -46,7 +46,8 @@ enum Weights {
     /// As residues, for each limb.
     Residues(Vec<Vec<u64>>),
     /// As integers of 16 bits, for pairs of inputs: `pairs[t]` reads 2 t and 2 t + 1. A pair with larger weights is there several times.
-    Short { pairs: Vec<u32>, run: usize, weights: Vec<Pair> },
+    /// `runs` are the lengths of runs for each of [`Pieces::ALL`].
+    Short { pairs: Vec<u32>, runs: [usize; 2], weights: Vec<Pair> },
 }
 
 impl ScalarMatrix {
@@ -152,14 +153,15 @@ impl ScalarMatrix {
     ) {
         let (pieces, products) = scratch.split_at_mut(self.cols.next_multiple_of(2) * GEMM_COLUMNS);
         if self.groups.iter().any(|group| matches!(group.weights, Weights::Short { .. })) {
-            backend.split_into(pieces, x);
+            backend.split_into(q, pieces, x);
         }
         for Group { outputs, inputs, weights } in &self.groups {
             let products = &mut products[..outputs.len() * GEMM_COLUMNS];
             match weights {
                 _ if inputs.is_empty() => products.fill(0),
-                Weights::Short { pairs, run, weights } => {
-                    backend.short_gemm_into(q, products, weights, (pairs, *run), pieces);
+                Weights::Short { pairs, runs, weights } => {
+                    let run = runs[Pieces::of(q) as usize];
+                    backend.short_gemm_into(q, products, weights, (pairs, run), pieces);
                 }
                 Weights::Residues(limbs) => {
                     backend.gemm_into(q, products, &limbs[limb], inputs, Panels { data: x, rows: self.cols });
@@ -231,10 +233,11 @@ impl Weights {
         let matrix: Vec<Pair> = (0..rows.len()).flat_map(row).collect();
         let sum = |run: &[Pair]| run.iter().flatten().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
         let fits =
-            |run: usize| matrix.chunks(terms.len()).all(|row| row.chunks(run).all(|run| sum(run) <= MAX_SHORT_RUN));
-        // As few runs as their sums allow.
-        let run = (1..=terms.len()).map(|runs| terms.len().div_ceil(runs)).find(|&run| fits(run))?;
+            |run: usize, most: u64| matrix.chunks(terms.len()).all(|row| row.chunks(run).all(|run| sum(run) <= most));
+        // As few runs as their sums allow; two weights are never too many.
+        let lengths = || (1..=terms.len()).map(|runs| terms.len().div_ceil(runs));
+        let runs = Pieces::ALL.map(|pieces| lengths().find(|&run| fits(run, pieces.max_run())).unwrap_or(1));
         let weights = tiled(&matrix, terms.len());
-        Some(Self::Short { pairs: terms.into_iter().map(|(pair, _)| pair).collect(), run, weights })
+        Some(Self::Short { pairs: terms.into_iter().map(|(pair, _)| pair).collect(), runs, weights })
     }
 }

@@ -155,12 +155,35 @@ impl<'a> Panels<'a> {
 /// The weights of two rows.
 pub(crate) type Pair = [i16; 2];
 
-/// Bits of the four pieces that a residue is cut into; all but the last are balanced, in [−2^12, 2^12).
-const PIECE_BITS: u32 = 13;
-
-/// Largest sum of the absolute values of the weights in a run of [`Backend::short_gemm_into`], and in all of them.
-pub(crate) const MAX_SHORT_RUN: u64 = (1 << 19) - 1;
+/// Largest sum of the absolute values of all weights of an output of [`Backend::short_gemm_into`].
 pub(crate) const MAX_SHORT_SUM: u64 = 1 << 24;
+
+/// The pieces that [`Backend::short_gemm_into`] cuts residues into, balanced around zero; a product takes as many multiplications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pieces {
+    /// Of 16 bits, for primes of up to 48.
+    Three,
+    /// Of 13 bits.
+    Four,
+}
+
+impl Pieces {
+    pub(crate) const ALL: [Self; 2] = [Self::Three, Self::Four];
+
+    /// Of residues modulo q.
+    pub(crate) fn of(q: &Modulus) -> Self {
+        if q.bits() <= 48 { Self::Three } else { Self::Four }
+    }
+
+    /// Largest sum of the absolute values of the weights in a run of [`Backend::short_gemm_into`].
+    pub(crate) fn max_run(self) -> u64 {
+        let largest = match self {
+            Self::Three => 1 << 15,
+            Self::Four => 1 << 12,
+        };
+        ((1 << 31) - (1 << 16)) / largest
+    }
+}
 
 /// A matrix of constants, `terms` a row, in the order in which [`Backend::gemm_into`] and [`Backend::short_gemm_into`] read it: tile by
 /// tile of [`GEMM_OUTPUTS`] rows, term by term, row by row.
@@ -362,23 +385,23 @@ impl Backend {
         }
     }
 
-    /// Cuts the rows of one panel into pieces of 16 bits for [`Self::short_gemm_into`], two rows at a time; a last row without a second is
-    /// followed by zeros. The order of the pieces of two rows is the backend's own.
-    pub(crate) fn split_into(self, pieces: &mut [u64], rows: &[u64]) {
+    /// Cuts the rows of one panel into [`Pieces`] for [`Self::short_gemm_into`], two rows at a time; a last row without a second is
+    /// followed by zeros. What lies where is the backend's own.
+    pub(crate) fn split_into(self, q: &Modulus, pieces: &mut [u64], rows: &[u64]) {
         assert!(rows.len().is_multiple_of(GEMM_COLUMNS));
         assert_eq!(pieces.len(), rows.len().next_multiple_of(2 * GEMM_COLUMNS));
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
-            Self::Ifma(_) => unsafe { ifma::split_into(pieces, rows) },
+            Self::Ifma(_) => unsafe { ifma::split_into(q, pieces, rows) },
             _ => scalar::split_into(pieces, rows),
         }
     }
 
     /// out_(o,i) ← Σ_t Σ_(s<2) w_(o,t,s) x_(2 terms_t + s, i) mod q for signed weights of 16 bits, in the order of [`tiled`], and one
-    /// panel from [`Self::split_into`]. The |w| of an output sum up to at most [`MAX_SHORT_RUN`] in each `run` terms, and to
-    /// [`MAX_SHORT_SUM`] in all.
+    /// panel from [`Self::split_into`]. The |w| of an output sum up to at most [`Pieces::max_run`] in each `run` terms, and
+    /// to [`MAX_SHORT_SUM`] in all.
     pub(crate) fn short_gemm_into(
         self,
         q: &Modulus,

@@ -2,7 +2,7 @@
 
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::super::ntt::Fold;
-use super::{GEMM_COLUMNS, GEMM_OUTPUTS, PIECE_BITS, Pair, Panels, Rows};
+use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Pair, Panels, Rows};
 
 pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
     for (out, &x) in out.iter_mut().zip(x) {
@@ -129,31 +129,20 @@ pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], weights: &[u64], terms: &[
     }
 }
 
-/// The four pieces of a residue stay together in its word.
+/// Residues of any size can be multiplied here: nothing is cut.
 pub(super) fn split_into(pieces: &mut [u64], rows: &[u64]) {
-    const HALF: u64 = 1 << (PIECE_BITS - 1);
-    for (i, word) in pieces.iter_mut().enumerate() {
-        let mut rest = rows.get(i).map_or(0, |&x| x as i64);
-        *word = 0;
-        for d in 0..4 {
-            // Balanced: what remains is divisible by the radix.
-            let piece = if d < 3 { ((rest as u64 + HALF) % (2 * HALF)) as i64 - HALF as i64 } else { rest };
-            rest = (rest - piece) >> PIECE_BITS;
-            *word |= u64::from(piece as u16) << (16 * d);
-        }
-    }
+    pieces[..rows.len()].copy_from_slice(rows);
+    pieces[rows.len()..].fill(0);
 }
 
 pub(super) fn short_gemm_into(q: &Modulus, out: &mut [u64], weights: &[Pair], terms: &[u32], x: &[u64]) {
-    let residue =
-        |word: u64| -> i64 { (0..4).map(|d| i64::from((word >> (16 * d)) as i16) << (PIECE_BITS as usize * d)).sum() };
     let tiles = out.chunks_mut(GEMM_OUTPUTS * GEMM_COLUMNS).zip(weights.chunks(GEMM_OUTPUTS * terms.len()));
     for (out, weights) in tiles {
         let outputs = out.len() / GEMM_COLUMNS;
         for (at, out) in out.iter_mut().enumerate() {
             let (o, column) = (at / GEMM_COLUMNS, at % GEMM_COLUMNS);
             let product = |(t, &term): (usize, &u32)| -> i128 {
-                let word = |s: usize| residue(x[(2 * term as usize + s) * GEMM_COLUMNS + column]);
+                let word = |s: usize| x[(2 * term as usize + s) * GEMM_COLUMNS + column];
                 let weights = weights[t * outputs + o];
                 (0..2).map(|s| i128::from(weights[s]) * i128::from(word(s))).sum()
             };
