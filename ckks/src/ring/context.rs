@@ -199,6 +199,15 @@ impl Ring {
         each_half(self.is_parallel(limbs), 0..limbs, buffers, &op);
     }
 
+    /// Calls `op` for each part of one limb, on the threads of the current rayon pool where the work is large enough.
+    pub(crate) fn each_part<T: Send, const B: usize>(&self, parts: [T; B], op: impl Fn(T) + Send + Sync) {
+        if self.is_parallel(B) {
+            parts.into_par_iter().for_each(op);
+        } else {
+            parts.into_iter().for_each(op);
+        }
+    }
+
     /// Whether work on `limbs` limbs should be spread over threads.
     pub(crate) fn is_parallel(&self, limbs: usize) -> bool {
         limbs > 1 && limbs * self.n() >= PARALLEL_WORDS && rayon::current_num_threads() > 1

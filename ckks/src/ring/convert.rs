@@ -122,6 +122,19 @@ pub(super) struct Sources<'a> {
     pub(super) v: &'a [u64],
 }
 
+/// The limbs of a number modulo D, prepared, and their v, a buffer of the pool.
+pub(crate) struct Divisor<'a> {
+    tail: &'a [u64],
+    v: Buffer,
+}
+
+impl Divisor<'_> {
+    /// Returns the buffer.
+    pub(crate) fn give(self, ring: &Ring) {
+        ring.pool().give(self.v);
+    }
+}
+
 /// Division by D, the product of all primes of a basis beyond the first `keep`: the dropped ciphertext primes and all special ones.
 pub(crate) struct Division {
     ring: Ring,
@@ -141,33 +154,45 @@ impl Division {
         self.basis.limbs() - self.keep
     }
 
-    /// Prepares limb `r` of D, in NTT form, for [`Self::divide`].
-    pub(crate) fn prepare(&self, r: usize, limb: &mut [u64]) {
-        self.conversion.to_source(r, self.ring.table(self.basis, self.keep + r), limb);
+    /// Prepares limb `r` of D, in NTT form, of several numbers.
+    pub(crate) fn prepare<const B: usize>(&self, r: usize, limbs: [&mut [u64]; B]) {
+        let table = self.ring.table(self.basis, self.keep + r);
+        self.ring.each_part(limbs, |limb| self.conversion.to_source(r, table, limb));
     }
 
-    /// v of the prepared limbs `tail`, a buffer of the pool.
-    pub(crate) fn quotients(&self, tail: &[u64]) -> Buffer {
-        let mut v = self.ring.pool().take(self.ring.stride());
-        self.conversion.quotients(&self.ring, self.rows(tail), &mut v[..self.ring.n()]);
-        v
+    /// The prepared limbs of several numbers with their quotients.
+    pub(crate) fn divisors<'a, const B: usize>(&self, tails: [&'a [u64]; B]) -> [Divisor<'a>; B] {
+        let (ring, n) = (&self.ring, self.ring.n());
+        let mut divisors = tails.map(|tail| Divisor { tail, v: ring.pool().take(ring.stride()) });
+        ring.each_part(divisors.each_mut(), |Divisor { tail, v }| {
+            self.conversion.quotients(ring, self.rows(tail), &mut v[..n]);
+        });
+        divisors
     }
 
-    /// round(x / D) in limb `i`, for the prepared limbs `tail` and their quotients. Error: at most 1/2 a coefficient. Cost: one forward
-    /// transform.
-    pub(crate) fn divide(&self, i: usize, x: &mut [u64], tail: &[u64], v: &[u64]) {
-        let ring = &self.ring;
-        let mut buffer = ring.pool().take(ring.stride());
-        let representative = &mut buffer[..ring.n()];
-        self.conversion.extend(
-            ring,
-            Sources { y: self.rows(tail), v: &v[..ring.n()] },
-            (self.basis, i),
-            representative,
-        );
-        let inverse = self.conversion.target(i).inverse_product;
-        ring.backend().sub_mul_scalar_assign(ring.modulus(self.basis, i), x, representative, inverse);
-        ring.pool().give(buffer);
+    /// round(x / D) in limb `i`, of several numbers. Error: at most 1/2 a coefficient. Cost for each: one forward transform.
+    pub(crate) fn divide<const B: usize>(&self, i: usize, limbs: [&mut [u64]; B], divisors: &[Divisor<'_>; B]) {
+        let (ring, n) = (&self.ring, self.ring.n());
+        let (q, inverse) = (ring.modulus(self.basis, i), self.conversion.target(i).inverse_product);
+        let mut divisors = divisors.iter();
+        let parts = limbs.map(|x| divisors.next().map(|divisor| (x, divisor)));
+        ring.each_part(parts, |part| {
+            let Some((x, divisor)) = part else { unreachable!("as many divisors as numbers") };
+            let mut buffer = ring.pool().take(ring.stride());
+            let representative = &mut buffer[..n];
+            let sources = Sources { y: self.rows(divisor.tail), v: &divisor.v[..n] };
+            self.conversion.extend(ring, sources, (self.basis, i), representative);
+            ring.backend().sub_mul_scalar_assign(q, x, representative, inverse);
+            ring.pool().give(buffer);
+        });
+    }
+
+    /// [`Self::divide`] in all limbs that are kept.
+    pub(crate) fn divide_all<const B: usize>(&self, limbs: [&mut [u64]; B], divisors: &[Divisor<'_>; B]) {
+        let (n, stride) = (self.ring.n(), self.ring.stride());
+        self.ring.each_limb_of(self.keep, limbs.map(|limbs| (limbs, stride)), |i, limbs| {
+            self.divide(i, limbs.map(|x| &mut x[..n]), divisors);
+        });
     }
 
     fn rows<'a>(&self, tail: &'a [u64]) -> Rows<'a> {
@@ -195,15 +220,11 @@ fn divide_together<const B: usize>(mut polys: [&mut Poly<Ntt>; B], keep: usize) 
     let mut limbs = polys.each_mut().map(|poly| poly.data_mut().split_at_mut(keep * stride));
     let mut tails = limbs.each_mut().map(|(_, tail)| std::mem::take(tail));
     ring.each_limb_of(division.dropped(), tails.each_mut().map(|tail| (&mut **tail, stride)), |r, limbs| {
-        limbs.into_iter().for_each(|limb| division.prepare(r, &mut limb[..n]));
+        division.prepare(r, limbs.map(|limb| &mut limb[..n]));
     });
-    let tails = tails.map(|tail| (division.quotients(tail), tail));
-    ring.each_limb_of(keep, limbs.map(|(kept, _)| (kept, stride)), |i, limbs| {
-        for (x, (v, tail)) in limbs.into_iter().zip(&tails) {
-            division.divide(i, &mut x[..n], tail, v);
-        }
-    });
-    tails.into_iter().for_each(|(v, _)| ring.pool().give(v));
+    let divisors = division.divisors(tails.each_ref().map(|tail| &**tail));
+    division.divide_all(limbs.map(|(kept, _)| kept), &divisors);
+    divisors.into_iter().for_each(|divisor| divisor.give(&ring));
     polys.into_iter().for_each(|poly| poly.truncate(keep));
 }
 

@@ -176,16 +176,15 @@ impl<'a> Digits<'a> {
     /// The digits modulo limb `j`, in NTT form, to as many rows.
     fn extend(&self, j: usize, sources: &[u64], rows: &mut [u64]) {
         let (n, stride) = (self.ring.n(), self.ring.stride());
-        for (digit, row) in rows.chunks_mut(stride).enumerate() {
+        self.ring.each_limb_of(self.count, [(rows, stride)], |digit, [row]| {
             let own = source(self.basis.q, self.digit_limbs, digit);
             if (own.q_start..own.q_end).contains(&j) {
-                self.x.limb_into(j, &mut row[..n]);
-                continue;
+                return self.x.limb_into(j, &mut row[..n]);
             }
             let y = Rows { data: &sources[own.q_start * stride..], stride, count: own.q_end - own.q_start };
             let sources = Sources { y, v: &sources[(self.basis.q + digit) * stride..][..n] };
             self.ring.conversion(own).extend(&self.ring, sources, (self.basis, j), &mut row[..n]);
-        }
+        });
     }
 
     fn dot_rows(&self, j: usize, rows: &[u64], key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
@@ -195,9 +194,10 @@ impl<'a> Digits<'a> {
         let x = Rows { data: rows, stride, count };
         let y = Rows { data: &key.data[2 * key_limb * key.digits * stride..], stride: 2 * stride, count };
         // One half after the other: long runs of few rows at a time are what memory is fastest at.
-        for (half, out) in out.iter_mut().enumerate() {
-            self.ring.backend().dot_into(q, out, x, y.from(half * stride));
-        }
+        let [b, a] = out;
+        self.ring.each_part([(&mut **b, 0), (&mut **a, stride)], |(out, offset)| {
+            self.ring.backend().dot_into(q, out, x, y.from(offset));
+        });
     }
 }
 

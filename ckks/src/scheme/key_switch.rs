@@ -2,13 +2,19 @@
 //! basis QP, ModDown by P.
 //!
 //! It goes limb by limb. First the limbs of the divisor, the special ones: their sums are what the division needs of them. Then each
-//! limb that is kept: its digits, sums and quotient are made while they are in the cache, and nothing but the result is written.
+//! limb that is kept: its digits, sums and quotient are made while they are in the cache, and nothing but the result is written. Large
+//! polynomials are divided in the end.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ring::{Basis, Digits, Division, KeyRows, Ntt, Operand, Permutation, Poly, Ring};
 
 use super::keys::{KeyShape, SwitchingKey};
+
+/// Beyond so many words of a polynomial, all limbs are summed before any is divided: what both conversions read again and again would
+/// not stay in the third-level cache together.
+const LARGE: usize = 1 << 20;
 
 /// What is added to a sum.
 #[derive(Clone, Copy)]
@@ -31,57 +37,59 @@ pub(super) struct KeySwitch<'a> {
 impl KeySwitch<'_> {
     /// The sums in the basis QP, before ModDown.
     pub(super) fn extended(&self) -> [Poly<Ntt>; 2] {
-        self.write(self.digits.basis().limbs(), |_, _| ())
+        let (ring, basis) = (self.ring(), self.digits.basis());
+        ring.count_key_switch();
+        let mut out = [(); 2].map(|()| Poly::uninit(ring, basis));
+        self.write(0..basis.limbs(), out.each_mut().map(Poly::data_mut), |_, _| ());
+        out
     }
 
     /// ModDown to the first `keep` limbs: divides by P and by the ciphertext primes beyond them.
     pub(super) fn divide_round(&self, keep: usize) -> [Poly<Ntt>; 2] {
         let ring = self.ring();
+        ring.count_key_switch();
         let division = Division::new(ring, self.digits.basis(), keep);
         let size = division.dropped() * ring.stride();
         let mut tails = [ring.pool().take(size), ring.pool().take(size)];
-        let [b, a] = &mut tails;
-        let buffers = [(&mut **b, ring.stride()), (&mut **a, ring.stride())];
-        ring.each_limb_of(division.dropped(), buffers, |r, halves| {
-            let mut halves = halves.map(|half| &mut half[..ring.n()]);
-            self.sums(keep + r, &mut halves);
-            halves.into_iter().for_each(|half| division.prepare(r, half));
+        self.write(keep..self.digits.basis().limbs(), tails.each_mut().map(|tail| &mut **tail), |j, halves| {
+            division.prepare(j - keep, halves);
         });
-        let tails = tails.map(|tail| (division.quotients(&tail), tail));
-        let quotients = self.write(keep, |j, halves| {
-            for (half, (v, tail)) in halves.iter_mut().zip(&tails) {
-                division.divide(j, half, tail, v);
+        let divisors = division.divisors(tails.each_ref().map(|tail| &**tail));
+        let mut out = [(); 2].map(|()| Poly::uninit(ring, Basis { q: keep, p: 0 }));
+        let apart = self.digits.basis().limbs() * ring.n() > LARGE;
+        self.write(0..keep, out.each_mut().map(Poly::data_mut), |j, halves| {
+            if !apart {
+                division.divide(j, halves, &divisors);
             }
         });
-        tails.into_iter().flat_map(|(v, tail)| [v, tail]).for_each(|buffer| ring.pool().give(buffer));
-        quotients
+        if apart {
+            division.divide_all(out.each_mut().map(Poly::data_mut), &divisors);
+        }
+        divisors.into_iter().for_each(|divisor| divisor.give(ring));
+        tails.into_iter().for_each(|tail| ring.pool().give(tail));
+        out
     }
 
-    /// The first `limbs` limbs of the sums, after `finish`, permuted.
-    fn write(&self, limbs: usize, finish: impl Fn(usize, &mut [&mut [u64]; 2]) + Sync) -> [Poly<Ntt>; 2] {
+    /// The sums in these limbs, permuted, after `finish`.
+    fn write(&self, limbs: Range<usize>, out: [&mut [u64]; 2], finish: impl Fn(usize, [&mut [u64]; 2]) + Sync) {
         let ring = self.ring();
-        ring.count_key_switch();
         let (n, stride) = (ring.n(), ring.stride());
-        let basis = if limbs == self.digits.basis().limbs() { self.digits.basis() } else { Basis { q: limbs, p: 0 } };
-        let mut out = [Poly::uninit(ring, basis), Poly::uninit(ring, basis)];
-        let buffers = out.each_mut().map(|out| (out.data_mut(), stride));
-        ring.each_limb_of(limbs, buffers, |j, out| {
-            let mut out = out.map(|out| &mut out[..n]);
-            let Some(permutation) = &self.permutation else {
+        ring.each_limb_of(limbs.len(), out.map(|out| (out, stride)), |i, out| {
+            let (j, mut out) = (limbs.start + i, out.map(|out| &mut out[..n]));
+            if let Some(permutation) = &self.permutation {
+                let mut sums = ring.pool().take(2 * stride);
+                let (b, a) = sums.split_at_mut(stride);
+                let mut halves = [&mut b[..n], &mut a[..n]];
+                self.sums(j, &mut halves);
+                for (out, half) in out.iter_mut().zip(halves) {
+                    ring.backend().permute_into(out, half, &permutation.sources);
+                }
+                ring.pool().give(sums);
+            } else {
                 self.sums(j, &mut out);
-                return finish(j, &mut out);
-            };
-            let mut sums = ring.pool().take(2 * stride);
-            let (b, a) = sums.split_at_mut(stride);
-            let mut halves = [&mut b[..n], &mut a[..n]];
-            self.sums(j, &mut halves);
-            finish(j, &mut halves);
-            for (out, half) in out.into_iter().zip(halves) {
-                ring.backend().permute_into(out, half, &permutation.sources);
             }
-            ring.pool().give(sums);
+            finish(j, out);
         });
-        out
     }
 
     /// The sums in limb `j`, with their addends.
