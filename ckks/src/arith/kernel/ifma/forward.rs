@@ -12,7 +12,7 @@ use super::super::super::modulus::Modulus;
 use super::super::super::ntt::Fold;
 use super::super::super::twiddles::{Pass, Passes};
 use super::super::layers::{block_lines, columns, layers_down, part_lines, rows};
-use super::ntt::{PAIR, factors, lane_lines, leaf_lines, mirror, transpose};
+use super::ntt::{PAIR, factors, lane_lines, leaf_lines, mirror, read_ahead, transpose};
 use super::{Factor, LANES, Line, Prime, Vector, load, splat, store};
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
@@ -144,8 +144,12 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn leaves<const FIELDS: usize>(&self, lines: &mut [Line], first: usize) {
         let (this, size) = (Self { ..*self }, leaf_lines(FIELDS));
-        let records = this.twiddles.leaves.as_chunks().0[size * first..].chunks_exact(PAIR * size);
-        for (lines, records) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
+        let table = this.twiddles.leaves.as_chunks().0;
+        let pairs = lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0;
+        for (i, lines) in pairs.iter_mut().enumerate() {
+            let at = size * (first + PAIR * i);
+            read_ahead::<FIELDS>(table, at, PAIR * size);
+            let records = &table[at..at + PAIR * size];
             let records = [&records[..size], &records[size..]];
             let mut v = [[this.centre; LANES]; PAIR];
             for c in 0..PAIR {

@@ -5,8 +5,14 @@
 use std::arch::x86_64::*;
 
 use super::super::super::modulus::{Modulus, ShoupFactor};
-use super::super::{Rows, scalar};
+use super::super::{Rows, prefetch, scalar};
 use super::{Accumulated, LANES, Line, Prime, Vector, load, splat, store};
+
+/// Words between a use of a key and what is asked for meanwhile: 2 KiB of each row.
+const AHEAD: usize = 256;
+
+/// The most rows for which that pays: hardware keeps up with more, and asking takes their time.
+const AHEAD_ROWS: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(in super::super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
@@ -17,6 +23,7 @@ pub(in super::super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: R
     let (groups, tail) = lines.as_chunks_mut();
     for (i, group) in groups.iter_mut().enumerate() {
         let (x, y) = (x.from(4 * LANES * i), y.from(4 * LANES * i));
+        read_ahead(y);
         dot_lines::<4>(&p, &accumulated, group, (0..x.count).map(|r| [x.lines(r), y.lines(r)]));
     }
     let done = 4 * LANES * groups.len();
@@ -26,6 +33,15 @@ pub(in super::super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: R
     }
     let at = len - rest.len();
     scalar::dot_into(q, rest, x.from(at), y.from(at));
+}
+
+/// Asks for the four vectors of each row that come [`AHEAD`] words later, unless the rows are many.
+#[inline(always)]
+fn read_ahead(y: Rows<'_>) {
+    if y.count <= AHEAD_ROWS {
+        let ahead = y.from(AHEAD);
+        (0..y.count).for_each(|r| prefetch(ahead.data.get(r * y.stride..r * y.stride + 4 * LANES).unwrap_or_default()));
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
