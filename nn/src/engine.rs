@@ -12,7 +12,7 @@ use rayon::ThreadPool;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::exec::clear;
-use crate::exec::trace::{OperationTrace, Trace};
+use crate::exec::trace::{Errors, OperationTrace, Trace};
 use crate::graph::{Activation, Graph, Node, Op};
 use crate::measure;
 use crate::onnx::OnnxModel;
@@ -100,9 +100,20 @@ impl Engine {
             let (_, magnitudes) = clear_run(&graph, calibration)?;
             let mut planned = plan(&graph, &magnitudes, &within_machine(goal), &measure::costs(false)?)?;
             planned.plan = planned.plan.with_approximations(approximations);
-            Ok((plan_file(&planned.plan, model)?, PlanReport::new(&planned, goal.samples, loss)))
+            let errors = errors(&planned.plan, calibration);
+            Ok((plan_file(&planned.plan, model)?, PlanReport::new(&planned, &errors, goal.samples, loss)))
         })
     }
+}
+
+/// So many samples show how errors vary.
+const ERROR_SAMPLES: usize = 256;
+
+/// The errors of a plan's results on samples like those of `calibration`.
+fn errors(plan: &ServerPlan, calibration: &Dataset) -> Errors {
+    let count = calibration.n().min(ERROR_SAMPLES) * calibration.features();
+    let samples: Vec<f64> = calibration.samples()[..count].iter().copied().map(f64::from).collect();
+    Errors::simulate(plan.program(), &samples)
 }
 
 /// What the owner of `model` gives away of its plan.
@@ -207,6 +218,7 @@ struct Run<'a> {
     he_model_clear: Vec<f64>,
     plan: ServerPlan,
     trace: Trace,
+    errors: Errors,
     /// What the data have outside the ranges of polynomials.
     outside: Vec<Outside>,
     /// Resident memory once planned, and the samples as they will be encrypted.
@@ -236,6 +248,7 @@ impl<'a> Run<'a> {
         let Planned { plan, trace, .. } = timed(&mut times.plan, || Ok(plan(&graph, &planned, &goal, &costs)?))?;
         within_plan(&graph, &magnitudes, job.data, plan.program())?;
         let plan = plan.with_approximations(approximations);
+        let errors = timed(&mut times.plan, || Ok(errors(&plan, samples)))?;
         Ok(Self {
             job,
             progress,
@@ -244,6 +257,7 @@ impl<'a> Run<'a> {
             he_model_clear,
             plan,
             trace,
+            errors,
             outside,
             resident: resident_memory_bytes().unwrap_or(0) + size_of_val(job.data.samples()) as u64 * 2,
             times,
@@ -269,7 +283,7 @@ impl<'a> Run<'a> {
             ops: self.trace.counts.times(samples.div_ceil(interleave) as u64),
             peak_memory_bytes: peak_memory_bytes(),
             predicted: Prediction::new(
-                &self.trace,
+                (&self.trace, &self.errors),
                 (samples, interleave, client.output.layout.features()),
                 self.resident,
             ),

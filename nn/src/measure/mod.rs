@@ -3,10 +3,13 @@
 //!
 //! The cases live in `bench` so that its suites build without the engine; the names of the operations here are an interface.
 
+mod chain;
 mod cost;
 mod report;
 mod sample;
 mod sets;
+mod shape;
+mod turns;
 
 pub use ckks::RingKind;
 use ckks::{Backend, Encryptor, EvaluationKeys, KeyGenerator, NttTable, Params};

@@ -12,7 +12,7 @@
 mod error;
 mod infer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use ckks::{KeyRequest, Params, Scale};
 
 pub use error::ProgramError;
 
-use crate::graph::AffineMap;
+use crate::graph::{AffineMap, SparseMatrix};
 use crate::layout::{DiagonalPlan, Layout, LayoutError, Stepping};
 
 /// Number of a value: that of the operation that makes it.
@@ -109,6 +109,9 @@ pub struct LinearMap {
     output: Arc<Layout>,
     operator: LinearOperator,
     norm: f64,
+    group_inputs: usize,
+    /// Of each column, the largest absolute weight.
+    column_weights: Vec<f64>,
 }
 
 /// The two ways to multiply by a matrix.
@@ -141,7 +144,11 @@ impl LinearMap {
         };
         let squares: f64 = map.matrix.values().map(|w| w * w).sum();
         let norm = (squares / map.matrix.rows() as f64).sqrt();
-        Ok(Self { map, input, output, operator, norm })
+        let (group_inputs, column_weights) = match operator {
+            LinearOperator::Gemm => (group_inputs(&map.matrix), column_weights(&map.matrix)),
+            LinearOperator::Diagonals(_) => (0, Vec::new()),
+        };
+        Ok(Self { map, input, output, operator, norm, group_inputs, column_weights })
     }
 
     /// The same map with `interleave` samples at each position for every one that there was.
@@ -171,6 +178,18 @@ impl LinearMap {
         self.norm
     }
 
+    /// With one feature a ciphertext, the inputs of all groups of rows that read the same ones.
+    pub fn group_inputs(&self) -> usize {
+        self.group_inputs
+    }
+
+    /// With one feature a ciphertext, into how many constants of 16 bits weights at a scale are cut, on average.
+    pub fn short_terms(&self, scale: Scale) -> f64 {
+        let largest = f64::from(i16::MAX) / scale.to_f64();
+        let terms: f64 = self.column_weights.iter().map(|weight| (weight / largest).ceil().max(1.0)).sum();
+        terms / self.column_weights.len().max(1) as f64
+    }
+
     /// With one feature a ciphertext, what an output is the sum of: inputs by number, in no order, and their weights. One without any
     /// is still made of an input.
     pub fn row(&self, output: usize) -> impl Iterator<Item = (usize, f64)> {
@@ -188,6 +207,21 @@ impl LinearMap {
     pub fn operator(&self) -> &LinearOperator {
         &self.operator
     }
+}
+
+/// The columns of each group of rows that have the same, all together.
+fn group_inputs(matrix: &SparseMatrix) -> usize {
+    let columns = |row: usize| matrix.row(row).iter().map(|&(column, _)| column).collect::<Vec<_>>();
+    let groups: BTreeSet<Vec<u32>> = (0..matrix.rows()).map(columns).collect();
+    groups.iter().map(Vec::len).sum()
+}
+
+fn column_weights(matrix: &SparseMatrix) -> Vec<f64> {
+    let mut largest = vec![0.0f64; matrix.cols()];
+    for &(column, weight) in (0..matrix.rows()).flat_map(|row| matrix.row(row)) {
+        largest[column as usize] = largest[column as usize].max(weight.abs());
+    }
+    largest
 }
 
 impl Kind {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::machine::resident_memory_bytes;
 use super::table::size;
 use super::{ActivationReport, ParamsReport};
-use crate::exec::trace::{OperationTrace, Trace};
+use crate::exec::trace::{Errors, OperationTrace, Trace};
 use crate::plan::{Alternative, Flood, FloodGoal, Planned};
 use crate::program::{Kind, LinearOperator, Operation, Program};
 
@@ -146,9 +146,13 @@ pub struct AlternativeReport {
 }
 
 impl Prediction {
-    /// What `trace`, of one chunk of `interleave` samples with `results` results each, comes to for `samples` samples in a process that
-    /// has `resident` bytes before.
-    pub fn new(trace: &Trace, (samples, interleave, results): (usize, usize, usize), resident: u64) -> Self {
+    /// What `trace`, of one chunk of `interleave` samples with `results` results each, and `errors` come to for `samples` samples in a
+    /// process that has `resident` bytes before.
+    pub fn new(
+        (trace, errors): (&Trace, &Errors),
+        (samples, interleave, results): (usize, usize, usize),
+        resident: u64,
+    ) -> Self {
         Self {
             samples,
             prepare_s: trace.prepare_s,
@@ -159,14 +163,15 @@ impl Prediction {
             encrypted_input: trace.input_bytes,
             encrypted_output: trace.output_bytes,
             weights: trace.memory.weight_bytes,
-            precision_bits: trace.precision_bits(results * samples),
+            precision_bits: errors.precision_bits(results * samples, trace.flooding),
         }
     }
 }
 
 impl PlanReport {
-    /// The figures of a plan for `samples` samples, a full chunk if left out, of a network expected to lose `expected_loss` of them.
-    pub fn new(planned: &Planned, samples: Option<usize>, expected_loss: f64) -> Self {
+    /// The figures of a plan whose results have such `errors`, for `samples` samples, a full chunk if left out, of a network expected to
+    /// lose `expected_loss` of them.
+    pub fn new(planned: &Planned, errors: &Errors, samples: Option<usize>, expected_loss: f64) -> Self {
         let client = planned.plan.client();
         let interleave = client.interleave();
         let samples = samples.unwrap_or(interleave);
@@ -181,7 +186,7 @@ impl PlanReport {
             waterline_bits: client.options.waterline_bits,
             layers: layers(planned.plan.program(), &planned.trace),
             predicted: Prediction::new(
-                &planned.trace,
+                (&planned.trace, errors),
                 (samples, interleave, client.output.layout.features()),
                 resident_memory_bytes().unwrap_or(0),
             ),

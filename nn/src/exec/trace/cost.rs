@@ -1,61 +1,184 @@
-//! Seconds from counts and measured primitives.
+//! Seconds from amounts of work and measured rates.
 
-use ckks::Params;
+use ckks::{Params, Scale};
 use serde::{Deserialize, Serialize};
 
-use super::counts::{self, KeySwitch};
+use super::counts;
+use super::work::Work;
 use crate::layout::{DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
-/// What primitives cost on one machine with so many threads: core-seconds while all threads are busy.
+/// What operations take on one machine with so many threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostModel {
     /// Threads that work is spread over.
     pub threads: usize,
-    /// How much faster an operation on a single ciphertext is when threads share its limbs.
-    pub limb_speedup: f64,
-    /// One multiply-accumulate of a residue by a constant in the GEMM.
-    pub mac: f64,
-    /// One residue read or written by the GEMM, over what its multiply-accumulates cost.
-    pub gemm_edge: f64,
-    /// One position of a diagonal, looked up in its matrix.
+    /// Products with matrices of constants.
+    pub gemm: GemmCost,
+    /// One position of a diagonal, looked up in its matrix, in core-seconds.
     pub position: f64,
-    /// One byte of memory that the system has to find.
+    /// One byte of memory that the system has to find, in core-seconds.
     pub fresh_byte: f64,
     /// By degree, ascending.
     pub degrees: Vec<DegreeCost>,
 }
 
-/// What primitives cost at one degree, each for one limb.
+/// Core-seconds of products with matrices of constants, each for one residue.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GemmCost {
+    /// A multiply-accumulate.
+    pub mac: f64,
+    /// The same where constants fit 16 bits.
+    pub short_mac: f64,
+    /// An input that a group of rows reads, or a result.
+    pub edge: f64,
+    /// An input that comes from memory, or a result that goes there.
+    pub traffic: f64,
+    /// A square on the way.
+    pub square: f64,
+}
+
+/// What operations take at one degree.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DegreeCost {
     /// log2 of the degree.
     pub log_n: u32,
-    /// An NTT.
-    pub ntt: f64,
-    /// A product with an encoded plaintext that comes from memory, added to a sum.
+    /// The decomposition of a ciphertext.
+    pub hoist: Rate,
+    /// A rotation out of it in the basis QP.
+    pub rotate: Rate,
+    /// A rotation of a sum in the basis QP.
+    pub giant: Rate,
+    /// A ModDown of both parts.
+    pub mod_down: Rate,
+    /// A relinearisation, or a rotation that shares nothing.
+    pub relinearize: Rate,
+    /// A rescale.
+    pub rescale: Rate,
+    /// A product of two ciphertexts, for each of its limbs.
+    pub mul: Rate,
+    /// A sum, or a product with a constant, for each of its limbs.
+    pub add: Rate,
+    /// A product with a diagonal in the basis QP, for each limb of each part, in core-seconds.
     pub product: f64,
     /// The same with a plaintext of which one of many repetitions is kept.
     pub repeated: f64,
-    /// A pass of a product of two ciphertexts that come from memory; and of a sum, or a permutation.
-    pub pass: f64,
-    /// A multiply-accumulate of a base conversion, from one limb to one other.
-    pub convert: f64,
-    /// A product with a limb of a key.
-    pub switch: f64,
-    /// The expansion of a seed.
+    /// The expansion of a seed, for each limb, in core-seconds.
     pub expand: f64,
-    /// An encoding, apart from what each limb takes.
+    /// An encoding of a diagonal, apart from its limbs, in core-seconds.
     pub encode: f64,
-    /// Each limb of an encoding, apart from its NTT.
+    /// Each unit of its work.
     pub encode_limb: f64,
 }
 
-/// A limb of no degree takes longer.
+/// Wall seconds of a unit of work.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// On each thread, while all threads do the same.
+    pub many: f64,
+    /// Of an operation that all threads share.
+    pub one: f64,
+}
+
+/// A unit of work takes no longer.
 const MOST_SECONDS: f64 = 10.0;
 
 /// Below this many words `ckks` does not spread the limbs of a polynomial over threads.
 const PARALLEL_WORDS: usize = 1 << 16;
+
+impl Rate {
+    const FREE: Self = Self { many: 0.0, one: 0.0 };
+
+    /// The same for every number of operations.
+    #[cfg(test)]
+    fn even(seconds: f64, threads: usize) -> Self {
+        Self { many: seconds, one: seconds / threads as f64 }
+    }
+
+    /// Wall seconds of so many operations of so much work each. Those that are left when every thread has had as many as the
+    /// others are shared, or run side by side.
+    fn seconds(self, work: f64, operations: usize, threads: usize) -> f64 {
+        let (rounds, left) = (operations / threads.max(1), operations % threads.max(1));
+        work * (rounds as f64 * self.many + (left as f64 * self.one).min(self.many))
+    }
+
+    fn map2(self, other: Self, op: &impl Fn(f64, f64) -> f64) -> Self {
+        Self { many: op(self.many, other.many), one: op(self.one, other.one) }
+    }
+}
+
+impl GemmCost {
+    fn map2(self, other: Self, op: &impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            mac: op(self.mac, other.mac),
+            short_mac: op(self.short_mac, other.short_mac),
+            edge: op(self.edge, other.edge),
+            traffic: op(self.traffic, other.traffic),
+            square: op(self.square, other.square),
+        }
+    }
+
+    fn figures(&self) -> [f64; 5] {
+        let Self { mac, short_mac, edge, traffic, square } = *self;
+        [mac, short_mac, edge, traffic, square]
+    }
+}
+
+impl DegreeCost {
+    const FREE: Self = Self {
+        log_n: 1,
+        hoist: Rate::FREE,
+        rotate: Rate::FREE,
+        giant: Rate::FREE,
+        mod_down: Rate::FREE,
+        relinearize: Rate::FREE,
+        rescale: Rate::FREE,
+        mul: Rate::FREE,
+        add: Rate::FREE,
+        product: 0.0,
+        repeated: 0.0,
+        expand: 0.0,
+        encode: 0.0,
+        encode_limb: 0.0,
+    };
+
+    fn rates(&self) -> [Rate; 8] {
+        let Self { hoist, rotate, giant, mod_down, relinearize, rescale, mul, add, .. } = *self;
+        [hoist, rotate, giant, mod_down, relinearize, rescale, mul, add]
+    }
+
+    fn figures(&self) -> impl Iterator<Item = f64> {
+        let Self { product, repeated, expand, encode, encode_limb, .. } = *self;
+        let rates = self.rates().into_iter().flat_map(|Rate { many, one }| [many, one]);
+        rates.chain([product, repeated, expand, encode, encode_limb])
+    }
+
+    /// The costs of another degree: in proportion to N log N.
+    #[must_use]
+    pub fn at(self, log_n: u32) -> Self {
+        let ratio = (f64::from(log_n) - f64::from(self.log_n)).exp2() * f64::from(log_n) / f64::from(self.log_n);
+        Self { log_n, ..self.map2(self, &|cost, _| cost * ratio) }
+    }
+
+    fn map2(self, other: Self, op: &impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            log_n: self.log_n,
+            hoist: self.hoist.map2(other.hoist, op),
+            rotate: self.rotate.map2(other.rotate, op),
+            giant: self.giant.map2(other.giant, op),
+            mod_down: self.mod_down.map2(other.mod_down, op),
+            relinearize: self.relinearize.map2(other.relinearize, op),
+            rescale: self.rescale.map2(other.rescale, op),
+            mul: self.mul.map2(other.mul, op),
+            add: self.add.map2(other.add, op),
+            product: op(self.product, other.product),
+            repeated: op(self.repeated, other.repeated),
+            expand: op(self.expand, other.expand),
+            encode: op(self.encode, other.encode),
+            encode_limb: op(self.encode_limb, other.encode_limb),
+        }
+    }
+}
 
 impl CostModel {
     /// Round figures like those of one core of a Zen 4 with AVX-512 IFMA (November 2026), for tests.
@@ -63,102 +186,69 @@ impl CostModel {
     pub(crate) fn nominal(threads: usize) -> Self {
         let at = |log_n: u32| {
             let n = f64::from(1 << log_n);
+            let limb = Rate::even(0.13e-9 * n * f64::from(log_n), threads);
+            let pass = Rate::even(0.4e-9 * n, threads);
             DegreeCost {
                 log_n,
-                ntt: 0.13e-9 * n * f64::from(log_n),
+                hoist: limb,
+                rotate: limb,
+                giant: limb,
+                mod_down: limb,
+                relinearize: limb,
+                rescale: limb,
+                mul: pass,
+                add: pass,
                 product: 0.4e-9 * n,
                 repeated: 0.2e-9 * n,
-                pass: 0.4e-9 * n,
-                convert: 0.1e-9 * n,
-                switch: 0.4e-9 * n,
                 expand: 2e-9 * n,
                 encode: 20e-9 * n,
-                encode_limb: 1e-9 * n,
+                encode_limb: 2e-9 * n,
             }
         };
-        Self {
-            threads,
-            limb_speedup: 1.0,
-            mac: 0.08e-9,
-            gemm_edge: 0.5e-9,
-            position: 50e-9,
-            fresh_byte: 0.2e-9,
-            degrees: (12..=16).map(at).collect(),
-        }
+        let gemm = GemmCost { mac: 0.08e-9, short_mac: 0.05e-9, edge: 0.3e-9, traffic: 0.3e-9, square: 0.5e-9 };
+        Self { threads, gemm, position: 50e-9, fresh_byte: 0.2e-9, degrees: (12..=16).map(at).collect() }
     }
 
     /// Whether all figures are ones that a machine can have.
     pub fn is_sound(&self) -> bool {
-        let of_limb = |d: &DegreeCost| {
-            [d.ntt, d.product, d.repeated, d.pass, d.convert, d.switch, d.expand, d.encode, d.encode_limb]
-        };
-        let figures =
-            self.degrees.iter().flat_map(of_limb).chain([self.mac, self.gemm_edge, self.position, self.fresh_byte]);
-        self.threads > 0
-            && (1.0..=self.threads as f64 * 2.0).contains(&self.limb_speedup)
-            && !self.degrees.is_empty()
-            && { figures }.all(|figure| (0.0..MOST_SECONDS).contains(&figure))
-    }
-
-    /// The better of each figure; both are of the same degrees.
-    #[must_use]
-    pub fn best(mut self, other: &Self) -> Self {
-        self.limb_speedup = self.limb_speedup.max(other.limb_speedup);
-        self.mac = self.mac.min(other.mac);
-        self.gemm_edge = self.gemm_edge.min(other.gemm_edge);
-        self.position = self.position.min(other.position);
-        self.fresh_byte = self.fresh_byte.min(other.fresh_byte);
-        for (mine, other) in self.degrees.iter_mut().zip(&other.degrees) {
-            *mine = DegreeCost {
-                log_n: mine.log_n,
-                ntt: mine.ntt.min(other.ntt),
-                product: mine.product.min(other.product),
-                repeated: mine.repeated.min(other.repeated),
-                pass: mine.pass.min(other.pass),
-                convert: mine.convert.min(other.convert),
-                switch: mine.switch.min(other.switch),
-                expand: mine.expand.min(other.expand),
-                encode: mine.encode.min(other.encode),
-                encode_limb: mine.encode_limb.min(other.encode_limb),
-            };
-        }
-        self
+        let degrees = self.degrees.iter().flat_map(DegreeCost::figures);
+        let mut figures = degrees.chain(self.gemm.figures()).chain([self.position, self.fresh_byte]);
+        self.threads > 0 && !self.degrees.is_empty() && figures.all(|figure| (0.0..MOST_SECONDS).contains(&figure))
     }
 
     /// Wall seconds of an operation that reads `x`, with the numbers of ciphertexts that it reads from memory and writes to it.
     pub(super) fn seconds(&self, params: &Params, kind: &Kind, x: &Value, traffic: (usize, usize)) -> f64 {
         let at = Costs::new(self, params, x.level);
         let (inputs, parts) = (x.layout.ciphertexts(), x.degree as f64 + 1.0);
-        let each = |limb_seconds: f64| at.spread(inputs as f64 * limb_seconds, inputs);
+        let Costs { limb, work, .. } = &at;
         match kind {
-            Kind::LinearMap { map, .. } => match map.operator() {
-                LinearOperator::Gemm => at.gemm(map, parts, traffic),
+            Kind::LinearMap { map, weight_scale } => match map.operator() {
+                LinearOperator::Gemm => at.gemm((map, *weight_scale), parts, traffic),
                 LinearOperator::Diagonals(plan) => at.diagonals(plan, params.extended_words(plan.repetitions())),
             },
-            // Four products, the sum of the middle two in one; in a chain they stay in cache, as a base conversion does.
-            Kind::Square if traffic.0 == 0 => each(4.0 * at.limbs * at.limb.convert),
-            Kind::Square | Kind::Mul => each(4.0 * at.limbs * at.limb.pass),
-            Kind::Relinearize => each(at.mod_up() + at.inner_product() + at.mod_down(0.0)),
-            Kind::RelinearizeRescale => each(at.mod_up() + at.inner_product() + at.mod_down(at.step)),
-            Kind::Rescale => each(parts * at.divide(at.step, at.limbs - at.step)),
+            Kind::Square if traffic.0 == 0 => at.squares(inputs),
+            Kind::Square | Kind::Mul => at.each(limb.mul, work.limbs, inputs),
+            Kind::Relinearize => at.each(limb.relinearize, work.relinearize(), inputs),
+            Kind::RelinearizeRescale => at.each(limb.relinearize, work.relinearize_rescale(), inputs),
+            Kind::Rescale => at.each(limb.rescale, parts * work.rescale(), inputs),
             // A change of scale alone.
             Kind::MulConstant { constant, scale } if counts::is_one(*constant, *scale) => 0.0,
-            Kind::Add | Kind::MulConstant { .. } => each(parts * at.limbs * at.limb.pass),
-            Kind::AddConstant(_) => each(at.limbs * at.limb.pass),
+            Kind::Add | Kind::MulConstant { .. } => at.each(limb.add, parts * work.limbs, inputs),
+            Kind::AddConstant(_) => at.each(limb.add, work.limbs, inputs),
             Kind::Input | Kind::DropLevel { .. } => 0.0,
         }
     }
 
     /// Wall seconds of so many bytes that the system has to find.
     pub(super) fn fresh(&self, bytes: u64) -> f64 {
-        bytes as f64 * self.fresh_byte / self.threads.max(1) as f64
+        bytes as f64 * self.fresh_byte / self.threads as f64
     }
 
     /// Wall seconds of expanding the seeds of an encrypted input.
     pub(super) fn expand(&self, params: &Params, input: &Value) -> f64 {
         let at = Costs::new(self, params, input.level);
-        let ciphertexts = input.layout.ciphertexts();
-        at.spread(ciphertexts as f64 * at.limbs * at.limb.expand, ciphertexts)
+        let (ciphertexts, each) = (input.layout.ciphertexts(), at.work.limbs * at.limb.expand);
+        each * ciphertexts.div_ceil(self.threads) as f64
     }
 
     /// Wall seconds of making the diagonals of an operation, encoding them, and taking them to the basis QP.
@@ -167,143 +257,108 @@ impl CostModel {
             return 0.0;
         };
         let at = Costs::new(self, params, operation.value.level);
-        let extension = (at.limbs + at.special) * at.limb.ntt + at.limbs * at.special * at.limb.convert;
-        let encoding = at.limb.encode + at.limbs * (at.limb.encode_limb + at.limb.ntt);
-        let one = plan.period() as f64 * self.position + encoding + extension;
-        at.spread(plan.products() as f64 * one, plan.products())
+        let one = plan.period() as f64 * self.position + at.limb.encode + at.limb.encode_limb * at.work.encoding();
+        at.spread(plan.products() as f64 * one)
     }
 
-    /// The costs of a degree; those of the nearest one measured, in proportion to N.
+    /// The costs of a degree; those of the nearest one measured, in proportion.
     fn at(&self, log_n: u32) -> DegreeCost {
         let nearest = self.degrees.iter().min_by_key(|degree| degree.log_n.abs_diff(log_n));
-        let degree = nearest.copied().unwrap_or(DegreeCost::FREE);
-        let ratio = 2f64.powi(log_n as i32 - degree.log_n as i32);
-        DegreeCost {
-            log_n,
-            ntt: degree.ntt * ratio,
-            product: degree.product * ratio,
-            repeated: degree.repeated * ratio,
-            pass: degree.pass * ratio,
-            convert: degree.convert * ratio,
-            switch: degree.switch * ratio,
-            expand: degree.expand * ratio,
-            encode: degree.encode * ratio,
-            encode_limb: degree.encode_limb * ratio,
-        }
+        nearest.map_or(DegreeCost::FREE, |degree| degree.at(log_n))
+    }
+
+    /// Of each figure the lowest but one; all are of the same degrees.
+    #[must_use]
+    pub fn second_lowest([first, second, others @ ..]: [Self; 5]) -> Self {
+        let start = (first.clone().map2(&second, &f64::min), first.map2(&second, &f64::max));
+        let least = |(lowest, next): (Self, Self), other: Self| {
+            let next = next.map2(&lowest.clone().map2(&other, &f64::max), &f64::min);
+            (lowest.map2(&other, &f64::min), next)
+        };
+        others.into_iter().fold(start, least).1
+    }
+
+    fn map2(mut self, other: &Self, op: &impl Fn(f64, f64) -> f64) -> Self {
+        self.gemm = self.gemm.map2(other.gemm, op);
+        self.position = op(self.position, other.position);
+        self.fresh_byte = op(self.fresh_byte, other.fresh_byte);
+        let degrees = self.degrees.iter_mut().zip(&other.degrees);
+        degrees.for_each(|(mine, &other)| *mine = mine.map2(other, op));
+        self
     }
 }
 
-impl DegreeCost {
-    const FREE: Self = Self {
-        log_n: 0,
-        ntt: 0.0,
-        product: 0.0,
-        repeated: 0.0,
-        pass: 0.0,
-        convert: 0.0,
-        switch: 0.0,
-        expand: 0.0,
-        encode: 0.0,
-        encode_limb: 0.0,
-    };
-}
-
-/// Costs at one level.
+/// Costs and amounts of work at one level.
 struct Costs<'a> {
     model: &'a CostModel,
     limb: DegreeCost,
     n: usize,
-    /// l.
-    limbs: f64,
-    /// k.
-    special: f64,
-    /// d.
-    digits: f64,
-    digit_limbs: f64,
-    /// Limbs that a rescale drops.
-    step: f64,
-    switch: KeySwitch,
+    work: Work,
 }
 
 impl<'a> Costs<'a> {
     fn new(model: &'a CostModel, params: &Params, level: usize) -> Self {
-        let limbs = super::limbs(params, level);
-        Self {
-            model,
-            limb: model.at(params.log_n()),
-            n: params.ring().n(),
-            limbs: limbs as f64,
-            special: params.ring().p().len() as f64,
-            digits: params.digits(limbs as usize) as f64,
-            digit_limbs: params.digit_limbs() as f64,
-            step: params.step(level).count() as f64,
-            switch: KeySwitch::at(params, level),
-        }
+        let (limb, work) = (model.at(params.log_n()), Work::at(params, level));
+        Self { model, limb, n: params.ring().n(), work }
     }
 
-    /// Wall seconds of so many core-seconds in so many equal tasks, each of which works on limbs.
-    fn spread(&self, core_seconds: f64, tasks: usize) -> f64 {
-        let (tasks, threads) = (tasks.max(1), self.model.threads.max(1));
-        let shared = self.limbs as usize * self.n >= PARALLEL_WORDS && tasks < threads;
-        let rounds = core_seconds * tasks.div_ceil(threads) as f64 / tasks as f64;
-        if shared { rounds / self.model.limb_speedup } else { rounds }
+    /// Wall seconds of so many operations of so much work each.
+    fn each(&self, rate: Rate, work: f64, operations: usize) -> f64 {
+        let shared = self.work.limbs as usize * self.n >= PARALLEL_WORDS;
+        let one = if shared { rate.one } else { rate.one.max(rate.many) };
+        Rate { one, ..rate }.seconds(work, operations, self.model.threads)
     }
 
-    /// round(x / D) for D of `dropped` limbs, one part.
-    fn divide(&self, dropped: f64, kept: f64) -> f64 {
-        (dropped + kept) * self.limb.ntt + dropped * kept * self.limb.convert + kept * self.limb.convert
+    /// Wall seconds of so many core-seconds in tasks that are many or small.
+    fn spread(&self, core_seconds: f64) -> f64 {
+        core_seconds / self.model.threads.max(1) as f64
     }
 
-    fn mod_up(&self) -> f64 {
-        let conversions = self.limbs * (self.limbs + self.special - self.digit_limbs).max(0.0);
-        self.switch.mod_up as f64 * self.limb.ntt + conversions * self.limb.convert
+    fn gemm(&self, (map, scale): (&LinearMap, Scale), parts: f64, (read, written): (usize, usize)) -> f64 {
+        let GemmCost { mac, short_mac, edge, traffic, .. } = self.model.gemm;
+        // A pair of weights beyond 16 bits is there several times.
+        let mac = mac.min(short_mac * map.short_terms(scale));
+        let edges = (map.group_inputs() + map.output().ciphertexts()) as f64;
+        let residue = map.map().matrix.nnz() as f64 * mac + edges * edge + (read + written) as f64 * traffic;
+        self.spread(self.n as f64 * self.work.limbs * parts * residue)
     }
 
-    fn inner_product(&self) -> f64 {
-        2.0 * self.digits * (self.limbs + self.special) * self.limb.switch
+    /// Squares in a chain.
+    fn squares(&self, count: usize) -> f64 {
+        self.spread(self.n as f64 * self.work.limbs * count as f64 * self.model.gemm.square)
     }
 
-    /// ModDown of both parts, and a rescale of `step` limbs with it.
-    fn mod_down(&self, step: f64) -> f64 {
-        2.0 * self.divide(self.special + step, self.limbs - step)
-    }
-
-    /// Two permutations and a sum, of so many limbs.
-    fn permute(&self, limbs: f64) -> f64 {
-        3.0 * limbs * self.limb.pass
-    }
-
-    fn gemm(&self, map: &LinearMap, parts: f64, (read, written): (usize, usize)) -> f64 {
-        let residues = self.n as f64 * self.limbs * parts;
-        let edges = (read + written) as f64;
-        let core = residues * (map.map().matrix.nnz() as f64 * self.model.mac + edges * self.model.gemm_edge);
-        core / self.model.threads.max(1) as f64
-    }
-
-    /// Products with diagonals of so many words a limb. All rotations but the fold's stay in the basis QP: a full one divides one part, each
-    /// output both at the end. Those of a chain wait for each other.
+    /// Products with diagonals of so many words a limb. All rotations but the fold's stay in the basis QP; each output leaves it at the end.
+    /// Those of a chain wait for each other.
     fn diagonals(&self, plan: &DiagonalPlan, words: usize) -> f64 {
-        let phase = |count: usize, seconds: f64| self.spread(count as f64 * seconds, count);
-        let extended = self.limbs + self.special;
-        let switched = self.inner_product() + self.permute(extended);
-        let full = self.mod_down(0.0) / 2.0 + self.mod_up() + switched;
-        let computed = plan.computed();
-        let add = |limbs: f64| 2.0 * limbs * self.limb.pass;
-        let fold = |step: &Vec<usize>| {
-            let sums = (step.len() - 1) as f64 * add(extended) + add(self.limbs);
-            phase(computed, self.mod_up() + sums + self.mod_down(0.0)) + phase(computed * step.len(), switched)
+        let Self { limb, work, .. } = self;
+        let (computed, parts) = (plan.computed(), 2.0 * work.extended());
+        let add = |parts: f64, count: usize| self.each(limb.add, parts * count as f64, computed);
+        let fold = |step: &Vec<usize>| match step.len() {
+            1 => self.each(limb.relinearize, work.relinearize(), computed) + add(2.0 * work.limbs, 1),
+            rotations => {
+                self.each(limb.hoist, work.hoist(), computed)
+                    + self.each(limb.rotate, work.rotate(), computed * rotations)
+                    + self.each(limb.mod_down, work.mod_down(), computed)
+                    + add(parts, rotations - 1)
+                    + add(2.0 * work.limbs, 1)
+            }
         };
-        let product = if words < self.n { self.limb.repeated } else { self.limb.product };
-        let at_once = match plan.stepping() {
-            Stepping::Hoisted => plan.giant_sums(),
-            Stepping::Chained => plan.hoisted_inputs().max(computed),
+        let product = if words < self.n { limb.repeated } else { limb.product };
+        let full = plan.full_rotations();
+        let giants = match plan.stepping() {
+            Stepping::Hoisted => self.each(limb.giant, work.giant(), full),
+            Stepping::Chained => {
+                let chains = plan.hoisted_inputs().max(computed).max(1);
+                self.each(limb.giant, work.giant() * full as f64 / chains as f64, chains)
+            }
         };
-        phase(plan.hoisted_inputs(), self.mod_up())
-            + phase(plan.hoisted_rotations(), switched)
-            + self.spread(2.0 * extended * plan.products() as f64 * product, plan.giant_sums())
-            + self.spread(plan.full_rotations() as f64 * full, at_once)
-            + self.spread((plan.giant_sums() - computed) as f64 * add(extended), computed)
-            + phase(computed, self.mod_down(0.0))
+        self.each(limb.hoist, work.hoist(), plan.hoisted_inputs())
+            + self.each(limb.rotate, work.rotate(), plan.hoisted_rotations())
+            + self.spread(parts * plan.products() as f64 * product)
+            + giants
+            + self.each(limb.add, parts * (plan.giant_sums() - computed) as f64 / computed.max(1) as f64, computed)
+            + self.each(limb.mod_down, work.mod_down(), computed)
             + plan.fold().iter().map(fold).sum::<f64>()
     }
 }

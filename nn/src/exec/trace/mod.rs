@@ -2,12 +2,15 @@
 //! ciphertext or a key.
 //!
 //! Counts follow the operators of `ckks::circuit` as they are written; costs multiply them by measured primitives
-//! ([`CostModel`]); precision follows average errors of typical values (`noise`).
+//! ([`CostModel`]); precision follows average errors of typical values (`noise`),
+//! and once a plan is chosen those of samples ([`Errors`]).
 
 mod cost;
 mod counts;
 mod memory;
 mod noise;
+mod simulate;
+mod work;
 mod worst;
 
 use std::convert::Infallible;
@@ -15,10 +18,12 @@ use std::sync::Arc;
 
 use ckks::{Estimate, Params};
 
-pub use cost::{CostModel, DegreeCost};
+pub use cost::{CostModel, DegreeCost, GemmCost, Rate};
 pub use counts::Counts;
 pub use memory::Memory;
 use noise::Noise;
+pub use simulate::Errors;
+pub(crate) use work::Work;
 pub use worst::worst_error;
 
 use super::Interpreter;

@@ -98,42 +98,60 @@ pub(super) fn of(
     y: &Noise,
 ) -> Noise {
     let result = &operation.value;
-    let limbs = super::limbs(params, value.level) as usize;
-    let key_switch = || EXACT.key_switch(params, limbs, value.scale).deviation;
     match &operation.kind {
         Kind::LinearMap { map, weight_scale } => {
-            let switched = match map.operator() {
-                LinearOperator::Gemm => x.deviation(),
-                // Each rotation of a chain adds its error to those before.
-                LinearOperator::Diagonals(plan) => {
-                    x.deviation().hypot((plan.longest_chain() as f64).sqrt() * key_switch())
-                }
-            };
+            let switched = x.deviation().hypot(rotation(params, map, value));
             let weights = size(x.values) * encoding(params, map, *weight_scale);
             Noise::new(index, result.magnitude, (map.norm() * switched).hypot(weights))
         }
         Kind::Square => x.mul(index, x),
         Kind::Mul => x.mul(index, y),
-        Kind::MulConstant { constant, scale } => x.mul_constant(index, *constant, rounded(*constant, scale.to_f64())),
+        Kind::MulConstant { constant, scale } => {
+            x.mul_constant(index, *constant, rounding(*constant, *scale).abs())
+        }
         Kind::Add => x.add(y),
         Kind::AddConstant(constant) => Noise { values: x.values.map(|value| value + constant), ..x.clone() },
-        Kind::Relinearize => x.clone().with(index, key_switch()),
-        Kind::Rescale => x.clone().with(index, rescale(params, value.degree, result.scale)),
-        Kind::RelinearizeRescale => x.clone().with(index, key_switch().hypot(rescale(params, 1, result.scale))),
+        Kind::Relinearize | Kind::Rescale | Kind::RelinearizeRescale => {
+            x.clone().with(index, added(params, operation, value))
+        }
         Kind::Input | Kind::DropLevel { .. } => x.clone(),
+    }
+}
+
+/// Standard deviation of the error that an operation other than a linear map adds to what it makes of `value`.
+pub(super) fn added(params: &Params, operation: &Operation, value: &Value) -> f64 {
+    let scale = operation.value.scale;
+    match operation.kind {
+        Kind::Relinearize => key_switch(params, value),
+        Kind::Rescale => rescale(params, value.degree, scale),
+        Kind::RelinearizeRescale => key_switch(params, value).hypot(rescale(params, 1, scale)),
+        _ => 0.0,
+    }
+}
+
+fn key_switch(params: &Params, value: &Value) -> f64 {
+    EXACT.key_switch(params, super::limbs(params, value.level) as usize, value.scale).deviation
+}
+
+/// Standard deviation of what rotations add to each input of a linear map.
+pub(super) fn rotation(params: &Params, map: &LinearMap, value: &Value) -> f64 {
+    match map.operator() {
+        LinearOperator::Gemm => 0.0,
+        // Each rotation of a chain adds its error to those before.
+        LinearOperator::Diagonals(plan) => (plan.longest_chain() as f64).sqrt() * key_switch(params, value),
     }
 }
 
 const EXACT: Estimate = Estimate { message: 0.0, deviation: 0.0, bound: 0.0 };
 
 /// The error of one constant rounded to a multiple of 1/scale: none for a factor that is only a change of scale.
-fn rounded(constant: f64, scale: f64) -> f64 {
-    let integer = constant * scale;
-    if integer.abs() < f64::EPSILON.recip() { (integer - integer.round()).abs() / scale } else { 0.0 }
+pub(super) fn rounding(constant: f64, scale: Scale) -> f64 {
+    let integer = constant * scale.to_f64();
+    if integer.abs() < f64::EPSILON.recip() { (integer.round() - integer) / scale.to_f64() } else { 0.0 }
 }
 
 /// What the errors of a typical row's encoded weights come to for values of 1.
-fn encoding(params: &Params, map: &LinearMap, weight_scale: Scale) -> f64 {
+pub(super) fn encoding(params: &Params, map: &LinearMap, weight_scale: Scale) -> f64 {
     let matrix = &map.map().matrix;
     match map.operator() {
         LinearOperator::Gemm => {

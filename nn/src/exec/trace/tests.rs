@@ -1,6 +1,6 @@
 //! Traces of programs whose counts can be had by hand.
 
-use ckks::{ParamsSpec, RingKind};
+use ckks::{ParamsSpec, RingKind, Scale};
 
 use super::*;
 use crate::graph::{AffineMap, Graph, NodeId, Op, SparseMatrix};
@@ -84,7 +84,7 @@ fn totals_are_sums_and_costs_grow_with_primitives() {
     assert_eq!(trace.seconds, seconds);
     assert_eq!(trace.operations.len(), program.operations().len());
     let mut slow = CostModel::nominal(1);
-    slow.degrees.iter_mut().for_each(|degree| degree.ntt *= 1000.0);
+    slow.degrees.iter_mut().for_each(|degree| degree.relinearize.many *= 1e4);
     assert!(super::trace(&program, &slow, None).seconds > 10.0 * trace.seconds);
     assert!(trace.precision_bits(2) > trace.precision_bits(2000));
 }
@@ -98,6 +98,35 @@ fn weights_cost_their_encoding_before_the_first_chunk_or_in_each() {
     let (before, each) = (kept.prepare_s - streamed.prepare_s, streamed.seconds - kept.seconds);
     let saved = cost.fresh(kept.memory.weight_bytes - streamed.memory.weight_bytes);
     assert!(each > 0.0 && (before - each - saved).abs() < 1e-12, "{before} {each}");
+}
+
+#[test]
+fn of_five_measurements_the_second_lowest_counts() {
+    let with = |cost: f64| {
+        let mut costs = CostModel::nominal(2);
+        (costs.gemm.mac, costs.degrees[0].hoist.one) = (cost, 2.0 * cost);
+        costs
+    };
+    let found = CostModel::second_lowest([5.0, 3.0, 1.0, 2.0, 4.0].map(with));
+    assert_eq!((found.gemm.mac, found.degrees[0].hoist.one), (2.0, 4.0));
+    assert_eq!(found.degrees[1], CostModel::nominal(2).degrees[1]);
+}
+
+#[test]
+fn matrices_of_constants_cost_what_their_groups_and_the_size_of_their_weights_ask_for() {
+    let (program, _) = traced(32, true);
+    let map = program.operations().iter().find_map(|operation| match &operation.kind {
+        Kind::LinearMap { map, .. } => Some(map),
+        _ => None,
+    });
+    let map = map.unwrap();
+    let matrix = &map.map().matrix;
+    // All rows read all columns.
+    assert_eq!((map.group_inputs(), matrix.nnz()), (6, 6 * 8));
+    let largest = matrix.values().fold(0.0f64, |largest, weight| largest.max(weight.abs()));
+    let fits = Scale::new(f64::from(i16::MAX) / largest).unwrap();
+    assert_eq!(map.short_terms(fits), 1.0);
+    assert!(map.short_terms(fits.mul(Scale::power_of_two(4))) > 8.0);
 }
 
 /// What a network of one matrix with these entries counts, 16 positions a ciphertext.
