@@ -10,9 +10,9 @@ use std::time::Instant;
 use ckks::Backend;
 use serde::{Deserialize, Serialize};
 
+use super::chain;
 use super::shape::Shape;
 use super::turns::{in_turns, many};
-use super::chain;
 use crate::data::replace_file;
 use crate::error::Result;
 use crate::exec::trace::CostModel;
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn measured_costs_are_sound() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        let costs = pool.install(measure).unwrap();
+        let costs = pool.install(|| round(fresh_byte()?)).unwrap();
         assert!(costs.is_sound(), "{costs:?}");
         let hoists: Vec<f64> = costs.degrees.iter().map(|degree| degree.hoist.many).collect();
         assert!(hoists.windows(2).all(|pair| pair[1] > pair[0]), "{hoists:?}");

@@ -145,12 +145,7 @@ impl Operands {
         let copy = |n: usize| cycled(sums, n).clone();
         let down = |sum: ExtendedCiphertext| evaluator.mod_down(sum);
         let hoist = |n: usize| evaluator.hoist(cycled(fresh, n));
-        let operations = [
-            both(|n| n, hoist),
-            both(|n| n, rotate),
-            both(|n| n, giant),
-            both(copy, down),
-        ];
+        let operations = [both(|n| n, hoist), both(|n| n, rotate), both(|n| n, giant), both(copy, down)];
         rates([work.hoist(), work.rotate(), work.giant(), work.mod_down()], operations)
     }
 
@@ -163,12 +158,7 @@ impl Operands {
         let square = |n: usize| evaluator.square(cycled(fresh, n));
         let pair = |n: usize| (cycled(fresh, 2 * n).clone(), cycled(fresh, 2 * n + 1));
         let add = |(mut x, y): (Ciphertext, &Ciphertext)| evaluator.add_assign(&mut x, y).map(|()| x);
-        let operations = [
-            both(|n| n, relinearize),
-            both(copy, rescale),
-            both(|n| n, square),
-            both(pair, add),
-        ];
+        let operations = [both(|n| n, relinearize), both(copy, rescale), both(|n| n, square), both(pair, add)];
         rates([work.relinearize(), 2.0 * work.rescale(), work.limbs, 2.0 * work.limbs], operations)
     }
 
@@ -204,8 +194,7 @@ impl Operands {
         let encode = |level: usize| self.encoder.encode(&self.values, Scale::power_of_two(SCALE_BITS), level);
         let extend = |_: usize| Ok(encode(self.params.max_level())?.extend());
         let expand = |_: usize| Ok(self.seeded.expand());
-        let [least, all, expand] =
-            in_turns([many(|n| n, |_| encode(0)), many(|n| n, extend), many(|n| n, expand)])?;
+        let [least, all, expand] = in_turns([many(|n| n, |_| encode(0)), many(|n| n, extend), many(|n| n, expand)])?;
         let limb = ((all - least) / (work.encoding() - 1.0)).max(0.0);
         Ok(((least - limb).max(0.0), limb, expand / work.limbs))
     }

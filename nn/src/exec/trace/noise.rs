@@ -106,9 +106,7 @@ pub(super) fn of(
         }
         Kind::Square => x.mul(index, x),
         Kind::Mul => x.mul(index, y),
-        Kind::MulConstant { constant, scale } => {
-            x.mul_constant(index, *constant, rounding(*constant, *scale).abs())
-        }
+        Kind::MulConstant { constant, scale } => x.mul_constant(index, *constant, rounding(*constant, *scale).abs()),
         Kind::Add => x.add(y),
         Kind::AddConstant(constant) => Noise { values: x.values.map(|value| value + constant), ..x.clone() },
         Kind::Relinearize | Kind::Rescale | Kind::RelinearizeRescale => {
