@@ -361,6 +361,18 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A model that runs with batches of one size only.
+    #[error(
+        "{}: it was exported with a batch of {batch} samples and holds that number inside; export it with a batch of one, or with a dynamic one \
+         (dynamic_axes, or dynamic_shapes of the newer exporter)",
+        path.display()
+    )]
+    OnnxBatch {
+        /// The file.
+        path: PathBuf,
+        /// Samples of its batch.
+        batch: usize,
+    },
     /// An input of another type than single precision.
     #[error("{}: the input '{input}' is of type {found}, and must be 32-bit float; convert the model to float32", path.display())]
     OnnxType {

@@ -108,6 +108,27 @@ class Products(nn.Module):
         return self.dense(torch.einsum("btc,chd->bthd", mixed, self.channels)).sum(2)
 
 
+class Chosen(nn.Module):
+    """Features chosen by a mask, and by a comparison."""
+
+    def forward(self, x):
+        mask = torch.tensor([[True, False, False, True]])
+        x = torch.where(mask, x.masked_fill(~mask, 0.5) + 2, 0.5 * x)
+        return torch.where(x > 1.0, x, -0.25) + torch.where(x > 0.3, 0.5 * x, torch.zeros_like(x))
+
+
+class Pooled(nn.Module):
+    """Squares, and averages of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.dense = nn.Conv2d(2, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.conv(x) ** 2
+        return self.dense(F.adaptive_avg_pool2d(x, 1).flatten(1) + x.var((2, 3), unbiased=False))
+
+
 def networks():
     """Name, network, shape of a sample."""
     dense = [nn.Linear(6, 5), Square(), nn.Linear(5, 4)]
@@ -132,6 +153,8 @@ def networks():
     yield "assignments", Assignments(), (3, 4, 2)
     yield "upsampling", Upsampling(), (2, 4, 4)
     yield "products", Products(), (3, 4)
+    yield "chosen", Chosen(), (3, 4)
+    yield "pooled", Pooled(), (2, 5, 5)
 
 
 def randomise(network):

@@ -24,7 +24,7 @@ pub(super) fn advice(operator: &str, call: &Call) -> String {
 /// By the operator's name, ONNX's or tract's.
 pub(super) fn by_name(operator: &str) -> &'static str {
     match operator {
-        "MaxPool" | "GlobalMaxPool" => "use average pooling instead, and train again",
+        "MaxPool" | "GlobalMaxPool" | "ReduceMax" => "use average pooling instead, and train again",
         "Softmax" | "LogSoftmax" | "Softmin" | "ArgMax" | "ArgMin" | "TopK" | "Hardmax" => DECRYPTED,
         "Div" | "Reciprocal" => "the divisor comes from the data: divide by constants only",
         "MatMul" | "Gemm" | "Einsum" | "EinSum" => "both factors come from the data: one of them must be constant",

@@ -60,12 +60,23 @@ pub(super) fn einsum(call: &Call) -> Result<Option<Linear>> {
 
 /// The sum over some axes.
 pub(super) fn reduce_sum(call: &Call) -> Result<Option<Linear>> {
-    let Some(op) = call.op().downcast_ref::<Reduce>() else {
+    reduction(call, Reducer::Sum, |_| 1.0)
+}
+
+/// The mean over some axes, where it is that of the squares: tract makes one node of x ⊙ x and its mean.
+pub(super) fn mean_of_squares(call: &Call) -> Result<Option<Linear>> {
+    reduction(call, Reducer::MeanOfSquares, |summands| 1.0 / summands as f64)
+}
+
+/// The sum over some axes, each term times a weight by how many they are.
+fn reduction(call: &Call, reducer: Reducer, weight: impl Fn(usize) -> f64) -> Result<Option<Linear>> {
+    let (Some(op), Some((0, shape))) = (call.op().downcast_ref::<Reduce>(), call.only_data()) else {
         return Ok(None);
     };
-    let (Reducer::Sum, Some((0, shape))) = (op.reducer, call.only_data()) else {
+    if op.reducer != reducer {
         return Ok(None);
-    };
+    }
+    let weight = weight(op.axes.iter().map(|&axis| shape[axis]).product());
     let (from, to) = (strides(shape), strides(&call.shape));
     let axis = |i: usize| Axis {
         length: shape[i],
@@ -75,7 +86,7 @@ pub(super) fn reduce_sum(call: &Call) -> Result<Option<Linear>> {
     };
     let axes: Vec<Axis> = (0..shape.len()).map(axis).collect();
     let mut rows = vec![Vec::new(); call.len()];
-    walk(&axes, 0, 0, &mut vec![], &mut |output, input, _| rows[output].push((input, 1.0)));
+    walk(&axes, 0, 0, &mut vec![], &mut |output, input, _| rows[output].push((input, weight)));
     Ok(Some(Linear::of(SparseMatrix::from_rows(shape.iter().product(), rows)?)))
 }
 

@@ -28,11 +28,11 @@ pub(super) fn binary(call: &Call) -> Result<Option<Linear>> {
     };
     let op = &op.0;
     if op.is::<math::Add>() {
-        sum(call, [1.0, 1.0]).map(Some)
+        sum(call, &call.operands, &[1.0, 1.0]).map(Some)
     } else if op.is::<math::Sub>() {
-        sum(call, [1.0, -1.0]).map(Some)
+        sum(call, &call.operands, &[1.0, -1.0]).map(Some)
     } else if op.is::<math::SubF>() {
-        sum(call, [-1.0, 1.0]).map(Some)
+        sum(call, &call.operands, &[-1.0, 1.0]).map(Some)
     } else if op.is::<math::Mul>() {
         scaled(call, |weight| weight)
     } else if op.is::<math::Div>() && call.constant(1).is_some() {
@@ -48,10 +48,10 @@ pub(super) fn is_linear(call: &Call) -> bool {
     neg || binary(call).is_ok_and(|linear| linear.is_some())
 }
 
-/// s_0 x_0 + s_1 x_1, either of which may be a constant.
-fn sum(call: &Call, signs: [f64; 2]) -> Result<Linear> {
+/// s_0 x_0 + s_1 x_1 + …, any of which may be a constant.
+pub(super) fn sum(call: &Call, operands: &[Operand], signs: &[f64]) -> Result<Linear> {
     let mut linear = Linear { matrices: vec![], bias: vec![0.0; call.len()] };
-    for (operand, sign) in call.operands.iter().zip(signs) {
+    for (operand, &sign) in operands.iter().zip(signs) {
         match operand {
             Operand::Const(tensor) => {
                 let values = doubles(tensor).map_err(|error| call.failed(format!("{error:#}")))?;

@@ -13,8 +13,8 @@ pub(super) struct LastNode {
     opset: i64,
 }
 
-/// Takes off the last node if a key holder can do its work, and makes what it read the output. Nodes behind it that only rename
-/// or convert go with it.
+/// Takes off the last node if a key holder can do its work, and makes what it read the output. Nodes behind it that only
+/// rename, convert or reshape go with it: results are a row a sample, whatever their shape.
 pub(super) fn take(proto: &mut ModelProto) -> Option<LastNode> {
     let of_onnx = proto.opset_import.iter().find(|opset| opset.domain.is_empty() || opset.domain == "ai.onnx");
     let opset = of_onnx.map_or(1, |opset| opset.version);
@@ -49,7 +49,7 @@ fn last_nodes(graph: &GraphProto) -> Option<Vec<usize>> {
         }
         last.push(at);
         match node.op_type.as_str() {
-            "Identity" | "Cast" => tensor = node.input.first()?,
+            "Identity" | "Cast" | "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => tensor = node.input.first()?,
             "Sigmoid" | "Softmax" | "LogSoftmax" => return Some(last),
             "ArgMax" => return (int(node, "select_last_index") != Some(1)).then_some(last),
             _ => return None,

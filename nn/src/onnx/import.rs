@@ -11,7 +11,7 @@ use super::linear::{self, Linear};
 use super::node::{self, Call, Left, Operand};
 use super::pointwise::{self, Pointwise};
 use super::proto::Checked;
-use super::{Source, advice, elementwise};
+use super::{Source, advice, einsum, elementwise};
 use crate::error::{Error, Result, UnsupportedNode};
 use crate::graph::{AffineMap, Graph, Node, NodeId, Op, SparseMatrix};
 
@@ -140,9 +140,10 @@ impl Importer<'_> {
             }
             Some(Pointwise::Product) => self.product(call, data).map(Some),
             Some(Pointwise::Choice) => self.choice(call, data).map(Some),
-            None => match linear::linear(call)? {
-                Some(linear) => self.linear(call, data, linear).map(Some),
-                None => Ok(None),
+            None => match (linear::linear(call)?, einsum::mean_of_squares(call)?) {
+                (Some(linear), _) => self.linear(call, data, linear).map(Some),
+                (None, Some(mean)) => self.of_squares(call, data[0], mean).map(Some),
+                (None, None) => Ok(None),
             },
         }
     }
@@ -159,13 +160,33 @@ impl Importer<'_> {
         Ok(self.push(call.name(), Op::Mul, inputs, &call.shape))
     }
 
-    /// s ⊙ x + (1 − s) ⊙ y with s one or zero, as y + s ⊙ (x − y).
+    /// s ⊙ x + (1 − s) ⊙ y with s one or zero, as y + s ⊙ (x − y). Constants may stand for x and y.
     fn choice(&mut self, call: &Call, data: &[&Data]) -> Result<NodeId> {
-        let minus = SparseMatrix::diagonal(&vec![-1.0; call.len()])?;
-        let minus = self.affine(call, data[2].node, AffineMap::linear(minus))?;
-        let difference = self.push(call.name(), Op::Add, vec![data[1].node, minus], &call.shape);
-        let chosen = self.push(call.name(), Op::Mul, vec![data[0].node, difference], &call.shape);
-        Ok(self.push(call.name(), Op::Add, vec![data[2].node, chosen], &call.shape))
+        let (condition, branches) = (data[0], &call.operands[1..]);
+        let chosen = elementwise::sum(call, branches, &[1.0, -1.0])?;
+        let chosen = if data.len() == 1 {
+            let spread = elementwise::broadcast(&condition.shape, &call.shape).into_iter().zip(chosen.bias);
+            let features = condition.shape.iter().product();
+            let matrix = SparseMatrix::from_rows(features, spread.map(|(source, weight)| [(source, weight)]))?;
+            self.affine(call, condition.node, AffineMap::linear(matrix))?
+        } else {
+            let difference = self.linear(call, &data[1..], chosen)?;
+            let difference = Data { node: difference, shape: call.shape.clone() };
+            self.product(call, &[condition, &difference])?
+        };
+        let chosen = Data { node: chosen, shape: call.shape.clone() };
+        let mut otherwise = elementwise::sum(call, &branches[1..], &[1.0])?;
+        otherwise.matrices.insert(0, SparseMatrix::identity(call.len())?);
+        let last = matches!(branches[1], Operand::Data(_)).then(|| data[data.len() - 1]);
+        let summands: Vec<&Data> = std::iter::once(&chosen).chain(last).collect();
+        self.linear(call, &summands, otherwise)
+    }
+
+    /// M (x ⊙ x) + c.
+    fn of_squares(&mut self, call: &Call, data: &Data, linear: Linear) -> Result<NodeId> {
+        let square = Op::Activation(pointwise::square());
+        let node = self.push(call.name(), square, vec![data.node], &data.shape);
+        self.linear(call, &[&Data { node, shape: data.shape.clone() }], linear)
     }
 
     /// The sum of M_i x_i over the nodes that are read, plus c.

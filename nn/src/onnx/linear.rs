@@ -5,6 +5,7 @@
 //! that a wrong construction, or a name in the table that does not keep its promise, is an error and not a wrong answer.
 
 use tract_onnx::tract_core::ops::array::{ScatterElements, ScatterNd, ScatterReduction};
+use tract_onnx::tract_core::ops::logic::Iff;
 
 use super::node::Call;
 use super::{einsum, elementwise, probe, window};
@@ -82,6 +83,9 @@ pub(super) fn probed(call: &Call) -> Result<Option<Linear>> {
     let operator = call.operator();
     let operator = operator.as_str();
     if PLACING.contains(&operator) && has_float_data(call) {
+        return probe::places(call).map(Some);
+    }
+    if call.op().is::<Iff>() && call.constant(0).is_some() {
         return probe::places(call).map(Some);
     }
     if let Some(linear) = scattered(call)? {

@@ -1,7 +1,7 @@
 //! ONNX files become graphs: the only place that knows ONNX, and `tract`, the crate that reads it.
 //!
 //! ```text
-//! bytes -> proto (checks) -> head: a last softmax or the like is taken off -> tract: shapes inferred, constants folded (bounded: sizes first) -> import: node by node
+//! bytes -> proto (checks, rewrite) -> head: a last softmax or the like is taken off -> tract: shapes inferred, constants folded (bounded: sizes first) -> import: node by node
 //!   -> pointwise: an activation that has a name
 //!   -> linear: y = sum of M_i x_i + c, by a direct construction (window, einsum, elementwise) or by
 //!      probing the one node with unit vectors, and held against tract's own result on a random vector
@@ -24,6 +24,7 @@ mod original;
 mod pointwise;
 mod probe;
 mod proto;
+mod rewrite;
 mod window;
 
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl OnnxModel {
     ///
     /// # Errors
     /// [`Error::EmptyFile`]; [`Error::Onnx`] and [`Error::OnnxPanic`] for a file that tract cannot read;
-    /// [`Error::OnnxExternal`] for weights that are not there; [`Error::OnnxInterface`], [`Error::OnnxShape`] and [`Error::OnnxType`] for inputs and outputs that do not fit;
+    /// [`Error::OnnxExternal`] for weights that are not there; [`Error::OnnxInterface`], [`Error::OnnxShape`], [`Error::OnnxType`] and [`Error::OnnxBatch`] for inputs and outputs that do not fit;
     /// [`Error::Unsupported`], which lists all nodes that have no place in a graph; [`Error::OnnxNode`] for a node
     /// that fails when it is run, or turns out not to be what its operator promises; [`Error::WeightNotFinite`].
     pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
@@ -70,7 +71,7 @@ impl OnnxModel {
             return Err(Error::EmptyFile { path: file.path });
         }
         let proto = proto::Checked::new(&file, bytes)?;
-        let single = proto.typed(&file, 1)?;
+        let single = proto.single(&file)?;
         let graph = file.guard("translating its nodes", || import::import(&file, &proto, &single))??;
         let original = Original::new(&file, &proto, single)?;
         let results: Vec<usize> = [&[1], original.output_shape()].concat();

@@ -23,7 +23,7 @@ pub(super) enum Pointwise {
     Activation(Activation),
     /// x ⊙ y of its two operands.
     Product,
-    /// The second operand where the first is true, else the third.
+    /// The second operand where the first, which is data, is true, else the third.
     Choice,
 }
 
@@ -33,8 +33,7 @@ pub(super) fn recognise(call: &Call) -> Result<Option<Pointwise>> {
         return Ok(unary(op).map(Pointwise::Activation));
     }
     if call.op().is::<logic::Iff>() {
-        let alike = call.data().count() == 3 && call.data().all(|(_, shape)| shape == call.shape);
-        return Ok(alike.then_some(Pointwise::Choice));
+        return Ok(call.constant(0).is_none().then_some(Pointwise::Choice));
     }
     let Some(op) = call.op().downcast_ref::<TypedBinOp>() else {
         return Ok(None);
@@ -117,7 +116,7 @@ fn unary(op: &ElementWiseOp) -> Option<Activation> {
     }
 }
 
-fn square() -> Activation {
+pub(super) fn square() -> Activation {
     Activation::Polynomial(vec![0.0, 0.0, 1.0])
 }
 

@@ -8,12 +8,12 @@ use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::bail;
 
 use super::head::{self, LastNode};
-use super::{Source, advice, bounded, node};
+use super::{Source, advice, bounded, node, rewrite};
 use crate::error::{Error, Result, UnsupportedNode};
 use crate::fingerprint::Fingerprint;
 use crate::graph::Head;
@@ -22,6 +22,8 @@ use crate::graph::Head;
 pub(super) struct Checked {
     onnx: Onnx,
     proto: ModelProto,
+    /// The number of samples in a batch, where the file fixes it.
+    batch: Option<usize>,
     sample: Vec<usize>,
     last: Option<LastNode>,
 }
@@ -31,7 +33,10 @@ impl Checked {
         // Shapes that the file claims for intermediate values may carry another batch; all are inferred anew.
         let onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
         let mut proto = file.tract("reading it", || onnx.proto_model_for_read(&mut &bytes[..]))?;
-        proto.graph.iter_mut().for_each(name_apart);
+        if let Some(graph) = &mut proto.graph {
+            name_apart(graph);
+            rewrite::celu(graph);
+        }
         let last = head::take(&mut proto);
         let graph = proto.graph.as_ref().ok_or_else(|| Error::Onnx {
             path: file.path.clone(),
@@ -41,8 +46,8 @@ impl Checked {
         check_operators(file, &onnx, graph)?;
         check_count(file, graph)?;
         check_external(file, graph)?;
-        let sample = check_interface(file, graph)?;
-        Ok(Checked { onnx, proto, sample, last })
+        let (batch, sample) = check_interface(file, graph)?;
+        Ok(Checked { onnx, proto, batch, sample, last })
     }
 
     /// Shape of one sample, without the batch dimension.
@@ -78,6 +83,19 @@ impl Checked {
         };
         let origin = nodes.filter(|node| stems(&node.name)).max_by_key(|node| node.name.len())?;
         Some((origin.name.clone(), origin.op_type.clone()))
+    }
+
+    /// The model for one sample.
+    pub fn single(&self, file: &Source) -> Result<TypedModel> {
+        let single = self.typed(file, 1);
+        let Some(batch) = self.batch.filter(|&batch| batch > 1) else { return single };
+        let wired = match &single {
+            Ok(model) => model
+                .output_fact(0)
+                .is_ok_and(|fact| fact.shape.as_concrete().is_some_and(|shape| shape.first() == Some(&batch))),
+            Err(_) => self.typed(file, batch).is_ok(),
+        };
+        if wired { Err(Error::OnnxBatch { path: file.path.clone(), batch }) } else { single }
     }
 
     /// The model for batches of that many samples: shapes known, constants folded.
@@ -139,16 +157,23 @@ fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()>
     const REFUSED: &[&str] = &["MaxPool", "GlobalMaxPool", "Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK"];
     let known = |operator: &str| onnx.op_register.0.contains_key(operator);
     let hidden = |operator: &str| HIDDEN.split(' ').any(|hidden| hidden == operator);
-    if graph.node.iter().all(|node| known(&node.op_type) && !hidden(&node.op_type)) {
+    // tract places the result otherwise than ONNX does.
+    let placed = |node: &NodeProto| {
+        node.op_type == "ConvTranspose" && node.attribute.iter().any(|attribute| attribute.name == "output_shape")
+    };
+    let readable = |node: &NodeProto| known(&node.op_type) && !hidden(&node.op_type) && !placed(node);
+    if graph.node.iter().all(readable) {
         return Ok(());
     }
-    let bad = graph.node.iter().filter(|node| {
-        let operator = node.op_type.as_str();
-        !known(operator) || hidden(operator) || REFUSED.contains(&operator)
-    });
+    let bad = graph.node.iter().filter(|node| !readable(node) || REFUSED.contains(&node.op_type.as_str()));
     let nodes = bad.map(|node| {
-        let unknown = "the importer does not know this operator: export with plain ONNX operators (opset 13)";
-        let advice = if known(&node.op_type) { advice::by_name(&node.op_type) } else { unknown };
+        let advice = if !known(&node.op_type) {
+            "the importer does not know this operator: export with plain ONNX operators (opset 13)"
+        } else if placed(node) {
+            "its output_shape is not supported: give the padding instead (pads and output_padding)"
+        } else {
+            advice::by_name(&node.op_type)
+        };
         UnsupportedNode { node: node.name.clone(), operator: node.op_type.clone(), advice: advice.to_owned() }
     });
     Err(Error::Unsupported { path: file.path.clone(), nodes: nodes.collect() })
@@ -174,8 +199,8 @@ fn check_external(file: &Source, graph: &GraphProto) -> Result<()> {
     Ok(())
 }
 
-/// One input and one output; returns the shape of one sample.
-fn check_interface(file: &Source, graph: &GraphProto) -> Result<Vec<usize>> {
+/// One input and one output; returns the size of a batch, if it is fixed, and the shape of one sample.
+fn check_interface(file: &Source, graph: &GraphProto) -> Result<(Option<usize>, Vec<usize>)> {
     let interface = |problem| Error::OnnxInterface { path: file.path.clone(), problem };
     // Old exporters list the weights among the inputs.
     let is_weight = |input: &ValueInfoProto| graph.initializer.iter().any(|weight| weight.name == input.name);
@@ -189,15 +214,15 @@ fn check_interface(file: &Source, graph: &GraphProto) -> Result<Vec<usize>> {
     let [output] = outputs[..] else {
         return Err(interface(format!("it has {} outputs ({}) and must have one", outputs.len(), names(&outputs))));
     };
-    let made = |node: &tract_onnx::pb::NodeProto| node.output.contains(&output.name);
+    let made = |node: &NodeProto| node.output.contains(&output.name);
     if !graph.node.iter().any(made) {
         return Err(interface(format!("no node makes its output '{}'", output.name)));
     }
     sample_shape(file, input)
 }
 
-/// The input's shape behind its batch dimension.
-fn sample_shape(file: &Source, input: &ValueInfoProto) -> Result<Vec<usize>> {
+/// The input's batch dimension, and its shape behind it.
+fn sample_shape(file: &Source, input: &ValueInfoProto) -> Result<(Option<usize>, Vec<usize>)> {
     let tensor = input.r#type.as_ref().and_then(|kind| kind.value.as_ref()).map(|TypeValue::TensorType(tensor)| tensor);
     let kind = tensor.and_then(|tensor| DataType::try_from(tensor.elem_type).ok());
     if kind != Some(DataType::Float) {
@@ -229,7 +254,7 @@ fn sample_shape(file: &Source, input: &ValueInfoProto) -> Result<Vec<usize>> {
     let sample: Option<Vec<usize>> = dims[1..].iter().map(length).collect();
     let sample = sample.ok_or_else(|| refused("every dimension behind the batch must be a fixed number"))?;
     match node::features(&sample) {
-        Some(_) => Ok(sample),
+        Some(_) => Ok((length(&dims[0]), sample)),
         None => Err(refused("a sample may have at most 2^20 features")),
     }
 }

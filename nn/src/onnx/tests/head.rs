@@ -45,6 +45,15 @@ fn conversions_behind_the_last_node_go_with_it() {
 }
 
 #[test]
+fn shapes_behind_the_last_node_go_with_it() {
+    let model = dense().ints("to", &[0, 3, 2]).node("Softmax", &["d"], &["s"], &[("axis", Attr::Int(2))]);
+    let found = head(model.node("Reshape", &["s", "to"], &["y"], &[]), 13);
+    assert_eq!(found, Head::Softmax(HeadAxis { length: 3, inner: 1 }));
+    let model = dense().node("Sigmoid", &["d"], &["s"], &[]).node("Flatten", &["s"], &["y"], &[]);
+    assert_eq!(head(model, 13), Head::Sigmoid);
+}
+
+#[test]
 fn a_model_with_a_head_computes_what_stands_before_it() {
     let bare = OnnxModel::from_bytes("test.onnx", &dense().node("Neg", &["d"], &["y"], &[]).finish()).unwrap();
     let softmax = dense().node("Neg", &["d"], &["n"], &[]).node("Softmax", &["n"], &["y"], &[]);

@@ -1,5 +1,7 @@
 //! Operators, each in a small model whose graph is held against tract.
 
+use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
+
 use super::*;
 
 fn one(sample: &[i64], operator: &str, attributes: &[(&str, Attr)]) -> OnnxModel {
@@ -96,6 +98,71 @@ fn assignments_to_parts_of_a_tensor() {
     }
     let largest = scatter("ScatterND", rows, "x", &[("reduction", Attr::Str("max"))]);
     assert!(matches!(OnnxModel::from_bytes("test.onnx", &largest.finish()), Err(Error::Unsupported { .. })));
+}
+
+#[test]
+fn squares_and_what_sums_them_up() {
+    let squares = || Builder::new(&[2, 3, 4]).node("Mul", &["x", "x"], &["q"], &[]);
+    for (operator, attributes) in [
+        ("GlobalAveragePool", &[][..]),
+        ("AveragePool", &[("kernel_shape", Attr::Ints(&[3, 4]))]),
+        ("ReduceMean", &[("axes", Attr::Ints(&[2, -1])), ("keepdims", Attr::Int(0))]),
+        ("ReduceSumSquare", &[("axes", Attr::Ints(&[1]))]),
+    ] {
+        let model = import(squares().node(operator, &["q"], &["y"], attributes));
+        let found = operations(&model);
+        assert!(found.iter().all(|op| ["input", "polynomial", "affine"].contains(op)), "{operator}: {found:?}");
+    }
+    // The variance of each row.
+    let rows = || ("axes", Attr::Ints(&[2]));
+    let variance = Builder::new(&[2, 5]).node("ReduceMean", &["x"], &["m"], &[rows()]);
+    let variance = variance.node("Sub", &["x", "m"], &["d"], &[]).node("Mul", &["d", "d"], &["q"], &[]);
+    import(variance.node("ReduceMean", &["q"], &["y"], &[rows()]));
+}
+
+#[test]
+fn choices_by_a_constant_are_matrices() {
+    let mask = |model: Builder| {
+        let bytes = vec![1, 0, 0, 1];
+        let mask = TensorProto {
+            name: "m".into(),
+            dims: vec![4],
+            data_type: DataType::Bool as i32,
+            raw_data: bytes,
+            ..Default::default()
+        };
+        model.tensor(mask)
+    };
+    let filled = mask(Builder::new(&[3, 4]).weight("c", &[], &[0.5]));
+    assert_eq!(operations(&import(filled.node("Where", &["m", "c", "x"], &["y"], &[]))), ["input", "affine"]);
+    let mixed = mask(Builder::new(&[3, 4]).node("Neg", &["x"], &["n"], &[]));
+    import(mixed.node("Where", &["m", "x", "n"], &["y"], &[]));
+}
+
+#[test]
+fn choices_by_a_comparison_take_constants_and_smaller_tensors() {
+    let above = |sample: &[i64]| {
+        let model = Builder::new(sample).weight("t", &[], &[0.25]).weight("c", &[], &[-0.5]).random("row", &[3]);
+        model.node("Greater", &["x", "t"], &["s"], &[])
+    };
+    for branches in [["x", "c"], ["c", "x"], ["row", "c"], ["x", "row"], ["x", "x"]] {
+        import(above(&[2, 3]).node("Where", &["s", branches[0], branches[1]], &["y"], &[]));
+    }
+    let stretched = above(&[2, 1]).random("w", &[1, 3]).node("MatMul", &["x", "w"], &["wide"], &[]);
+    import(stretched.node("Where", &["s", "wide", "x"], &["y"], &[]));
+    // One function of one feature.
+    let graph = import(above(&[6]).node("Where", &["s", "x", "c"], &["y"], &[])).graph;
+    let graph = crate::pass::simplify(&graph, &crate::pass::MergeRule::default()).unwrap();
+    let found: Vec<_> = graph.nodes().iter().map(|node| node.op.name()).collect();
+    // The constant goes into the next layer.
+    assert_eq!(found, ["input", "function", "affine"]);
+}
+
+#[test]
+fn celu_is_that_of_onnx() {
+    let model = import(Builder::new(&[1]).node("Celu", &["x"], &["y"], &[("alpha", Attr::Float(0.5))]));
+    let found = model.graph.run(&[-0.3]).unwrap()[0];
+    assert!((found - 0.5 * (-0.6f64).exp_m1()).abs() < 1e-7, "{found}");
 }
 
 #[test]

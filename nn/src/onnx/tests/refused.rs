@@ -87,6 +87,18 @@ fn an_input_of_unknown_shape() {
 }
 
 #[test]
+fn a_batch_that_is_held_inside() {
+    let model = || Builder::default().input("x", DataType::Float, &[Dim::Is(64), Dim::Is(1), Dim::Is(2), Dim::Is(3)]);
+    let flat = model().ints("to", &[64, 6]).node("Reshape", &["x", "to"], &["y"], &[]);
+    assert!(matches!(refuse(flat), Error::OnnxBatch { batch: 64, .. }));
+    // tract makes a batch of one larger as it was asked to.
+    let sizes = model().ints("to", &[64, 1, 4, 6]).node("Resize", &["x", "", "", "to"], &["y"], &[]);
+    assert!(matches!(refuse(sizes), Error::OnnxBatch { batch: 64, .. }));
+    let other = model().ints("to", &[7, 5]).node("Reshape", &["x", "to"], &["y"], &[]);
+    assert!(matches!(refuse(other), Error::Onnx { .. }));
+}
+
+#[test]
 fn an_input_of_another_type() {
     let dims = [Dim::Named("batch"), Dim::Is(4)];
     let model = Builder::default().input("x", DataType::Float16, &dims).node("Relu", &["x"], &["y"], &[]);
@@ -175,6 +187,19 @@ fn data_of_another_precision_inside() {
     let Error::Unsupported { nodes, .. } = refuse(model) else { panic!("unsupported") };
     assert_eq!(nodes.len(), 3);
     assert!(nodes[1].advice.contains("F16"), "{}", nodes[1].advice);
+}
+
+#[test]
+fn a_transposed_convolution_that_names_its_output() {
+    let model = Builder::new(&[2, 4, 4]).random("w", &[2, 3, 3, 3]);
+    let model = model.node(
+        "ConvTranspose",
+        &["x", "w"],
+        &["y"],
+        &[("output_shape", Attr::Ints(&[8, 8])), ("strides", Attr::Ints(&[2, 2]))],
+    );
+    let Error::Unsupported { nodes, .. } = refuse(model) else { panic!("unsupported") };
+    assert!(nodes[0].advice.contains("output_padding"), "{}", nodes[0].advice);
 }
 
 #[test]

@@ -88,3 +88,13 @@ fn upsampling() {
 fn products_from_either_side() {
     check("products");
 }
+
+#[test]
+fn features_that_are_chosen() {
+    check("chosen");
+}
+
+#[test]
+fn averages_of_squares() {
+    check("pooled");
+}
