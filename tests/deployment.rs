@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use slotwise_tests::{Deployment, Folder, WEIGHT, assert_refusal, small_model, small_samples};
+use slotwise_tests::{Deployment, Folder, WEIGHT, assert_refusal, small_model, small_relu, small_samples};
 
 /// Runs `slotwise` in a folder and asserts that it is refused.
 fn refused(folder: &Folder, arguments: &[&str], words: &[&str]) {
@@ -241,4 +241,38 @@ fn samples_that_do_not_fit_the_plan() {
     assert_eq!(names(&owner.path("in")), [".lock"]);
     owner.write("wide.txt", b"1,2,3,4,5\n");
     encrypt("wide.txt", &["wide.txt", "[5]", "[4]"]);
+}
+
+#[test]
+fn whoever_has_the_model_can_look_at_samples_before_they_are_encrypted() {
+    let owner = Folder::empty();
+    owner.write("model.onnx", &small_relu(WEIGHT));
+    owner.write("other.onnx", &small_relu(2.0 * WEIGHT));
+    let (samples, text) = small_samples(64);
+    owner.write("samples.txt", text.as_bytes());
+    let stretched = |by: f64| {
+        let line = |sample: &Vec<f64>| sample.iter().map(|x| (x * by).to_string()).collect::<Vec<_>>().join(",") + "\n";
+        samples.iter().map(line).collect::<String>()
+    };
+    owner.write("wider.txt", stretched(1.4).as_bytes());
+    owner.write("far.txt", stretched(3.0).as_bytes());
+    owner.succeed(&["plan", "model.onnx", "--calibration", "samples.txt", "-o", "plan"]);
+    owner.succeed(&["keygen", "--plan", "plan", "-o", "keys"]);
+    let encrypt = |model: &str, data: &str, folder: &str| -> Vec<String> {
+        let fixed =
+            ["encrypt", "--plan", "plan", "--key", "keys/secret.key", "--model", model, "--data", data, "-o", folder];
+        fixed.map(str::to_owned).to_vec()
+    };
+    let succeed = |data: &str, folder: &str| {
+        owner.succeed(&encrypt("model.onnx", data, folder).iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let said = succeed("samples.txt", "in");
+    assert!(said.contains("64 samples") && !said.contains("outside"), "{said}");
+    let said = succeed("wider.txt", "in-wider");
+    assert!(said.contains("64 samples") && said.contains("value(s) outside; sample "), "{said}");
+    let refuse = |model: &str, data: &str, words: &[&str]| {
+        refused(&owner, &encrypt(model, data, "in-none").iter().map(String::as_str).collect::<Vec<_>>(), words);
+    };
+    refuse("model.onnx", "far.txt", &["far.txt", "sample ", "polynomial"]);
+    refuse("other.onnx", "samples.txt", &["another model"]);
 }

@@ -105,8 +105,17 @@ fn varint(mut value: u64) -> Vec<u8> {
 
 /// An ONNX model of 4 features and 2 results, (x A)² B; `weight` is in one corner of A.
 pub fn small_model(weight: f32) -> Vec<u8> {
-    let node = |operator: &str, inputs: [&str; 2], output: &str| {
-        let inputs = inputs.map(|input| field(1, input.as_bytes())).concat();
+    small_network(weight, "Mul", &["y", "y"])
+}
+
+/// The same with max(x A, 0) in place of the square.
+pub fn small_relu(weight: f32) -> Vec<u8> {
+    small_network(weight, "Relu", &["y"])
+}
+
+fn small_network(weight: f32, activation: &str, of: &[&str]) -> Vec<u8> {
+    let node = |operator: &str, inputs: &[&str], output: &str| {
+        let inputs: Vec<u8> = inputs.iter().flat_map(|input| field(1, input.as_bytes())).collect();
         field(1, &[inputs, field(2, output.as_bytes()), field(4, operator.as_bytes())].concat())
     };
     let weights = |name: &str, rows: u64, cols: u64, values: &[f32]| {
@@ -120,9 +129,9 @@ pub fn small_model(weight: f32) -> Vec<u8> {
         field(number, &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat())
     };
     let graph = [
-        node("MatMul", ["x", "a"], "y"),
-        node("Mul", ["y", "y"], "z"),
-        node("MatMul", ["z", "b"], "out"),
+        node("MatMul", &["x", "a"], "y"),
+        node(activation, of, "z"),
+        node("MatMul", &["z", "b"], "out"),
         field(2, b"small"),
         weights("a", 4, 3, &[weight, -0.5, 0.25, 0.5, 0.75, -1.0, 0.125, 0.5, 0.5, -0.25, 0.5, 1.0]),
         weights("b", 3, 2, &[0.5, 1.0, -0.75, 0.25, 0.5, -0.5]),

@@ -3,24 +3,26 @@
 //! An [`Engine`] owns its threads. Samples are cut into chunks of as many as a ciphertext holds; each chunk is encrypted, evaluated and
 //! decrypted before the next, so that the memory of ciphertexts does not grow with the batch. Results are the same for every number of threads.
 
+mod check;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ckks::Entropy;
 use rayon::ThreadPool;
 
+pub use check::check;
+
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::exec::clear;
 use crate::exec::trace::{Errors, OperationTrace, Trace};
-use crate::graph::{Activation, Graph, Node, Op};
+use crate::graph::Graph;
 use crate::measure;
 use crate::onnx::OnnxModel;
-use crate::pass::{
-    Approximation, Calibrated, Calibration, MergeRule, Outside, calibrate, he_friendly, outside, simplify,
-};
+use crate::pass::{Calibrated, Calibration, MergeRule, Outside, calibrate, he_friendly, simplify};
 use crate::plan::{Goal, PlanError, Planned, ServerPlan, plan};
-use crate::program::{Operation, Program, Value};
+use crate::program::Operation;
 pub use crate::progress::{Progress, Silent};
 use crate::report::{
     Accuracy, ActivationReport, Batch, Bytes, Machine, OperationTime, ParamsReport, PlanReport, Prediction, Report,
@@ -97,11 +99,16 @@ impl Engine {
             let simplified = simplify(&model.graph, &MergeRule::default())?;
             let Calibrated { approximations, loss } = approximations(&simplified, calibration, None, goal)?;
             let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
-            let (_, magnitudes) = clear_run(&graph, calibration)?;
+            let (path, samples) = (calibration.path(), calibration.to_f64());
+            let (_, magnitudes) = check::clear_run(&graph, path, &samples)?;
+            let outside = check::outside_fits((&simplified, &graph), &magnitudes, &approximations, &samples)?;
+            check::fits_serve(&outside, &approximations, path)?;
             let mut planned = plan(&graph, &magnitudes, &within_machine(goal), &measure::costs(false)?)?;
+            let activations = ActivationReport::all(&approximations, &outside);
             planned.plan = planned.plan.with_approximations(approximations);
             let errors = errors(&planned.plan, calibration);
-            Ok((plan_file(&planned.plan, model)?, PlanReport::new(&planned, &errors, goal.samples, loss)))
+            let report = PlanReport::new(&planned, &errors, goal.samples, loss);
+            Ok((plan_file(&planned.plan, model)?, PlanReport { activations, ..report }))
         })
     }
 }
@@ -143,16 +150,6 @@ pub fn server_plan(file: &PlanFile, model: &OnnxModel) -> Result<ServerPlan> {
     Ok(ServerPlan::rebuild(file.plan(), &graph)?)
 }
 
-/// The results of a graph in the clear, and the largest absolute value of each node.
-fn clear_run(graph: &Graph, data: &Dataset) -> Result<(Vec<f64>, Vec<f64>)> {
-    let (results, ranges) = graph.run_with_ranges(&data.to_f64())?;
-    let columns = graph.output_len();
-    match results.iter().position(|result| !result.is_finite()) {
-        Some(at) => Err(Error::NotFinite { path: data.path().into(), sample: at / columns, result: at % columns }),
-        None => Ok((results, ranges.iter().map(|range| range.max_abs()).collect())),
-    }
-}
-
 /// Polynomials for the activations of the model, from its calibration data.
 fn approximations(graph: &Graph, samples: &Dataset, labels: Option<&[usize]>, goal: &Goal) -> Result<Calibrated> {
     if samples.n() == 1 {
@@ -161,51 +158,6 @@ fn approximations(graph: &Graph, samples: &Dataset, labels: Option<&[usize]>, go
     let samples = samples.to_f64();
     let Goal { margin, max_degree, .. } = *goal;
     calibrate(graph, &Calibration { samples: &samples, labels, margin, loss: Calibration::LOSS, max_degree })
-}
-
-/// What the data have outside the ranges of the polynomials in `friendly`, which the simplified graph is made into.
-fn within_fits(
-    (simplified, friendly): (&Graph, &Graph),
-    magnitudes: &[f64],
-    approximations: &[Approximation],
-    data: &Dataset,
-) -> Result<Vec<Outside>> {
-    let is_fit = |node: &&Node| matches!(node.op, Op::Activation(Activation::Chebyshev(_)));
-    if friendly.nodes().iter().filter(is_fit).all(|node| magnitudes[node.inputs[0].0] <= 1.0) {
-        return Ok(Vec::new());
-    }
-    let found = outside(simplified, approximations, &data.to_f64())?;
-    let Some(useless) = found.iter().find(|found| found.error > found.size || found.error.is_nan()) else {
-        return Ok(found);
-    };
-    let Approximation { name, fit, .. } = &approximations[useless.approximation];
-    Err(Error::BeyondFit {
-        path: data.path().into(),
-        node: name.clone(),
-        sample: useless.sample,
-        argument: useless.argument,
-        values: useless.values,
-        low: fit.range[0],
-        high: fit.range[1],
-        error: useless.error,
-    })
-}
-
-/// What the coefficients of a plaintext have room for is at least what a single slot has; those of many samples of mixed size stay
-/// far below the largest slot. This much above the proven room, an encrypted result is likely to be noise.
-const ROOM_OF_COEFFICIENTS: f64 = 8.0;
-
-/// Whether the values of every node fit, by that factor, the moduli that the plan gives them.
-fn within_plan(graph: &Graph, magnitudes: &[f64], data: &Dataset, program: &Program) -> Result<()> {
-    for (node, &found) in graph.nodes().iter().zip(magnitudes) {
-        let operations = program.operations().iter().filter(|operation| *operation.name == node.name);
-        let room = |value: &Value| (program.params().log_q(value.level) - 1.0 - value.scale.log2()).exp2();
-        let room = operations.map(|operation| room(&operation.value)).fold(f64::INFINITY, f64::min);
-        if found.is_nan() || found >= ROOM_OF_COEFFICIENTS * room {
-            return Err(Error::BeyondCalibration { path: data.path().into(), node: node.name.clone(), found, room });
-        }
-    }
-    Ok(())
 }
 
 /// A run under way.
@@ -239,14 +191,20 @@ impl<'a> Run<'a> {
         let found = timed(&mut times.plan, || approximations(&simplified, samples, labels, &job.goal))?;
         let approximations = found.approximations;
         let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
-        let (he_model_clear, magnitudes) = clear_run(&graph, job.data)?;
-        let outside = within_fits((&simplified, &graph), &magnitudes, &approximations, job.data)?;
-        let calibrated = job.calibration.map(|calibration| clear_run(&graph, calibration)).transpose()?;
+        let (path, values) = (job.data.path(), job.data.to_f64());
+        let (he_model_clear, magnitudes) = check::clear_run(&graph, path, &values)?;
+        let outside = check::outside_fits((&simplified, &graph), &magnitudes, &approximations, &values)?;
+        check::fits_serve(&outside, &approximations, path)?;
+        drop(values);
+        let calibrated = job
+            .calibration
+            .map(|calibration| check::clear_run(&graph, calibration.path(), &calibration.to_f64()))
+            .transpose()?;
         let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
         let costs = measure::costs(false)?;
         let goal = within_machine(&job.goal);
         let Planned { plan, trace, .. } = timed(&mut times.plan, || Ok(plan(&graph, &planned, &goal, &costs)?))?;
-        within_plan(&graph, &magnitudes, job.data, plan.program())?;
+        check::within_plan(&graph, &magnitudes, path, plan.program())?;
         let plan = plan.with_approximations(approximations);
         let errors = timed(&mut times.plan, || Ok(errors(&plan, samples)))?;
         Ok(Self {

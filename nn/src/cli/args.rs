@@ -143,6 +143,9 @@ pub struct EncryptArgs {
     /// The samples: IDX (plain or .gz; bytes are divided by 255), .npy, .npz or text (floats as they are), [n, ...].
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
+    /// Look at the samples first, in the clear, with the model that the plan was made for: values that its polynomials do not know are named.
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
     /// The folder for the encrypted samples; made if it is not there.
     #[arg(short, long, value_name = "FOLDER")]
     pub output: PathBuf,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 
 use nn::data::{OutputFile, SampleFile};
-use nn::engine::{Engine, server_plan};
+use nn::engine::{Engine, check, server_plan};
 use nn::onnx::OnnxModel;
 use nn::plan::ServerPlan;
 use nn::progress::Progress;
@@ -39,7 +39,14 @@ pub fn encrypt(args: &EncryptArgs) -> Result<()> {
     let kind = read_file(&args.key, |from| Ok(Header::read(from)?.kind))?;
     let data = SampleFile::open(&args.data)?.for_model(&plan.model().input_shape)?;
     let bars = Bars::new();
-    let encrypted = Engine::new(args.threads)?.install(|| match kind {
+    let engine = Engine::new(args.threads)?;
+    if let Some(path) = &args.model {
+        let model = OnnxModel::load(path)?;
+        let found =
+            engine.install(|| check(&plan, &model, &data, &bars)).with_context(|| path.display().to_string())?;
+        found.iter().filter(|activation| activation.outside.is_some()).try_for_each(print)?;
+    }
+    let encrypted = engine.install(|| match kind {
         Kind::PublicKey => {
             let mut contributor = read_file(&args.key, |from| Contributor::read(&plan, from))?;
             encrypt_batch(&mut contributor, &data, &args.output, &bars)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::approximate::{Approximation, polynomial};
 use super::judge::Judge;
-use crate::approx::{Shape, fit};
+use crate::approx::{Fit, Shape, fit};
 use crate::error::{Error, Result};
 use crate::graph::{Activation, Block, Graph, NodeId, Observer, Op, Range};
 
@@ -21,6 +21,8 @@ const SAMPLES: usize = 4096;
 /// A network that loses by this factor more than it may on one of so many parts of the samples is not measured on the others.
 const CERTAIN: f64 = 2.0;
 const FEW: usize = 4;
+/// What is lost where a polynomial means nothing.
+const EVERYTHING: f64 = 1.0;
 
 /// What degrees are chosen by.
 #[derive(Debug, Clone, Copy)]
@@ -193,13 +195,29 @@ impl Search<'_> {
         let found: Vec<_> = (0..degrees.len()).map(|layer| self.approximation(layer, degrees[layer])).collect();
         let graph = in_place(self.graph, &found)?;
         let few = self.samples.len() / graph.input_len() / FEW * graph.input_len();
-        let mut results = graph.run(&self.samples[..few])?;
+        let (mut results, ranges) = graph.run_with_ranges(&self.samples[..few])?;
         let loss = self.judge.loss(&results);
         if loss > CERTAIN * self.calibration.loss {
             return Ok(loss);
         }
-        results.extend(graph.run(&self.samples[few..])?);
+        if self.fails(&found, &ranges) {
+            return Ok(EVERYTHING);
+        }
+        let (others, ranges) = graph.run_with_ranges(&self.samples[few..])?;
+        if self.fails(&found, &ranges) {
+            return Ok(EVERYTHING);
+        }
+        results.extend(others);
         Ok(self.judge.loss(&results))
+    }
+
+    /// Whether an argument lies so far outside of a range, since polynomials came before, that its own polynomial means nothing.
+    fn fails(&self, found: &[Approximation], ranges: &[Range]) -> bool {
+        found.iter().zip(&self.layers).any(|(found, layer)| {
+            let Range { min, max } = ranges[layer.input.0];
+            let outside = [min, max].into_iter().filter(|&x| beyond(found.fit.range, x) > 0.0);
+            outside.map(|x| error_and_size(&layer.function, &found.fit, x)).any(is_useless)
+        })
     }
 
     fn approximation(&mut self, layer: usize, degree: usize) -> Approximation {
@@ -231,6 +249,39 @@ pub struct Outside {
     pub size: f64,
 }
 
+impl Outside {
+    /// Counts what other samples have outside of the same range.
+    pub fn join(&mut self, other: &Self, range: [f64; 2]) {
+        let values = self.values + other.values;
+        if beyond(range, other.argument) > beyond(range, self.argument) {
+            *self = other.clone();
+        }
+        self.values = values;
+    }
+
+    /// Whether the polynomial means nothing there: it is off by more than all values that it stands for.
+    pub fn is_useless(&self) -> bool {
+        is_useless((self.error, self.size))
+    }
+}
+
+/// How far a value lies outside of a range; negative inside.
+fn beyond([low, high]: [f64; 2], value: f64) -> f64 {
+    (low - value).max(value - high)
+}
+
+/// |p − f| at an argument, and the largest |f| on the range of p.
+fn error_and_size(function: &Activation, fit: &Fit, argument: f64) -> (f64, f64) {
+    let [low, high] = fit.range;
+    let grid = (0..=PARTS).map(|i| low + (high - low) * i as f64 / PARTS as f64);
+    let size = grid.map(|x| function.eval(x).abs()).fold(0.0, f64::max);
+    ((polynomial(fit).eval(argument) - function.eval(argument)).abs(), size)
+}
+
+fn is_useless((error, size): (f64, f64)) -> bool {
+    error > size || error.is_nan()
+}
+
 /// What `samples` have outside the ranges of `approximations`, which belong to `graph`; an entry for each that has anything.
 ///
 /// # Errors
@@ -246,10 +297,8 @@ pub fn outside(graph: &Graph, approximations: &[Approximation], samples: &[f64])
         observe: |seen: &mut Vec<Farthest>, id: NodeId, block: Block<'_>| {
             for (found, seen) in approximations.iter().zip(seen).filter(|(f, _)| graph.nodes()[f.node].inputs[0] == id)
             {
-                let [low, high] = found.fit.range;
-                let beyond = |value: f64| (low - value).max(value - high);
-                let out = block.values().filter(|&(_, value)| beyond(value) > 0.0);
-                *seen = out.fold(*seen, |seen, (sample, value)| farther(seen, (1, beyond(value), sample, value)));
+                let values = block.values().map(|(sample, value)| (1, beyond(found.fit.range, value), sample, value));
+                *seen = values.filter(|(_, beyond, ..)| *beyond > 0.0).fold(*seen, farther);
             }
         },
         merge: |a: Vec<Farthest>, b: Vec<Farthest>| a.into_iter().zip(b).map(|(a, b)| farther(a, b)).collect(),
@@ -266,14 +315,12 @@ fn outside_of(
     (approximation, (values, _, sample, argument)): (usize, (usize, f64, usize, f64)),
 ) -> Outside {
     let Approximation { node, fit, .. } = &approximations[approximation];
-    let function = |x: f64| match &graph.nodes()[*node].op {
-        Op::Activation(activation) => activation.eval(x),
-        _ => x,
+    let identity = Activation::Polynomial(vec![0.0, 1.0]);
+    let function = match &graph.nodes()[*node].op {
+        Op::Activation(activation) => activation,
+        _ => &identity,
     };
-    let [low, high] = fit.range;
-    let grid = (0..=PARTS).map(|i| low + (high - low) * i as f64 / PARTS as f64);
-    let size = grid.map(|x| function(x).abs()).fold(0.0, f64::max);
-    let error = (polynomial(fit).eval(argument) - function(argument)).abs();
+    let (error, size) = error_and_size(function, fit, argument);
     Outside { approximation, values, sample, argument, error, size }
 }
 

@@ -79,6 +79,35 @@ fn what_lies_outside_is_named() {
 }
 
 #[test]
+fn polynomials_keep_what_follows_within_its_range() {
+    // max(x, 0) max(−x, 0) is zero, and far from it if polynomials of degree 2 stand for both. The class never changes.
+    let line = |slope: f64| Op::Affine(Arc::new(AffineMap::linear(SparseMatrix::diagonal(&[slope]).unwrap())));
+    let relu = || Op::Activation(Activation::Relu);
+    let results = SparseMatrix::from_triplets(2, 1, [(0, 0, 1.0)]).unwrap();
+    let nodes = vec![
+        node(Op::Input, &[], 1),
+        node(relu(), &[0], 1),
+        node(line(-1.0), &[0], 1),
+        node(relu(), &[2], 1),
+        node(Op::Mul, &[1, 3], 1),
+        node(line(100.0), &[4], 1),
+        node(Op::Add, &[0, 5], 1),
+        node(relu(), &[6], 1),
+        node(Op::Affine(Arc::new(AffineMap::new(results, vec![0.0, 100.0]).unwrap())), &[7], 2),
+    ];
+    let graph = Graph::new(nodes, NodeId(8)).unwrap();
+    let data: Vec<f64> = (-50..=50).map(|i| f64::from(i) / 50.0).collect();
+    let far = |max_degree| {
+        let Calibrated { approximations, loss } =
+            calibrate(&graph, &Calibration { max_degree, ..calibration(&data) }).unwrap();
+        let outside = outside(&graph, &approximations, &data).unwrap();
+        (outside.iter().any(Outside::is_useless), loss)
+    };
+    assert_eq!(far(2), (true, EVERYTHING));
+    assert_eq!(far(32), (false, 0.0));
+}
+
+#[test]
 fn functions_without_a_polynomial_are_refused() {
     let data = samples(50, 8);
     let error = calibrate(&network(Activation::Ln), &calibration(&data)).unwrap_err();

@@ -312,7 +312,7 @@ impl Prediction {
             format!("{:.3} s of server time, {per_second:.0} samples a second", self.infer_s),
             format!("{:.3} s before, for weights", self.prepare_s),
             format!("peak memory {}, of it weights {}", size(self.peak_memory_bytes), size(self.weights)),
-            format!("evaluation keys {}", size(self.evaluation_keys)),
+            format!("evaluation keys {} in memory", size(self.evaluation_keys)),
             format!("a chunk: input {}, output {}", size(self.encrypted_input), size(self.encrypted_output)),
             format!("{:.1} bits of precision", self.precision_bits),
         ]
@@ -397,11 +397,20 @@ fn numbers(headings: &[&str]) -> Table {
     table
 }
 
+/// How to read the tables.
+const LEGEND: &str = "
+layers        levels: rescales left before and after; each drops a prime or more of the chain
+              scale: what values are multiplied by while they are integers
+              babies, giants: rotations of a layer's input, and of its sums; products: with diagonals of its matrix
+              bits: -log2 of the average error
+alternatives  b: samples that share a ciphertext; limbs: primes of the chain; dnum: digits of key switching
+              chunk, sample: seconds of server time for b samples, and for each";
+
 struct Explained<'a>(&'a PlanReport);
 
 impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\nall that was considered, cheapest first:", self.0)?;
-        write!(f, "{}", self.0.alternatives_table())
+        writeln!(f, "{}{LEGEND}", self.0.alternatives_table())
     }
 }

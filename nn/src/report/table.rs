@@ -60,7 +60,11 @@ impl ParamsReport {
             }
             (_, bound) => format!("INSECURE: log2 QP = {:.1}, bound {}", self.log_qp, bound.unwrap_or(0.0)),
         };
-        let chain: Vec<String> = self.scale_bits.iter().map(u32::to_string).collect();
+        let steps = self.scale_bits.chunk_by(|a, b| a == b).map(|alike| match alike {
+            [bits, .., _] if alike.len() > 3 => format!("{} x {bits}", alike.len()),
+            _ => alike.iter().map(u32::to_string).collect::<Vec<_>>().join(" + "),
+        });
+        let chain: Vec<String> = steps.collect();
         let shape = format!(
             "{} ring, N = 2^{}, chain {} bits + {} special, dnum {}",
             self.ring,
