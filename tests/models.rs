@@ -56,6 +56,21 @@ fn a_perceptron_with_relu() {
 }
 
 #[test]
+fn convolutions_with_relu_on_one_image() {
+    let (_, report) = run("lenet5-relu-mnist.onnx", MNIST, &["--samples", "2", "--objective", "latency"]);
+    assert_as_in_the_clear(&report, 4);
+    assert_eq!(number(&report, "/accuracy/encrypted"), 1.0);
+}
+
+#[test]
+fn a_residual_network_with_silu_on_one_image() {
+    let dataset = ["fashion-", "fashion"];
+    let (_, report) = run("fashion-resnet-silu.onnx", dataset, &["--samples", "2", "--objective", "latency"]);
+    assert_as_in_the_clear(&report, 4);
+    assert_eq!(number(&report, "/accuracy/encrypted"), 1.0);
+}
+
+#[test]
 fn a_softmax_is_taken_after_decryption() {
     let zoo = |name: &str| models(&format!("../tests/zoo/{name}"));
     let (model, data) = (zoo("softmax.dynamo.onnx"), zoo("softmax.x.npy"));
