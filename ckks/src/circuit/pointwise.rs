@@ -23,9 +23,6 @@ const PANELS: usize = 8;
 /// Inputs between the one that is read and the one that is asked for: each lies in pages of its own, where the hardware does not look ahead.
 const AHEAD: usize = 8;
 
-/// Limbs that are expanded from seeds at a time, by one thread.
-const EXPANDED: usize = 16;
-
 /// One operation of a chain.
 #[derive(Clone, Copy)]
 pub enum Pointwise<'a> {
@@ -45,7 +42,7 @@ pub enum Pointwise<'a> {
 pub enum PointwiseInputs<'a> {
     /// Ciphertexts.
     Whole(&'a [&'a Ciphertext]),
-    /// Ciphertexts whose uniform halves are expanded on the way, limb by limb: they never take more memory than one limb.
+    /// Ciphertexts whose uniform halves are expanded on the way, by each task for its columns: they are never in memory.
     Seeded(&'a [&'a SeededCiphertext]),
 }
 
@@ -260,6 +257,8 @@ struct Run<'a> {
     basis: Basis,
     /// A part of all inputs after another, as in panels.
     parts: Vec<Part<'a>>,
+    /// Number of inputs.
+    count: usize,
     operations: Vec<Operation<'a>>,
     /// What they make.
     after: Shape,
@@ -276,35 +275,17 @@ impl<'a> Run<'a> {
         let [columns, width] = [PANELS * GEMM_COLUMNS, GEMM_COLUMNS].map(|columns| columns.min(ring.n()));
         let part = |part: usize| inputs.iter().map(move |input| input.parts[part]);
         let parts = (0..first.parts.len()).flat_map(part).collect();
-        Self { ring, basis: first.basis(), parts, operations, after, columns, width, nanoseconds }
+        Self { ring, basis: first.basis(), parts, count: inputs.len(), operations, after, columns, width, nanoseconds }
     }
 
-    /// Limb by limb: expands seeds, then runs the chain.
+    /// Runs the chain, limb by limb, range by range.
     fn limbs(&self, outputs: &mut [Ciphertext]) {
-        let (ring, n, ranges) = (self.ring, self.ring.n(), self.ring.n() / self.columns);
-        let buffer = |part: &Part<'_>| match part {
-            Part::Poly(_) => Buffer::empty(),
-            Part::Seed(_) => ring.pool().take(ring.stride()),
-        };
-        let mut expanded: Vec<Buffer> = self.parts.iter().map(buffer).collect();
-        for (limb, tasks) in self.tasks(outputs).chunks_mut(ranges).enumerate() {
-            expanded.par_iter_mut().zip(&self.parts).with_max_len(EXPANDED).for_each(|(words, part)| {
-                if let Part::Seed(seeded) = part {
-                    seeded.expand_limb(limb, &mut words[..n]);
-                }
-            });
-            let rows = self.parts.iter().zip(&expanded).map(|(part, words)| match part {
-                Part::Poly(poly) => poly.limb(limb),
-                Part::Seed(_) => &words[..n],
-            });
-            let rows: Vec<&[u64]> = rows.collect();
-            // Tasks are long: one at a time, so that no thread waits for another that has several left.
-            tasks.par_iter_mut().enumerate().with_max_len(1).for_each_init(
-                || Scratch::new(ring, self.scratch_rows()),
-                |scratch, (range, pieces)| self.task(&mut scratch.words, &rows, (limb, range), pieces),
-            );
-        }
-        expanded.into_iter().for_each(|buffer| ring.pool().give(buffer));
+        let (ring, ranges) = (self.ring, self.ring.n() / self.columns);
+        // Tasks are long: one at a time, so that no thread waits for another that has several left.
+        self.tasks(outputs).par_iter_mut().enumerate().with_max_len(1).for_each_init(
+            || Scratch::new(ring, self.scratch_rows()),
+            |scratch, (task, pieces)| self.task(&mut scratch.words, (task / ranges, task % ranges), pieces),
+        );
     }
 
     /// For each limb and range of columns, that piece of each part of each output.
@@ -333,13 +314,14 @@ impl<'a> Run<'a> {
         self.operations.iter().map(|operation| operation.after.rows()).max().unwrap_or(0)
     }
 
-    fn task(&self, scratch: &mut [u64], rows: &[&[u64]], (limb, range): (usize, usize), pieces: &mut [&mut [u64]]) {
+    fn task(&self, scratch: &mut [u64], (limb, range): (usize, usize), pieces: &mut [&mut [u64]]) {
         let on = (self.ring.backend(), self.ring.modulus(self.basis, limb), limb);
-        let (gathered, scratch) = scratch.split_at_mut(PANELS * rows.len() * GEMM_COLUMNS);
+        let rows = self.parts.len();
+        let (gathered, scratch) = scratch.split_at_mut(PANELS * rows * GEMM_COLUMNS);
         let (mut x, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
         let (mut y, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
-        self.gather(gathered, rows, range * self.columns);
-        for (panel, gathered) in gathered.chunks_exact(rows.len() * GEMM_COLUMNS).enumerate() {
+        self.gather(gathered, limb, range * self.columns);
+        for (panel, gathered) in gathered.chunks_exact(rows * GEMM_COLUMNS).enumerate() {
             let at = panel * GEMM_COLUMNS;
             if at >= self.columns {
                 break;
@@ -355,15 +337,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The columns of a task, panel by panel, row by row.
-    fn gather(&self, gathered: &mut [u64], rows: &[&[u64]], start: usize) {
+    /// The columns of a task, panel by panel, row by row. While seeds are expanded, what is read of the next inputs is on its way.
+    fn gather(&self, gathered: &mut [u64], limb: usize, start: usize) {
         let gathered = gathered.as_chunks_mut::<GEMM_COLUMNS>().0;
-        for (i, row) in rows.iter().enumerate() {
-            if let Some(later) = rows.get(i + AHEAD) {
-                prefetch(&later[start..][..self.columns]);
+        let (rows, columns) = (self.parts.len(), start..start + self.columns);
+        let mut expanded = [0; PANELS * GEMM_COLUMNS];
+        let expanded = &mut expanded[..self.columns];
+        for row in (0..self.count).flat_map(|input| (input..rows).step_by(self.count)) {
+            if let Some(Part::Poly(later)) = self.parts.get(row + AHEAD) {
+                prefetch(&later.limb(limb)[columns.clone()]);
             }
-            for (panel, words) in row[start..][..self.columns].chunks(self.width).enumerate() {
-                let row = &mut gathered[panel * rows.len() + i];
+            let words = match self.parts[row] {
+                Part::Poly(poly) => &poly.limb(limb)[columns.clone()],
+                Part::Seed(seeded) => {
+                    seeded.expand_into(limb, start, expanded);
+                    &*expanded
+                }
+            };
+            for (panel, words) in words.chunks(self.width).enumerate() {
+                let row = &mut gathered[panel * rows + row];
                 match words.first_chunk() {
                     Some(words) => *row = *words,
                     // Rings smaller than a panel.

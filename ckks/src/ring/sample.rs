@@ -8,20 +8,23 @@
 //!
 //! Limb i of polynomial k of a seed is stream 2^16 k + i of ChaCha20 (Bernstein's original form: the seed is the key, words 12
 //! and 13 of the state count blocks of 64 bytes from 0, words 14 and 15 are the number of the stream, all little-endian). For a
-//! prime q of b bits, 2^(b−1) < q < 2^b, the stream is cut into candidates of ⌈b/8⌉ bytes. Of each candidate, little-endian,
-//! the low b bits count; numbers of q or more are skipped; the first N that remain are the residues in NTT form, in the order of
-//! [`NttTable::forward`](crate::NttTable::forward).
+//! prime q of b bits, 2^(b−1) < q < 2^b, residue j (in NTT form, in the order of [`NttTable::forward`](crate::NttTable::forward)) is the
+//! low b bits of the ⌈b/8⌉ bytes from byte j ⌈b/8⌉ of the stream on, little-endian. Where that is q or more, it is those of the bytes 2^40
+//! further on, and so again until it is below q. So any part of a limb can be drawn by itself.
 
 use rand::rngs::SysRng;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroizing;
 
-use crate::arith::{MAX_MODULUS_BITS, Modulus};
+use crate::arith::{Backend, Keystream, Modulus};
 use crate::error::{Error, Result};
 
 use super::context::{Basis, Ring};
 use super::poly::{Ntt, Poly};
+
+/// Bytes between a candidate and the one that takes its place.
+const AGAIN: u64 = 1 << 40;
 
 /// Standard deviation of the errors.
 pub(crate) const SIGMA: f64 = 3.2;
@@ -31,33 +34,22 @@ pub(crate) const SIGMA: f64 = 3.2;
 pub struct Seed(pub [u8; 32]);
 
 impl Seed {
-    /// Fills `limb` with uniform residues modulo `q` from the ChaCha20 stream `stream` of this seed.
-    pub(crate) fn expand_limb(&self, stream: u64, q: &Modulus, limb: &mut [u64]) {
-        let mut rng = ChaCha20Rng::from_seed(self.0);
-        rng.set_stream(stream);
-        let (width, mask) = (q.bits().div_ceil(8) as usize, (1 << q.bits()) - 1);
-        // A candidate is read as a whole word, the last one, too.
-        let mut bytes = [0; BLOCK * MAX_MODULUS_BITS.div_ceil(8) as usize + size_of::<u64>()];
-        let mut candidates = [0; BLOCK];
-        let mut filled = 0;
-        while filled < limb.len() {
-            rng.fill_bytes(&mut bytes[..BLOCK * width]);
-            let mut above = 0;
-            for (i, candidate) in candidates.iter_mut().enumerate() {
-                let mut word = [0; size_of::<u64>()];
-                word.copy_from_slice(&bytes[i * width..][..size_of::<u64>()]);
-                *candidate = u64::from_le_bytes(word) & mask;
-                above |= (q.value() - 1).wrapping_sub(*candidate);
-            }
-            let rest = &mut limb[filled..];
-            // Primes lie just below a power of two: as good as always, nothing is skipped.
-            if above >> 63 == 0 {
-                let count = rest.len().min(BLOCK);
-                rest[..count].copy_from_slice(&candidates[..count]);
-                filled += count;
-            } else {
-                let accepted = candidates.iter().filter(|&&candidate| candidate < q.value());
-                filled += rest.iter_mut().zip(accepted).map(|(word, &candidate)| *word = candidate).count();
+    /// Fills `out` with the uniform residues modulo `q` from number `first` on, drawn from the ChaCha20 stream `stream` of this seed.
+    pub(crate) fn expand_into(&self, (backend, q): (Backend, &Modulus), stream: u64, first: usize, out: &mut [u64]) {
+        let width = q.bits().div_ceil(8) as usize;
+        let from = |first: usize| Keystream { key: self.0, stream, start: (first * width) as u64 };
+        // Primes lie just below a power of two: as good as always, all candidates are residues.
+        if backend.candidates_into(q, &from(first), out) {
+            return;
+        }
+        let mut others = [0; BLOCK];
+        for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+            let (mut from, others) = (from(first + i * BLOCK), &mut others[..out.len()]);
+            while out.iter().any(|&candidate| candidate >= q.value()) {
+                from.start += AGAIN;
+                backend.candidates_into(q, &from, others);
+                let rejected = out.iter_mut().zip(&*others).filter(|(candidate, _)| **candidate >= q.value());
+                rejected.for_each(|(candidate, &other)| *candidate = other);
             }
         }
     }
@@ -65,7 +57,7 @@ impl Seed {
     /// The uniform polynomial number `object` of this seed; one of fewer limbs is a prefix of one of more.
     pub(crate) fn expand(&self, ring: &Ring, basis: Basis, object: u64) -> Poly<Ntt> {
         let mut poly = Poly::uninit(ring, basis);
-        poly.each_limb(|i, q, limb| self.expand_limb(stream(object, i), q, limb));
+        poly.each_limb(|i, q, limb| self.expand_into((ring.backend(), q), stream(object, i), 0, limb));
         poly
     }
 }
@@ -240,18 +232,49 @@ mod tests {
     }
 
     #[test]
-    fn expansion_is_uniform_and_a_prefix_of_a_longer_one() {
+    fn any_part_of_an_expansion_is_as_specified() {
+        const LEN: usize = 700;
+        // Of the last, just above a power of two, nearly half of all candidates are rejected.
+        let least = (1 << 40..).find(|&p| crate::arith::is_prime(p)).unwrap();
+        let primes = [50, 48, 40, 17].map(|bits| crate::arith::ntt_primes(bits, 1, 1 << 10, &[]).unwrap()[0]);
+        for q in primes.into_iter().chain([Modulus::new(least).unwrap(), Modulus::new(3).unwrap()]) {
+            let (seed, stream, width) = (Seed([7; 32]), 3 << 40 | 5, q.bits().div_ceil(8) as usize);
+            let residue = |j: usize| {
+                let candidate = |attempt: u64| {
+                    let start = attempt << 40 | (j * width) as u64;
+                    let mut rng = ChaCha20Rng::from_seed(seed.0);
+                    rng.set_stream(stream);
+                    rng.set_word_pos(u128::from(start / 64 * 16));
+                    let mut bytes = [0; 128];
+                    rng.fill_bytes(&mut bytes);
+                    let bytes = bytes.into_iter().skip((start % 64) as usize).take(width);
+                    bytes.rev().fold(0, |word, byte| word << 8 | u64::from(byte)) & ((1 << q.bits()) - 1)
+                };
+                (0..).map(candidate).find(|&candidate| candidate < q.value()).unwrap()
+            };
+            let expected: Vec<u64> = (0..LEN).map(residue).collect();
+            for backend in Backend::available() {
+                for range in [0..LEN, 0..512, 1..2, 3..12, 128..256, 500..699] {
+                    let mut part = vec![1; range.len()];
+                    seed.expand_into((backend, &q), stream, range.start, &mut part);
+                    assert_eq!(part, expected[range.clone()], "{} {q:?} {range:?}", backend.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn expansion_is_uniform() {
         let q = crate::arith::ntt_primes(40, 1, 1 << 10, &[]).unwrap()[0];
-        let mut long = vec![0; 4096];
-        Seed([7; 32]).expand_limb(3, &q, &mut long);
-        let mut short = vec![0; 100];
-        Seed([7; 32]).expand_limb(3, &q, &mut short);
-        assert_eq!(short, long[..100]);
-        assert!(long.iter().all(|&x| x < q.value()));
-        let mean = long.iter().map(|&x| x as f64).sum::<f64>() / 4096.0 / q.value() as f64;
+        let expand = |stream: u64| {
+            let mut residues = vec![0; 4096];
+            Seed([7; 32]).expand_into((Backend::Scalar, &q), stream, 0, &mut residues);
+            residues
+        };
+        let residues = expand(3);
+        assert!(residues.iter().all(|&x| x < q.value()));
+        let mean = residues.iter().map(|&x| x as f64).sum::<f64>() / 4096.0 / q.value() as f64;
         assert!((mean - 0.5).abs() < 0.025, "{mean}");
-        let mut other = vec![0; 100];
-        Seed([7; 32]).expand_limb(4, &q, &mut other);
-        assert_ne!(short, other);
+        assert_ne!(expand(4), residues);
     }
 }

@@ -125,10 +125,11 @@ impl SeededCiphertext {
         Ciphertext { params: self.params, parts, scale: self.scale, estimate: self.estimate }
     }
 
-    /// Limb `i` of c_1.
-    pub(crate) fn expand_limb(&self, i: usize, limb: &mut [u64]) {
-        let q = self.params.ring().modulus(self.c0.basis(), i);
-        self.seed.expand_limb(stream(self.object, i), q, limb);
+    /// The words from `first` on of limb `i` of c_1.
+    pub(crate) fn expand_into(&self, i: usize, first: usize, out: &mut [u64]) {
+        let ring = self.params.ring();
+        let q = ring.modulus(self.c0.basis(), i);
+        self.seed.expand_into((ring.backend(), q), stream(self.object, i), first, out);
     }
 
     /// Bytes on the wire.

@@ -88,7 +88,7 @@ impl Encryptor<'_, SecretKey> {
         ring.each_limb(basis, c0.data_mut(), |i, table, c0| {
             let (q, backend) = (table.modulus(), ring.backend());
             let mut a = ring.pool().take(ring.stride());
-            self.seed.expand_limb(stream(object, i), q, &mut a[..ring.n()]);
+            self.seed.expand_into((backend, q), stream(object, i), 0, &mut a[..ring.n()]);
             // −(−e − m + a s), so that a s, which gives s away, is never in memory by itself.
             table.forward_signed(&self.drawn, c0);
             backend.sub_assign(q, c0, plaintext.poly.limb(i));

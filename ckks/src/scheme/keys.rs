@@ -148,7 +148,8 @@ impl SwitchingKey {
             let (limb, digit) = (row / shape.digits, row % shape.digits);
             let (b, a) = pair.split_at_mut(stride);
             let stream = source.object << 32 | (digit << 16 | limb) as u64;
-            source.seed.expand_limb(stream, ring.modulus(shape.basis, limb), &mut a[..n]);
+            let q = ring.modulus(shape.basis, limb);
+            source.seed.expand_into((ring.backend(), q), stream, 0, &mut a[..n]);
             fill(digit, limb, &a[..n], &mut b[..n]);
         });
         Self { shape, source, rows }

@@ -7,6 +7,7 @@
 mod forward;
 mod gemm;
 mod inverse;
+mod keystream;
 mod ntt;
 mod short_gemm;
 mod sums;
@@ -19,6 +20,7 @@ use super::scalar;
 pub(super) use forward::ntt_forward;
 pub(super) use gemm::gemm_into;
 pub(super) use inverse::ntt_inverse;
+pub(super) use keystream::candidates_into;
 pub(super) use ntt::shape;
 pub(super) use short_gemm::{short_gemm_into, split_into};
 pub(super) use sums::{convert_into, dot_into, dot_scalars_into, dot_slices_into, round_quotient};

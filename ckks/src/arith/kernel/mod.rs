@@ -185,6 +185,15 @@ impl Pieces {
     }
 }
 
+/// A place in a ChaCha20 stream with a public key (Bernstein's original form, with 64-bit numbers of block and stream).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keystream {
+    pub(crate) key: [u8; 32],
+    pub(crate) stream: u64,
+    /// The first byte.
+    pub(crate) start: u64,
+}
+
 /// A matrix of constants, `terms` a row, in the order in which [`Backend::gemm_into`] and [`Backend::short_gemm_into`] read it: tile by
 /// tile of [`GEMM_OUTPUTS`] rows, term by term, row by row.
 pub(crate) fn tiled<T: Copy>(matrix: &[T], terms: usize) -> Vec<T> {
@@ -412,13 +421,23 @@ impl Backend {
     ) {
         assert!(!terms.is_empty() && run > 0 && out.len() / GEMM_COLUMNS == weights.len() / terms.len());
         assert!(out.len().is_multiple_of(GEMM_COLUMNS) && weights.len().is_multiple_of(terms.len()));
-        assert!(terms.iter().all(|&term| (term as usize) < x.len() / (2 * GEMM_COLUMNS)));
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
             Self::Ifma(_) => unsafe { ifma::short_gemm_into(q, out, weights, (terms, run), x) },
             _ => scalar::short_gemm_into(q, out, weights, terms, x),
+        }
+    }
+
+    /// out_i ← the low b bits, b those of q, of each of the next groups of ⌈b/8⌉ bytes of a stream, little-endian. Whether all are below q.
+    pub(crate) fn candidates_into(self, q: &Modulus, from: &Keystream, out: &mut [u64]) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            Self::Ifma(_) => unsafe { ifma::candidates_into(q, from, out) },
+            _ => scalar::candidates_into(q, from, out),
         }
     }
 

@@ -1,8 +1,11 @@
 //! The specification: plain `u64`/`u128` code.
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::super::ntt::Fold;
-use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Pair, Panels, Rows};
+use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Pair, Panels, Rows};
 
 pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
     for (out, &x) in out.iter_mut().zip(x) {
@@ -149,6 +152,30 @@ pub(super) fn short_gemm_into(q: &Modulus, out: &mut [u64], weights: &[Pair], te
             *out = q.from_i128(terms.iter().enumerate().map(product).sum());
         }
     }
+}
+
+pub(super) fn candidates_into(q: &Modulus, from: &Keystream, out: &mut [u64]) -> bool {
+    const BLOCK: usize = 512;
+    const WORD: usize = size_of::<u64>();
+    let (width, mask) = (q.bits().div_ceil(8) as usize, (1 << q.bits()) - 1);
+    let mut rng = ChaCha20Rng::from_seed(from.key);
+    rng.set_stream(from.stream);
+    // Bytes are drawn from the beginning of a word of 32 bits, and a candidate is read as a whole word, the last one, too.
+    let mut bytes = [0; (BLOCK + 2) * WORD];
+    let mut above = 0;
+    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+        let start = from.start + (i * BLOCK * width) as u64;
+        let skipped = (start % 4) as usize;
+        rng.set_word_pos(u128::from(start / 4));
+        rng.fill_bytes(&mut bytes[..skipped + out.len() * width]);
+        for (i, out) in out.iter_mut().enumerate() {
+            let mut word = [0; WORD];
+            word.copy_from_slice(&bytes[skipped + i * width..][..WORD]);
+            *out = u64::from_le_bytes(word) & mask;
+            above |= (q.value() - 1).wrapping_sub(*out);
+        }
+    }
+    above >> 63 == 0
 }
 
 pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], fold: Option<&Fold>) {

@@ -138,10 +138,7 @@ impl<'a> Buffers<'a> {
     /// A chain or a map by diagonals: what it reads stays until all that it makes is there.
     fn together(&mut self, program: &Program, stage: &Stage, step: &Step, threads: usize) {
         let operation = &program.operations()[stage.operations.start];
-        let mut scratch = scratch(self.params, operation, operation.value.level, threads as u64);
-        if stage.reads == [ValueId(0)] && step.expands.is_empty() {
-            scratch.push((1, step.inputs.len() as u64));
-        }
+        let scratch = scratch(self.params, operation, operation.value.level, threads as u64);
         scratch.iter().for_each(|&(limbs, count)| self.take(limbs, count));
         stage.makes.iter().for_each(|&made| self.take_value(program.value(made), step.outputs.len() as u64));
         scratch.iter().for_each(|&(limbs, count)| self.give(limbs, count));
