@@ -6,13 +6,15 @@
 //! Mathemagix, arXiv 1407.3383, section 3).
 
 mod ntt;
+mod sums;
 
 use std::arch::x86_64::*;
 
 use super::super::modulus::{Modulus, ShoupFactor};
-use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Panels, Rows, scalar};
+use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Panels, scalar};
 
 pub(super) use ntt::{ntt_forward, ntt_inverse};
+pub(super) use sums::{convert_into, dot_into, dot_scalars_into, dot_slices_into, round_quotient};
 
 /// Proof that this CPU has AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,15 +75,6 @@ fn load(line: &Line) -> Vector {
 fn store(line: &mut Line, x: Vector) {
     let two_52 = splat(TWO_52);
     store_bits(line, _mm256_castpd_si256(_mm256_xor_pd(_mm256_add_pd(x, two_52), two_52)));
-}
-
-/// The first vector of row `r`.
-#[inline(always)]
-fn first_line(rows: Rows<'_>, r: usize) -> &Line {
-    match rows.data[r * rows.stride..].first_chunk() {
-        Some(line) => line,
-        None => unreachable!("row {r} is shorter than its kernel was told"),
-    }
 }
 
 /// The same number in every lane.
@@ -291,96 +284,6 @@ pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: Sh
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: Rows<'_>) {
-    let p = Prime::new(q);
-    let len = out.len();
-    let (lines, rest) = out.as_chunks_mut();
-    for (i, line) in lines.iter_mut().enumerate() {
-        let (x, y) = (x.from(LANES * i), y.from(LANES * i));
-        let terms = (0..x.count).map(|r| (first_line(x, r), first_line(y, r)));
-        store(line, p.finish(sum(&p, _mm256_setzero_pd(), terms, |x, y| (load(x), load(y)))));
-    }
-    let at = len - rest.len();
-    scalar::dot_into(q, rest, x.from(at), y.from(at));
-}
-
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn dot_slices_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], y: &[&[u64]]) {
-    let p = Prime::new(q);
-    let len = out.len();
-    let (lines, rest) = out.as_chunks_mut();
-    for (i, line) in lines.iter_mut().enumerate() {
-        let row = |row| first_line(Rows::of(row).from(LANES * i), 0);
-        let terms = x.iter().zip(y).map(|(x, y)| (row(x), row(y)));
-        store(line, p.finish(sum(&p, _mm256_setzero_pd(), terms, |x, y| (load(x), load(y)))));
-    }
-    scalar::dot_slices_from(len - rest.len(), q, rest, x, y);
-}
-
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn dot_scalars_into(q: &Modulus, out: &mut [u64], x: &[&[u64]], weights: &[u64]) {
-    let p = Prime::new(q);
-    let len = out.len();
-    let (lines, rest) = out.as_chunks_mut();
-    for (i, line) in lines.iter_mut().enumerate() {
-        let terms = x.iter().zip(weights).map(|(x, &weight)| (first_line(Rows::of(x).from(LANES * i), 0), weight));
-        let sum = sum(&p, _mm256_setzero_pd(), terms, |x, weight| (load(x), splat(weight as f64)));
-        store(line, p.finish(sum));
-    }
-    scalar::dot_scalars_from(len - rest.len(), q, rest, x, weights);
-}
-
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn round_quotient(v: &mut [u64], x: Rows<'_>, inverses: &[f64]) {
-    let len = v.len();
-    let (lines, rest) = v.as_chunks_mut::<LANES>();
-    for (i, line) in lines.iter_mut().enumerate() {
-        let x = x.from(LANES * i);
-        let mut sum = _mm256_setzero_pd();
-        for (r, &inverse) in inverses.iter().enumerate() {
-            // Products and sums rounded one by one, in the order of the specification.
-            sum = _mm256_add_pd(sum, _mm256_mul_pd(load(first_line(x, r)), splat(inverse)));
-        }
-        store(line, _mm256_floor_pd(_mm256_add_pd(sum, splat(0.5))));
-    }
-    scalar::round_quotient(rest, x.from(len - rest.len()), inverses);
-}
-
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn convert_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, weights: &[u64], v: &[u64], d: ShoupFactor) {
-    let (p, minus_d) = (Prime::new(q), Prime::factor(q, q.neg(d.value)));
-    let len = out.len();
-    let ((lines, rest), (v, v_rest)) = (out.as_chunks_mut(), v.as_chunks());
-    for (i, (line, v)) in lines.iter_mut().zip(v).enumerate() {
-        let x = x.from(LANES * i);
-        let terms = weights.iter().enumerate().map(|(r, &weight)| (first_line(x, r), weight));
-        let start = p.mul(load(v), minus_d);
-        store(line, p.finish(sum(&p, start, terms, |x, weight| (load(x), splat(weight as f64)))));
-    }
-    scalar::convert_into(q, rest, x.from(len - rest.len()), weights, v_rest, d);
-}
-
-/// start + Σ x y, centred: products are added four at a time.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn sum<X, Y>(
-    p: &Prime,
-    start: Vector,
-    mut terms: impl Iterator<Item = (X, Y)>,
-    factors: impl Fn(X, Y) -> (Vector, Vector),
-) -> Vector {
-    let mut sum = start;
-    loop {
-        for _ in 0..TERMS {
-            let Some((x, y)) = terms.next() else { return p.centre(sum) };
-            let (x, y) = factors(x, y);
-            sum = _mm256_add_pd(sum, p.product(x, y));
-        }
-        sum = p.centre(sum);
-    }
-}
-
-#[target_feature(enable = "avx2,fma")]
 pub(super) fn gemm_into(q: &Modulus, out: &mut [u64], weights: &[u64], terms: &[u32], x: Panels<'_>) {
     let width = x.count() * GEMM_COLUMNS;
     let p = Prime::new(q);
@@ -423,7 +326,15 @@ fn gemm_tile<const O: usize>(p: &Prime, out: &mut [u64], weights: &[u64], terms:
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn center_into(q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
-    scalar::center_into(q, out, x, d);
+    let p = Prime::new(q);
+    let (half, d_lanes) = (splat((d / 2) as f64), splat(d as f64));
+    let ((out, out_rest), (x, x_rest)) = (out.as_chunks_mut(), x.as_chunks());
+    for (out, x) in out.iter_mut().zip(x) {
+        let x = load(x);
+        let upper = _mm256_cmp_pd::<_CMP_GT_OQ>(x, half);
+        store(out, p.finish(p.centre(_mm256_sub_pd(x, _mm256_and_pd(upper, d_lanes)))));
+    }
+    scalar::center_into(q, out_rest, x_rest, d);
 }
 
 #[target_feature(enable = "avx2,fma")]
