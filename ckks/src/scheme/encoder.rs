@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use rustfft::num_complex::Complex64;
 
-use crate::arith::{Modulus, RingKind, ShoupFactor};
+use crate::arith::{Loops, Modulus, RingKind, ShoupFactor};
 use crate::error::{Error, Result};
 use crate::ring::{Coeff, Ntt, Poly};
 
-use super::fft::{Embedding, Workspace};
+use super::fft::{Embedding, Workspace, word_to_double};
 use super::params::Params;
 use super::plaintext::Plaintext;
 use super::scale::Scale;
@@ -29,6 +29,7 @@ pub struct Encoder {
 struct Buffers {
     transform: Workspace,
     words: Vec<i64>,
+    coefficients: Vec<f64>,
 }
 
 /// Signed words of at most this size (in absolute value) become residues at once.
@@ -44,7 +45,7 @@ impl Encoder {
         let inverse = |q: &Modulus, of: &Modulus| q.shoup(q.inv(q.reduce(of.value())));
         let row = |(i, q): (usize, &&Modulus)| primes[..i].iter().map(|of| inverse(q, of)).collect();
         Self {
-            embedding: Embedding::new(params.ring().kind(), params.log_n()),
+            embedding: Embedding::new(params.ring().kind(), params.log_n(), params.ring().backend()),
             inverses: primes.iter().enumerate().map(row).collect(),
             idle: Mutex::default(),
             params: params.clone(),
@@ -85,9 +86,10 @@ impl Encoder {
         if len > slots {
             return Err(Error::TooManyValues { values: len, slots });
         }
-        self.with_buffers(|Buffers { transform, words }| {
-            let value = |k| if k < len { value(k) } else { Complex64::ZERO };
-            let largest = self.embedding.coefficients(transform, value, scale.to_f64());
+        self.with_buffers(|Buffers { transform, words, .. }| {
+            self.embedding.transform(transform, |k| if k < len { value(k) } else { Complex64::ZERO });
+            words.resize(self.params.ring().n(), 0);
+            let largest = self.embedding.words(transform, scale.to_f64(), words);
             let log_q = self.params.log_q(level);
             if !(scale.is_valid() && largest.is_finite()) || largest.log2() >= log_q - 1.0 {
                 let largest = if scale.is_valid() { largest } else { f64::NAN };
@@ -95,9 +97,9 @@ impl Encoder {
             }
             // coefficient = word · 2^shift.
             let shift = (largest.max(1.0).log2() as i32 + 1 - WORD_BITS).max(0);
-            let down = f64::from(-shift).exp2();
-            words.resize(self.params.ring().n(), 0);
-            self.embedding.words(transform, |x| round_to_word(x * down), words);
+            if shift > 0 {
+                self.embedding.words(transform, scale.to_f64() * f64::from(-shift).exp2(), words);
+            }
             let mut poly = Poly::uninit(self.params.ring(), basis);
             self.params.ring().each_limb(basis, poly.data_mut(), |_, table, limb| {
                 let (q, backend) = (table.modulus(), table.backend());
@@ -128,20 +130,21 @@ impl Encoder {
         self.decode_with(plaintext, |z| z)
     }
 
-    fn decode_with<T: Clone + Default>(&self, plaintext: &Plaintext, value: impl Fn(Complex64) -> T) -> Result<Vec<T>> {
+    fn decode_with<T>(&self, plaintext: &Plaintext, value: impl Fn(Complex64) -> T) -> Result<Vec<T>> {
         if plaintext.params != self.params {
             return Err(Error::ParamsMismatch { operation: "decode" });
         }
-        let coefficients = self.to_doubles(&plaintext.poly);
-        let factor = 1.0 / plaintext.scale.to_f64();
-        Ok(self.with_buffers(|buffers| self.embedding.slots_of(&mut buffers.transform, &coefficients, factor, value)))
+        Ok(self.with_buffers(|Buffers { transform, coefficients, .. }| {
+            self.to_doubles(&plaintext.poly, coefficients);
+            self.embedding.slots_of(transform, coefficients, 1.0 / plaintext.scale.to_f64(), value)
+        }))
     }
 
     /// The coefficients in (−Q/2, Q/2), each to a few units in the last place.
-    fn to_doubles(&self, poly: &Poly<Ntt>) -> Vec<f64> {
+    fn to_doubles(&self, poly: &Poly<Ntt>, coefficients: &mut Vec<f64>) {
         let (ring, limbs) = (self.params.ring(), poly.basis().limbs());
         let poly = poly.inverse();
-        let mut coefficients = vec![0.0; ring.n()];
+        coefficients.resize(ring.n(), 0.0);
         let block = |buffers: &mut Digits, (index, out): (usize, &mut [f64])| {
             self.mixed_radix(&poly, index * BLOCK, buffers, out)
         };
@@ -151,7 +154,6 @@ impl Encoder {
             let mut buffers = Digits::default();
             coefficients.chunks_mut(BLOCK).enumerate().for_each(|chunk| block(&mut buffers, chunk));
         }
-        coefficients
     }
 
     /// Coefficients from number `at` on, from their balanced mixed radix x = d_0 + q_0 (d_1 + q_1 (d_2 + …)), |d_r| < q_r / 2
@@ -168,7 +170,7 @@ impl Encoder {
             if row.iter().chain(rest.iter()).all(|&residue| residue == 0) {
                 break;
             }
-            digits.extend(row.iter().map(|&residue| q.centered(residue)));
+            backend.vectorize(Centre { q, residues: row, digits });
             for ((row, inverses), q) in
                 rest.chunks_exact_mut(len).zip(&self.inverses[r + 1..]).zip(ring.q().skip(r + 1))
             {
@@ -176,10 +178,10 @@ impl Encoder {
                 backend.sub_mul_scalar_assign(q, row, reduced, inverses[r]);
             }
         }
+        out.fill(0.0);
         let rows: Vec<_> = digits.chunks_exact(len).zip(ring.q()).collect();
         for (digits, q) in rows.into_iter().rev() {
-            let q = q.value() as f64;
-            out.iter_mut().zip(digits).for_each(|(x, &digit)| *x = *x * q + digit as f64);
+            backend.vectorize(AddDigits { coefficients: out, q, digits });
         }
     }
 
@@ -202,11 +204,37 @@ struct Digits {
     digits: Vec<i64>,
 }
 
-/// Nearest integer of |x| < 2^51, by adding 1.5 · 2^52 and reading the mantissa: SSE2 has no rounding instruction.
-#[inline]
-fn round_to_word(x: f64) -> i64 {
-    const MAGIC: f64 = 6_755_399_441_055_744.0;
-    (x + MAGIC).to_bits() as i64 - MAGIC.to_bits() as i64
+/// The next digit of each coefficient.
+struct Centre<'a> {
+    q: &'a Modulus,
+    residues: &'a [u64],
+    digits: &'a mut Vec<i64>,
+}
+
+impl Loops for Centre<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.digits.extend(self.residues.iter().map(|&residue| self.q.centered(residue)));
+    }
+}
+
+/// x ← x q + digit.
+struct AddDigits<'a> {
+    coefficients: &'a mut [f64],
+    q: &'a Modulus,
+    digits: &'a [i64],
+}
+
+impl Loops for AddDigits<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let q = self.q.value() as f64;
+        self.coefficients.iter_mut().zip(self.digits).for_each(|(x, &digit)| *x = *x * q + word_to_double(digit));
+    }
 }
 
 #[cfg(test)]
@@ -248,7 +276,9 @@ mod tests {
                 }
                 table.forward(limb);
             });
-            for (j, (found, exact)) in Encoder::new(&params).to_doubles(&poly).iter().zip(&exact).enumerate() {
+            let mut found = vec![f64::NAN; 3];
+            Encoder::new(&params).to_doubles(&poly, &mut found);
+            for (j, (found, exact)) in found.iter().zip(&exact).enumerate() {
                 let expected: f64 = exact.to_string().parse().unwrap();
                 assert!((found - expected).abs() <= expected.abs() * f64::EPSILON * 4.0, "{j}: {found} {expected}");
             }

@@ -5,7 +5,12 @@
 //! both give a(ζ^e) = Σ_n C_n exp(2πi j_k n / M) with C_n = c_n ζ^n: a twist, a plain FFT and a permutation.
 //!
 //! In the conjugate-invariant ring C_(M−n) is the conjugate of C_n, and the M values x_j are real: the transform of the M/2
-//! points x_2j + i x_(2j+1) holds them all (Sorensen, Jones, Heideman, Burrus 1987, section III).
+//! points z_j = x_2j + i x_(2j+1) holds them all (Sorensen, Jones, Heideman, Burrus 1987, section III). With m = M/2 − n and Z the
+//! transform of the z_j, 2 C_n = (Z_n + Z_m*) − i (Z_n − Z_m*) exp(−2πi n / M), and C_m* is the same with the second sign changed. As
+//! exp(2πi / M) = ζ^4 and ζ^(M/2) = √i, both factors of a pair and both its twists are powers of ζ^n:
+//! c_n = P + Q and c_m* = √i (P − Q) for P = (Z_n + Z_m*) ζ^−n / 2 and Q = −i (Z_n − Z_m*) ζ^−5n / 2.
+//!
+//! The permutation has a period: 5^(M/4) = 1 − M mod 4M for M >= 8, so that j_(k + M/4) = j_k − M/4 mod M.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI, SQRT_2};
 use std::sync::Arc;
@@ -13,19 +18,22 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex64;
 use rustfft::{Fft, FftPlanner};
 
-use crate::arith::RingKind;
+use crate::arith::{Backend, Loops, RingKind};
 
 /// Tables of one ring degree.
 pub(super) struct Embedding {
     kind: RingKind,
+    backend: Backend,
     forward: Arc<dyn Fft<f64>>,
     inverse: Arc<dyn Fft<f64>>,
-    /// ζ^n.
+    /// ζ^n: for all points in the standard ring, up to M/4 in the conjugate-invariant one.
     twist: Vec<Complex64>,
-    /// exp(2πi n / M) up to M/4: conjugate-invariant ring only.
-    split: Vec<Complex64>,
-    /// Slot k with j_k = j.
+    /// ζ^5n, likewise: conjugate-invariant ring only.
+    twist_5: Vec<Complex64>,
+    /// Slot k with j_k = j, for j < M/4, or for all j if M < 8.
     slot: Vec<u32>,
+    /// j_k, for the same k.
+    place: Vec<u32>,
 }
 
 /// Buffers of one transform.
@@ -36,82 +44,81 @@ pub(super) struct Workspace {
 }
 
 impl Embedding {
-    pub(super) fn new(kind: RingKind, log_n: u32) -> Self {
+    pub(super) fn new(kind: RingKind, log_n: u32, backend: Backend) -> Self {
         let (m, points) = (kind.slots(1 << log_n), 1usize << (log_n - 1));
         let mut planner = FftPlanner::new();
-        let roots = |count: usize, order: usize| {
-            (0..count).map(|n| Complex64::cis(2.0 * PI * n as f64 / order as f64)).collect::<Vec<_>>()
+        let roots = |step: usize, count: usize| {
+            (0..count).map(|n| Complex64::cis(2.0 * PI * (step * n) as f64 / (4 * m) as f64)).collect()
         };
-        let mut slot = vec![0; m];
-        let mut exponent = 1;
-        for k in 0..m as u32 {
-            slot[exponent / 4] = k;
-            exponent = (exponent * 5) % (4 * m);
+        let (twist, twist_5) = match kind {
+            RingKind::Standard => (roots(1, points), Vec::new()),
+            RingKind::ConjugateInvariant => (roots(1, m / 4 + 1), roots(5, m / 4 + 1)),
+        };
+        let known = if m < 8 { m } else { m / 4 };
+        let places =
+            std::iter::successors(Some(1), |exponent| Some(exponent * 5 % (4 * m))).map(|exponent| exponent / 4);
+        let (mut slot, mut place) = (vec![0; known], Vec::new());
+        for (k, j) in places.take(m).enumerate() {
+            if k < known {
+                place.push(j as u32);
+            }
+            if j < known {
+                slot[j] = k as u32;
+            }
         }
-        Self {
-            kind,
-            forward: planner.plan_fft_forward(points),
-            inverse: planner.plan_fft_inverse(points),
-            twist: roots(points, 4 * m),
-            split: if kind == RingKind::ConjugateInvariant { roots(m / 4 + 1, m) } else { Vec::new() },
-            slot,
-        }
+        let (forward, inverse) = (planner.plan_fft_forward(points), planner.plan_fft_inverse(points));
+        Self { kind, backend, forward, inverse, twist, twist_5, slot, place }
     }
 
-    /// The coefficients of the real polynomial whose slots are `value(k)`, times `factor`, in `work` for [`Self::words`];
-    /// and the largest of them in absolute value, or infinity or NaN if one is not finite.
-    pub(super) fn coefficients(&self, work: &mut Workspace, value: impl Fn(usize) -> Complex64, factor: f64) -> f64 {
+    /// The points of the transform of the real polynomial whose slots are `value(k)`, in `work` for [`Self::words`].
+    pub(super) fn transform(&self, work: &mut Workspace, value: impl Fn(usize) -> Complex64) {
         let points = &mut work.points;
-        points.clear();
-        match self.kind {
-            RingKind::Standard => points.extend(self.slot.iter().map(|&k| value(k as usize))),
-            RingKind::ConjugateInvariant => {
-                let pairs = self.slot.as_chunks().0.iter();
-                points.extend(pairs.map(|&[k, l]| Complex64::new(value(k as usize).re, value(l as usize).re)));
+        points.resize(self.forward.len(), Complex64::ZERO);
+        let parts = self.parts();
+        for (t, points) in points.chunks_exact_mut(self.forward.len() / parts).enumerate() {
+            let value = |&entry: &u32| value(self.shifted(entry, t));
+            match self.kind {
+                RingKind::Standard => points.iter_mut().zip(&self.slot).for_each(|(point, k)| *point = value(k)),
+                RingKind::ConjugateInvariant => {
+                    for (point, [k, l]) in points.iter_mut().zip(self.slot.as_chunks().0) {
+                        *point = Complex64::new(value(k).re, value(l).re);
+                    }
+                }
             }
         }
         work.scratch.resize(self.forward.get_inplace_scratch_len(), Complex64::ZERO);
         self.forward.process_with_scratch(points, &mut work.scratch);
-        let factor = factor / self.slot.len() as f64;
-        if self.kind == RingKind::ConjugateInvariant {
-            self.separate(points);
-        }
-        // Of real and imaginary parts; a NaN would vanish in a maximum, and shows in a sum.
-        let (mut largest, mut total) = ([0.0; 2], [0.0; 2]);
-        for (point, twist) in points.iter_mut().zip(&self.twist) {
-            *point = *point * twist.conj() * factor;
-            let sizes = [point.re.abs(), point.im.abs()];
-            for i in 0..2 {
-                largest[i] = if sizes[i] > largest[i] { sizes[i] } else { largest[i] };
-                total[i] += sizes[i];
-            }
-        }
-        let total = total[0] + total[1];
-        if total.is_finite() { largest[0].max(largest[1]) } else { total }
     }
 
-    /// `word(a_j)` for every coefficient that [`Self::coefficients`] left in `work`.
-    pub(super) fn words(&self, work: &Workspace, word: impl Fn(f64) -> i64, words: &mut [i64]) {
-        let points = &work.points;
-        let (low, high) = words.split_at_mut(points.len());
-        match self.kind {
-            RingKind::Standard => {
-                for ((low, high), c) in low.iter_mut().zip(high).zip(points) {
-                    (*low, *high) = (word(c.re), word(c.im));
-                }
-            }
-            RingKind::ConjugateInvariant => {
-                (low[0], high[0]) = (word(points[0].re), word(points[0].im));
-                let mirrored = high[1..].iter_mut().rev();
-                for ((low, high), c) in low[1..].iter_mut().zip(mirrored).zip(&points[1..]) {
-                    (*low, *high) = (word(c.re), word(-c.im));
-                }
-            }
-        }
+    /// Slots, M.
+    #[inline]
+    fn slots(&self) -> usize {
+        self.kind.slots(2 * self.forward.len())
+    }
+
+    /// Times that [`Self::slot`] and [`Self::place`] go into a table of all slots.
+    #[inline]
+    fn parts(&self) -> usize {
+        self.slots() / self.slot.len()
+    }
+
+    /// Entry i + t M/4 of a table of all slots or places, where entry i is known.
+    #[inline]
+    fn shifted(&self, entry: u32, t: usize) -> usize {
+        let slots = self.slots();
+        (entry as usize + slots - t * self.slot.len()) & (slots - 1)
+    }
+
+    /// The nearest integers to the coefficients of what [`Self::transform`] has left, times `factor`, if that is below 2^51 for all; and the
+    /// largest coefficient, times `factor`, in absolute value, or infinity or NaN if one is not finite.
+    pub(super) fn words(&self, work: &Workspace, factor: f64, words: &mut [i64]) -> f64 {
+        let (low, high) = words.split_at_mut(self.forward.len());
+        let factor = factor / self.slots() as f64;
+        self.backend.vectorize(Words { embedding: self, points: &work.points, factor, low, high })
     }
 
     /// `value` of every slot of the polynomial with the given coefficients, times `factor`.
-    pub(super) fn slots_of<T: Clone + Default>(
+    pub(super) fn slots_of<T>(
         &self,
         work: &mut Workspace,
         coefficients: &[f64],
@@ -119,70 +126,241 @@ impl Embedding {
         value: impl Fn(Complex64) -> T,
     ) -> Vec<T> {
         let points = &mut work.points;
-        points.clear();
-        let (low, high) = coefficients.split_at(self.twist.len());
-        match self.kind {
-            RingKind::Standard => points.extend(low.iter().zip(high).map(|(&low, &high)| Complex64::new(low, high))),
-            RingKind::ConjugateInvariant => {
-                points.push(Complex64::new(low[0], high[0]));
-                let mirrored = high[1..].iter().rev();
-                points.extend(low[1..].iter().zip(mirrored).map(|(&low, &high)| Complex64::new(low, -high)));
-            }
-        }
-        for (point, twist) in points.iter_mut().zip(&self.twist) {
-            *point = *point * twist * factor;
-        }
-        if self.kind == RingKind::ConjugateInvariant {
-            self.combine(points);
-        }
+        points.resize(self.inverse.len(), Complex64::ZERO);
+        let (low, high) = coefficients.split_at(points.len());
+        self.backend.vectorize(Points { embedding: self, points, factor, low, high });
         work.scratch.resize(self.inverse.get_inplace_scratch_len(), Complex64::ZERO);
         self.inverse.process_with_scratch(points, &mut work.scratch);
-        let mut slots = vec![T::default(); self.slot.len()];
-        match self.kind {
-            RingKind::Standard => {
-                for (&k, &point) in self.slot.iter().zip(points.iter()) {
-                    slots[k as usize] = value(point);
-                }
-            }
-            RingKind::ConjugateInvariant => {
-                for ([k, l], point) in self.slot.as_chunks().0.iter().zip(points.iter()) {
-                    slots[*k as usize] = value(point.re.into());
-                    slots[*l as usize] = value(point.im.into());
-                }
+        let mut slots = Vec::with_capacity(self.slots());
+        for t in 0..self.parts() {
+            let places = self.place.iter().map(|&entry| self.shifted(entry, t));
+            match self.kind {
+                RingKind::Standard => slots.extend(places.map(|j| value(points[j]))),
+                RingKind::ConjugateInvariant => slots.extend(places.map(|j| {
+                    let Complex64 { re, im } = points[j / 2];
+                    value(if j % 2 == 0 { re } else { im }.into())
+                })),
             }
         }
         slots
     }
+}
 
-    /// The transform of M real values from that of their M/2 pairs: X_n for 0 < n < M/2, and X_0 + i √½ X_(M/2).
-    fn separate(&self, points: &mut [Complex64]) {
-        let half = points.len();
+/// [`Embedding::words`], of both halves.
+struct Words<'a> {
+    embedding: &'a Embedding,
+    points: &'a [Complex64],
+    factor: f64,
+    low: &'a mut [i64],
+    high: &'a mut [i64],
+}
+
+impl Loops for Words<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let largest = match self.embedding.kind {
+            RingKind::Standard => self.standard(),
+            RingKind::ConjugateInvariant if self.points.len() > 2 * BLOCK => self.real::<BLOCK>(),
+            RingKind::ConjugateInvariant => self.real::<1>(),
+        };
+        f64::from_bits(largest.cast_unsigned())
+    }
+}
+
+impl Words<'_> {
+    /// c_n = a_n + i a_(n+M).
+    #[inline(always)]
+    fn standard(self) -> i64 {
+        let Self { embedding, points, factor, low, high } = self;
+        let mut largest = 0;
+        for ((low, high), (point, twist)) in low.iter_mut().zip(high).zip(points.iter().zip(&embedding.twist)) {
+            let c = point * twist.conj() * factor;
+            (*low, *high) = (round_to_word(c.re), round_to_word(c.im));
+            largest = largest.max(magnitude(c.re)).max(magnitude(c.im));
+        }
+        largest
+    }
+
+    /// c_n = a_n − i a_(N−n), a pair of them at a time: a_n and a_m are in `low`, a_(N−m) and a_(N−n) in `high`, at n and m.
+    #[inline(always)]
+    fn real<const B: usize>(self) -> i64 {
+        let Self { embedding: Embedding { twist, twist_5, .. }, points, factor, low, high } = self;
+        let middle = points.len() / 2;
+        // c_n and c_m*.
+        let pair = |z: Complex64, mirrored: Complex64, twist: Complex64, twist_5: Complex64| {
+            let (even, odd) = (z + mirrored.conj(), z - mirrored.conj());
+            let (p, q) = (even * twist.conj(), Complex64::new(odd.im, -odd.re) * twist_5.conj());
+            let difference = (p - q) * FRAC_1_SQRT_2;
+            let turned = Complex64::new(difference.re - difference.im, difference.re + difference.im);
+            ((p + q) * (0.5 * factor), turned * (0.5 * factor))
+        };
         let Complex64 { re, im } = points[0];
-        points[0] = Complex64::new(re + im, (re - im) * FRAC_1_SQRT_2);
-        for (k, root) in self.split.iter().enumerate().skip(1) {
-            let (z, mirrored) = (points[k], points[half - k].conj());
-            let even = (z + mirrored) * 0.5;
-            // Divided by i, times the conjugate root.
-            let difference = (z - mirrored) * 0.5;
-            let odd = Complex64::new(difference.im, -difference.re) * root.conj();
-            points[k] = even + odd;
-            points[half - k] = (even - odd).conj();
+        let ends = [(re + im) * factor, (re - im) * FRAC_1_SQRT_2 * factor];
+        let (c, _) = pair(points[middle], points[middle], twist[middle], twist_5[middle]);
+        [low[0], high[0], low[middle], high[middle]] = [ends[0], ends[1], c.re, -c.im].map(round_to_word);
+        let mut largest = [ends[0], ends[1], c.re, c.im].map(magnitude).into_iter().fold(0, i64::max);
+
+        for (n, m) in pairs::<B>(middle) {
+            let (z, mirrored) = (Block::<B>::of(&points[n..]), Block::<B>::of(&points[m..]));
+            let (twist, twist_5) = (Block::<B>::of(&twist[n..]), Block::<B>::of(&twist_5[n..]));
+            let (mut c, mut d) = (Block::<B>::zero(), Block::<B>::zero());
+            for i in 0..B {
+                let j = B - 1 - i;
+                let (x, y) = pair(z.at(i), mirrored.at(j), twist.at(i), twist_5.at(i));
+                (c.re[i], c.im[j], d.re[j], d.im[i]) = (x.re, -x.im, y.re, y.im);
+            }
+            largest = largest.max(round_all(&mut low[n..][..B], &c.re));
+            largest = largest.max(round_all(&mut high[m..][..B], &c.im));
+            largest = largest.max(round_all(&mut low[m..][..B], &d.re));
+            largest = largest.max(round_all(&mut high[n..][..B], &d.im));
+        }
+        largest
+    }
+}
+
+/// The points of [`Embedding::slots_of`].
+struct Points<'a> {
+    embedding: &'a Embedding,
+    points: &'a mut [Complex64],
+    factor: f64,
+    low: &'a [f64],
+    high: &'a [f64],
+}
+
+impl Loops for Points<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        match self.embedding.kind {
+            RingKind::Standard => self.standard(),
+            RingKind::ConjugateInvariant if self.points.len() > 2 * BLOCK => self.real::<BLOCK>(),
+            RingKind::ConjugateInvariant => self.real::<1>(),
         }
     }
-    /// The points whose transform is that of the pairs of M real values: C_n for 0 < n < M/2, and C_0 + i √½ C_(M/2), are given.
-    fn combine(&self, points: &mut [Complex64]) {
-        let half = points.len();
-        let Complex64 { re, im } = points[0];
-        points[0] = Complex64::new(re + im * SQRT_2, re - im * SQRT_2);
-        for (k, root) in self.split.iter().enumerate().skip(1) {
-            let (c, mirrored) = (points[k], points[half - k].conj());
-            let even = c + mirrored;
-            let difference = (c - mirrored) * root;
-            let odd = Complex64::new(-difference.im, difference.re);
-            points[k] = even + odd;
-            points[half - k] = (even - odd).conj();
+}
+
+impl Points<'_> {
+    /// [`Words::standard`] undone.
+    #[inline(always)]
+    fn standard(self) {
+        let Self { embedding, points, factor, low, high } = self;
+        for ((point, twist), (&low, &high)) in points.iter_mut().zip(&embedding.twist).zip(low.iter().zip(high)) {
+            *point = Complex64::new(low, high) * twist * factor;
         }
     }
+
+    /// [`Words::real`] undone.
+    #[inline(always)]
+    fn real<const B: usize>(self) {
+        let Self { embedding: Embedding { twist, twist_5, .. }, points, factor, low, high } = self;
+        let middle = points.len() / 2;
+        // Z_n and Z_m, of c_n and c_m*.
+        let pair = |c: Complex64, d: Complex64, twist: Complex64, twist_5: Complex64| {
+            let d = Complex64::new(d.re + d.im, d.im - d.re) * FRAC_1_SQRT_2;
+            let (even, odd) = ((c + d) * twist, (c - d) * twist_5);
+            let odd = Complex64::new(-odd.im, odd.re);
+            ((even + odd) * factor, (even - odd).conj() * factor)
+        };
+        let (re, im) = (low[0], high[0] * SQRT_2);
+        points[0] = Complex64::new(re + im, re - im) * factor;
+        let c = Complex64::new(low[middle], -high[middle]);
+        (points[middle], _) = pair(c, c.conj(), twist[middle], twist_5[middle]);
+
+        for (n, m) in pairs::<B>(middle) {
+            let (low_n, low_m) = (&low[n..][..B], &low[m..][..B]);
+            let (high_n, high_m) = (&high[n..][..B], &high[m..][..B]);
+            let (twist, twist_5) = (Block::<B>::of(&twist[n..]), Block::<B>::of(&twist_5[n..]));
+            let (mut z, mut mirrored) = (Block::<B>::zero(), Block::<B>::zero());
+            for i in 0..B {
+                let j = B - 1 - i;
+                let (c, d) = (Complex64::new(low_n[i], -high_m[j]), Complex64::new(low_m[j], high_n[i]));
+                let (x, y) = pair(c, d, twist.at(i), twist_5.at(i));
+                (z.re[i], z.im[i], mirrored.re[j], mirrored.im[j]) = (x.re, x.im, y.re, y.im);
+            }
+            z.store(&mut points[n..]);
+            mirrored.store(&mut points[m..]);
+        }
+    }
+}
+
+/// Where blocks of pairs (n, m) with n + m = 2 `middle` begin, 0 < n < `middle`; the last one may overlap the one before.
+#[inline(always)]
+fn pairs<const B: usize>(middle: usize) -> impl Iterator<Item = (usize, usize)> {
+    let last = middle - B;
+    (1..last).step_by(B).chain((last > 0).then_some(last)).map(move |n| (n, 2 * middle + 1 - B - n))
+}
+
+/// Pairs at a time, where there are more.
+const BLOCK: usize = 32;
+
+/// Some points, real and imaginary parts apart: loops over blocks become vectors, where a loop over many arrays, some of them backwards,
+/// does not.
+struct Block<const B: usize> {
+    re: [f64; B],
+    im: [f64; B],
+}
+
+impl<const B: usize> Block<B> {
+    #[inline(always)]
+    fn zero() -> Self {
+        Self { re: [0.0; B], im: [0.0; B] }
+    }
+
+    /// The first of `points`.
+    #[inline(always)]
+    fn of(points: &[Complex64]) -> Self {
+        let mut block = Self::zero();
+        for (i, point) in points[..B].iter().enumerate() {
+            (block.re[i], block.im[i]) = (point.re, point.im);
+        }
+        block
+    }
+
+    #[inline(always)]
+    fn store(&self, points: &mut [Complex64]) {
+        points[..B].iter_mut().enumerate().for_each(|(i, point)| *point = self.at(i));
+    }
+
+    #[inline(always)]
+    fn at(&self, i: usize) -> Complex64 {
+        Complex64::new(self.re[i], self.im[i])
+    }
+}
+
+/// [`round_to_word`] of a block, and its largest [`magnitude`].
+#[inline(always)]
+fn round_all<const B: usize>(words: &mut [i64], values: &[f64; B]) -> i64 {
+    let mut largest = 0;
+    for (word, &x) in words.iter_mut().zip(values) {
+        *word = round_to_word(x);
+        largest = largest.max(magnitude(x));
+    }
+    largest
+}
+
+/// 1.5 · 2^52: doubles are integers from 2^52 to 2^53, and the lower bits of the sum with an integer are that integer. SSE2 and AVX2 have no
+/// conversions between doubles and words.
+const MAGIC: f64 = 6_755_399_441_055_744.0;
+
+/// Nearest integer of |x| < 2^51; of others, anything.
+#[inline(always)]
+pub(super) fn round_to_word(x: f64) -> i64 {
+    (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()).cast_signed()
+}
+
+/// An integer below 2^51 in absolute value.
+#[inline(always)]
+pub(super) fn word_to_double(x: i64) -> f64 {
+    f64::from_bits(MAGIC.to_bits().wrapping_add_signed(x)) - MAGIC
+}
+
+/// The bits of |x|, in the order of sizes, infinity and NaN last.
+#[inline(always)]
+fn magnitude(x: f64) -> i64 {
+    x.to_bits().cast_signed() & i64::MAX
 }
 
 #[cfg(test)]
@@ -191,10 +369,11 @@ mod tests {
 
     #[test]
     fn slots_are_values_at_powers_of_five_and_coefficients_undo_them() {
-        for (kind, log_n) in
-            [RingKind::Standard, RingKind::ConjugateInvariant].into_iter().flat_map(|k| [(k, 2), (k, 3), (k, 5)])
+        for (kind, log_n) in [RingKind::Standard, RingKind::ConjugateInvariant]
+            .into_iter()
+            .flat_map(|k| [(k, 2), (k, 3), (k, 4), (k, 9)])
         {
-            let embedding = Embedding::new(kind, log_n);
+            let embedding = Embedding::new(kind, log_n, Backend::Scalar);
             let mut work = Workspace::default();
             let n = 1usize << log_n;
             let coefficients: Vec<f64> = (0..n).map(|j| ((j * j + 3) % 11) as f64 - 5.0).collect();
@@ -216,23 +395,32 @@ mod tests {
                 assert!((slot - direct).norm() < 1e-10, "{kind:?} slot {k}: {slot} {direct}");
                 exponent = exponent * 5.0 % order;
             }
-            let largest = embedding.coefficients(&mut work, |k| slots[k], 0.5);
-            let expected = coefficients.iter().fold(0.0f64, |max, a| max.max(a.abs()));
-            assert!((largest - expected).abs() < 1e-12, "{kind:?}: {largest}");
+            embedding.transform(&mut work, |k| slots[k]);
             let mut words = vec![0; n];
-            embedding.words(&work, |x| (x * 1e12).round() as i64, &mut words);
+            let largest = embedding.words(&work, 0.5e12, &mut words);
+            let expected = coefficients.iter().fold(0.0f64, |max, a| max.max(a.abs()));
+            assert!((largest / 1e12 - expected).abs() < 1e-12, "{kind:?}: {largest}");
             let error = |(&word, &a): (&i64, &f64)| (word as f64 / 1e12 - a).abs();
             assert!(words.iter().zip(&coefficients).map(error).fold(0.0, f64::max) < 1e-12, "{kind:?}");
+            for backend in Backend::available() {
+                let embedding = Embedding::new(kind, log_n, backend);
+                assert_eq!(embedding.slots_of(&mut work, &coefficients, 2.0, |z| z), slots, "{}", backend.name());
+                embedding.transform(&mut work, |k| slots[k]);
+                let mut same = vec![0; n];
+                assert_eq!(embedding.words(&work, 0.5e12, &mut same), largest, "{}", backend.name());
+                assert_eq!(same, words, "{}", backend.name());
+            }
         }
     }
 
     #[test]
     fn a_value_that_is_not_finite_shows() {
         for kind in [RingKind::Standard, RingKind::ConjugateInvariant] {
-            let embedding = Embedding::new(kind, 4);
+            let embedding = Embedding::new(kind, 8, Backend::available()[0]);
             for bad in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-                let value = |k| Complex64::new(if k == 3 { bad } else { 1.0 }, 0.0);
-                assert!(!embedding.coefficients(&mut Workspace::default(), value, 1.0).is_finite());
+                let mut work = Workspace::default();
+                embedding.transform(&mut work, |k| Complex64::new(if k == 3 { bad } else { 1.0 }, 0.0));
+                assert!(!embedding.words(&work, 1.0, &mut [0; 256]).is_finite());
             }
         }
     }

@@ -11,7 +11,7 @@ mod sums;
 use std::arch::x86_64::*;
 
 use super::super::modulus::{Modulus, ShoupFactor};
-use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Panels, scalar};
+use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Loops, Panels, scalar};
 
 pub(super) use ntt::{ntt_forward, ntt_inverse};
 pub(super) use sums::{convert_into, dot_into, dot_scalars_into, dot_slices_into, round_quotient};
@@ -340,6 +340,12 @@ pub(super) fn center_into(q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     scalar::permute_into(out, a, table);
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn vectorize<L: Loops>(loops: L) -> L::Output {
+    loops.run()
 }
 
 /// A product is both its halves.

@@ -15,7 +15,7 @@ mod sums;
 use std::arch::x86_64::*;
 
 use super::super::modulus::{Modulus, ShoupFactor};
-use super::scalar;
+use super::{Loops, scalar};
 
 pub(super) use forward::ntt_forward;
 pub(super) use gemm::gemm_into;
@@ -390,6 +390,12 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
 fn load_half(line: &[u32; LANES]) -> __m256i {
     // SAFETY: the reference covers the 32 bytes of a vector, whose bits may be any, and the read does not need alignment.
     unsafe { line.as_ptr().cast::<__m256i>().read_unaligned() }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn vectorize<L: Loops>(loops: L) -> L::Output {
+    loops.run()
 }
 
 /// A product is both its halves; as many chains as hide the latency of four cycles behind two products a cycle.

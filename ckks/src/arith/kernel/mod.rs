@@ -127,6 +127,15 @@ macro_rules! dispatch {
     };
 }
 
+/// Plain loops that gain from vectors, for [`Backend::vectorize`].
+pub(crate) trait Loops {
+    /// What they find.
+    type Output;
+
+    /// The loops. To be inlined always, as all that they call: only what is inlined is compiled for the vectors.
+    fn run(self) -> Self::Output;
+}
+
 /// Outputs of a tile of [`Backend::gemm_into`].
 pub(crate) const GEMM_OUTPUTS: usize = 6;
 
@@ -439,6 +448,12 @@ impl Backend {
             Self::Ifma(_) => unsafe { ifma::candidates_into(q, from, out) },
             _ => scalar::candidates_into(q, from, out),
         }
+    }
+
+    /// `loops.run()`, made of the vector instructions of these kernels as far as the compiler knows how: the same result, sooner.
+    #[inline]
+    pub(crate) fn vectorize<L: Loops>(self, loops: L) -> L::Output {
+        dispatch!(self, vectorize(loops))
     }
 
     /// At least so many products of words, in registers, and nothing else: no kernel can be faster. The result depends on all of them,

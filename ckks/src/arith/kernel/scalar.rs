@@ -5,7 +5,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::super::ntt::Fold;
-use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Pair, Panels, Rows};
+use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, Pair, Panels, Rows};
 
 pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
     for (out, &x) in out.iter_mut().zip(x) {
@@ -258,6 +258,10 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     for (out, &j) in out.iter_mut().zip(table) {
         *out = a[j as usize];
     }
+}
+
+pub(super) fn vectorize<L: Loops>(loops: L) -> L::Output {
+    loops.run()
 }
 
 pub(super) fn saturate_multiplier(products: u64) -> u64 {
