@@ -93,6 +93,18 @@ fn a_secure_set_says_so_and_names_what_it_leaves_out() {
         assert!((1e8..1e13).contains(&limits["read_bytes_per_s"].as_f64().unwrap()), "{limits}");
         assert_ops(&rows(&report, "threads", threads), |op| op != "conjugate" && op != "rescale");
     }
+    // Of several threads only, and no machine is outside of these either.
+    let independent = report["independent"].as_array().unwrap();
+    let ops: Vec<_> = independent.iter().map(|row| row["op"].as_str().unwrap()).collect();
+    assert_eq!(ops, ["mul_relin", "rotate"]);
+    for row in independent {
+        let [alone, together, gain, loop_gain, share] =
+            ["alone_per_s", "together_per_s", "gain", "loop_gain", "share"].map(|column| row[column].as_f64().unwrap());
+        assert_eq!((&row["threads"], &row["log_n"], &row["limbs"]), (&2.into(), &12.into(), &1.into()), "{row}");
+        assert!((1.0..1e8).contains(&alone) && (0.2..4.0).contains(&gain) && (0.2..4.0).contains(&loop_gain), "{row}");
+        assert!((gain * alone / together - 1.0).abs() < 1e-9 && (share * loop_gain / gain - 1.0).abs() < 1e-9, "{row}");
+    }
+    assert!(printed.contains("rotate of independent ciphertexts"), "{printed}");
     let kernels = report["machine"]["kernels"].as_str().unwrap();
     assert!(printed.lines().last().unwrap().contains(kernels), "{printed}");
 }

@@ -13,8 +13,9 @@
 //! their top level, the last one in the standard ring only. `bench/peers/` runs other libraries beside these cases.
 //!
 //! Begin with [`Setting`], which makes the operands, and [`scheme()`], which goes through the operations. [`Limits`] is what to hold
-//! them against.
+//! them against, and [`independent()`] what several threads do on ciphertexts of their own.
 
+mod independent;
 mod limb;
 mod limits;
 mod ring;
@@ -24,6 +25,7 @@ mod setting;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+pub use independent::{Independent, independent};
 pub use limb::{products, transforms};
 pub use limits::Limits;
 pub use ring::ring;
@@ -40,6 +42,9 @@ pub enum Error {
     /// The library refused.
     #[error(transparent)]
     Ckks(#[from] ckks::Error),
+    /// The system gave no threads.
+    #[error("threads of their own for independent ciphertexts: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// A result that is not the right one, or is too good to come from an encryption.
     #[error("{op}: slots are off by {found:.2e} on average, and {expected:.2e} is to be expected; nothing was timed")]
     WrongSlots {

@@ -15,13 +15,13 @@ pub use ckks::RingKind;
 use ckks::{Backend, Encryptor, EvaluationKeys, KeyGenerator, NttTable, Params};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use bench::{Case, HOISTED, Limits, Setting};
+use bench::{Case, HOISTED, Independent, Limits, Setting};
 
 use crate::error::{Error, Result};
 use crate::report::{Machine, ParamsReport, available_memory_bytes};
 
 pub use cost::costs;
-pub use report::{BenchReport, LeftOut, MachineLimits, ObjectBytes, OpTime, SetReport};
+pub use report::{BenchReport, IndependentTime, LeftOut, MachineLimits, ObjectBytes, OpTime, SetReport};
 pub use sets::Sets;
 
 use sample::Sample;
@@ -73,11 +73,11 @@ pub fn measure(
     });
     let limits = limits.collect();
     let mut reports = Vec::new();
-    let mut rows = Vec::new();
+    let (mut rows, mut independent) = (Vec::new(), Vec::new());
     for params in sets {
         let mut bytes = None;
         for pool in &pools {
-            bytes = Some(pool.install(|| measure_set(params, &mut rows, done))?);
+            bytes = Some(pool.install(|| measure_set(params, &mut rows, &mut independent, done))?);
         }
         reports.extend(bytes.map(|bytes| SetReport {
             params: ParamsReport::new(params),
@@ -90,11 +90,17 @@ pub fn measure(
     let first = reports.first();
     let (params, bytes) = (first.map(|set| set.params.clone()), first.map(|set| set.bytes));
     let (ops, parts) = rows.into_iter().partition(|row: &OpTime| OPS.contains(&row.op));
-    Ok(BenchReport { insecure, params, bytes, machine, limits, sets: reports, ops, parts })
+    Ok(BenchReport { insecure, params, bytes, machine, limits, sets: reports, ops, parts, independent })
 }
 
-/// One set on the threads of the current pool: a row for each operation.
-fn measure_set(params: &Params, rows: &mut Vec<OpTime>, done: &mut (dyn FnMut() + Send)) -> Result<ObjectBytes> {
+/// One set on the threads of the current pool: a row for each operation, and for those on independent ciphertexts if there are several
+/// threads.
+fn measure_set(
+    params: &Params,
+    rows: &mut Vec<OpTime>,
+    independent: &mut Vec<IndependentTime>,
+    done: &mut (dyn FnMut() + Send),
+) -> Result<ObjectBytes> {
     let threads = rayon::current_num_threads();
     let mut clock = |case: Case<'_>| {
         let sample = Sample::take(case.run)?;
@@ -121,7 +127,26 @@ fn measure_set(params: &Params, rows: &mut Vec<OpTime>, done: &mut (dyn FnMut() 
     let mut setting = Setting::new(params)?;
     let keys = bench::scheme(&mut clock, &mut setting)?;
     bench::ring(&mut clock, &mut setting, &keys)?;
+    if threads > 1 {
+        let found = bench::independent(&setting, &keys, threads)?;
+        independent.extend(found.into_iter().map(|found| independent_row(params, threads, found)));
+    }
     object_bytes(&mut setting, &keys).map_err(|error| Error::Measure(error.into()))
+}
+
+fn independent_row(params: &Params, threads: usize, found: Independent) -> IndependentTime {
+    IndependentTime {
+        op: found.op,
+        log_n: params.log_n(),
+        limbs: params.ring().q().len(),
+        dnum: params.spec().dnum,
+        threads,
+        alone_per_s: found.alone_per_s,
+        together_per_s: found.together_per_s,
+        gain: found.gain(),
+        loop_gain: found.loop_gain,
+        share: found.share(),
+    }
 }
 
 fn object_bytes(setting: &mut Setting, keys: &EvaluationKeys) -> ckks::Result<ObjectBytes> {

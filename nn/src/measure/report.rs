@@ -27,6 +27,8 @@ pub struct BenchReport {
     pub ops: Vec<OpTime>,
     /// The same for parts of these operations, and for combinations.
     pub parts: Vec<OpTime>,
+    /// What several threads do on independent ciphertexts.
+    pub independent: Vec<IndependentTime>,
 }
 
 /// What the machine gives so many threads at most, together: what the operations are to be held against.
@@ -97,6 +99,31 @@ pub struct OpTime {
     pub precision_bits: Option<f64>,
 }
 
+/// An operation on independent ciphertexts, one a thread, each on a single thread, at the top level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct IndependentTime {
+    /// Its name.
+    pub op: &'static str,
+    /// log2 of the degree.
+    pub log_n: u32,
+    /// Limbs of the chain.
+    pub limbs: usize,
+    /// Digits of key switching.
+    pub dnum: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Operations of one thread a second, the others idle.
+    pub alone_per_s: f64,
+    /// Operations of all threads a second.
+    pub together_per_s: f64,
+    /// These over those.
+    pub gain: f64,
+    /// The same for products in a loop of nothing else, timed by turns with them.
+    pub loop_gain: f64,
+    /// `gain` over `loop_gain`.
+    pub share: f64,
+}
+
 impl fmt::Display for BenchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.insecure {
@@ -125,6 +152,16 @@ impl fmt::Display for BenchReport {
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         let machine = &self.machine;
         writeln!(f, "{table}")?;
+        for row in &self.independent {
+            let IndependentTime {
+                op, log_n, limbs, threads, alone_per_s, together_per_s, gain, loop_gain, share, ..
+            } = row;
+            writeln!(
+                f,
+                "{op} of independent ciphertexts, log N {log_n}, {limbs} limbs: {alone_per_s:.1} a second on one thread, \
+                 {together_per_s:.1} on {threads}, {gain:.2} times as many; a loop of products gains {loop_gain:.2} ({share:.3} of it)"
+            )?;
+        }
         for MachineLimits { threads, products_per_s, read_bytes_per_s } in &self.limits {
             let (products, read) = (products_per_s / 1e9, read_bytes_per_s / 1e9);
             writeln!(
