@@ -7,7 +7,8 @@
                                                lines with op, log_n, bits, median_us), to scale the native builds of published.csv
 
 Needs Rust, and the Pythons that the wheels want (environments.py); only the standard library here. Wall time, one thread, medians
-of medians. Writes DATE-peers.md, .json and .svg into bench/record/.
+of medians. Writes DATE-peers.md and .json into bench/record/ after every set, so that a run that is cut short leaves what it has, and
+.svg at the end. All sets and rounds take about a quarter of an hour and 6 GB of memory.
 """
 
 import argparse
@@ -87,24 +88,25 @@ def run_hexl(program):
 
 
 def measure(given, program, pythons):
-    """All rounds: [{set, library, op, median_ms, min_ms}], parameters by set, notes by set and library, the machine."""
-    rows, params, notes, hexl, machine = [], {}, {}, [], None
+    """Yields all that was measured so far, after each set of each round: rows are {set, library, op, median_ms, min_ms}, parameters by
+    set, notes by set and library."""
+    result = {"params": {}, "machine": None, "notes": {}, "rows": [], "hexl": [], "rounds": 0}
     for round_number in range(given.rounds):
+        result["rounds"] = round_number + 1
         if given.hexl:
-            hexl += run_hexl(given.hexl)
+            result["hexl"] += run_hexl(given.hexl)
         for name in given.sets.split(","):
             print(f"round {round_number + 1} of {given.rounds}: {name}", file=sys.stderr)
             report, ops = run_ours(program, name, given.environments)
-            params[name], machine = report["params"], report["machine"]
-            rows += [{"set": name, "library": "slotwise", **row} for row in ops]
+            params = report["params"]
+            result["params"][name], result["machine"] = params, report["machine"]
+            result["rows"] += [{"set": name, "library": "slotwise", **row} for row in ops]
             for peer, python in pythons.items():
-                if not PEERS[peer](params[name]):
-                    continue
-                found = run_peer(python, peer, params[name], given.seconds)
+                found = run_peer(python, peer, params, given.seconds) if PEERS[peer](params) else None
                 if found:
-                    notes[f"{name} {peer}"] = found["notes"]
-                    rows += [{"set": name, "library": peer, **row} for row in found["ops"]]
-    return {"params": params, "machine": machine, "notes": notes, "rows": rows, "hexl": hexl}
+                    result["notes"][f"{name} {peer}"] = found["notes"]
+                    result["rows"] += [{"set": name, "library": peer, **row} for row in found["ops"]]
+            yield result
 
 
 def medians(rows):
@@ -217,21 +219,19 @@ def main():
     named = dict(pair.split("=", 1) for pair in given.python)
     made = {name: environments.environment(name, given.environments, named) for name in environments.WHEELS}
     program = slotwise(given)
-    load = os.getloadavg()[0]
-    result = measure(given, program, {peer: made[peer][0] for peer in PEERS if made[peer]})
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    result |= {
+    known = {
         "date": datetime.date.today().isoformat(),
         "revision": revision.stdout.strip(),
-        "rounds": given.rounds,
-        "load": load,
+        "load": os.getloadavg()[0],
         "versions": {peer: made[peer][1] for peer in PEERS if made[peer]},
-        "factor": machine_factor(result["hexl"]) if result["hexl"] else None,
     }
     given.record.mkdir(parents=True, exist_ok=True)
-    place = given.record / f"{result['date']}-peers"
-    place.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    place.with_suffix(".md").write_text("\n".join(report(result)) + "\n")
+    place = given.record / f"{known['date']}-peers"
+    for found in measure(given, program, {peer: made[peer][0] for peer in PEERS if made[peer]}):
+        result = {**known, **found, "factor": machine_factor(found["hexl"]) if found["hexl"] else None}
+        place.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+        place.with_suffix(".md").write_text("\n".join(report(result)) + "\n")
     print("\n".join(report(result)))
     if made["chart"]:
         shown = json.dumps({"title": f"{result['machine']['cpu']}, {result['date']}", "bars": bars(result)})
