@@ -49,7 +49,7 @@ fn results(params: &Params) -> Vec<Ciphertext> {
     let matrix = ScalarMatrix::new(params, rows.iter().map(Vec::as_slice), 2, Scale::power_of_two(30), top).unwrap();
     let combined = matrix.apply(&[x.clone(), y.clone()]).unwrap();
 
-    let term = |(giant, baby)| DiagonalTerm { output: 0, input: 0, baby, giant, plaintext: encode(3) };
+    let term = |(giant, baby)| DiagonalTerm { output: 0, input: 0, baby, giant, diagonal: encode(3).extend() };
     let terms = [(0, 0), (0, 1), (0, 2), (4, 0), (4, 1), (4, 2)].map(term).into();
     let mapped = DiagonalMap::new(1, 1, terms).unwrap().apply(&evaluator, std::slice::from_ref(&x), &keys).unwrap();
 

@@ -132,9 +132,9 @@ fn diagonals(setting: &mut Setting) -> ckks::Result<()> {
             .map(|slot| (slot / batch + FEATURES - giant) % FEATURES)
             .map(|row| weight(row, (row + d) % FEATURES))
             .collect();
-        let plaintext = setting.encoder.encode(&diagonal, weight_scale, x.level())?;
+        let diagonal = setting.encoder.encode(&diagonal, weight_scale, x.level())?.extend();
         let in_slots = |features: usize| (features * batch) as i64;
-        terms.push(DiagonalTerm { output: 0, input: 0, baby: in_slots(baby), giant: in_slots(giant), plaintext });
+        terms.push(DiagonalTerm { output: 0, input: 0, baby: in_slots(baby), giant: in_slots(giant), diagonal });
     }
     let map = DiagonalMap::new(1, 1, terms)?;
 

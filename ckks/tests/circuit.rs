@@ -207,8 +207,8 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
                     entry(output, input, r, (r + d) % slots)
                 })
                 .collect();
-            let plaintext = Encoder::new(&params).encode(&diagonal, Scale::power_of_two(30), 1).unwrap();
-            terms.push(DiagonalTerm { output, input, baby, giant, plaintext });
+            let diagonal = Encoder::new(&params).encode(&diagonal, Scale::power_of_two(30), 1).unwrap().extend();
+            terms.push(DiagonalTerm { output, input, baby, giant, diagonal });
         }
         let clear = [vector(slots as usize, 1), vector(slots as usize, 2)];
         let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();

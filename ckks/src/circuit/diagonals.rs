@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Hoisted, Plaintext};
+use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Hoisted};
 
-/// One diagonal: input `input`, rotated left by `baby`, times `plaintext`, the sum rotated left by `giant`, goes to output `output`.
+/// One diagonal: input `input`, rotated left by `baby`, times `diagonal`, the sum rotated left by `giant`, goes to output `output`.
 pub struct DiagonalTerm {
     /// Which output it adds to.
     pub output: usize,
@@ -26,8 +26,8 @@ pub struct DiagonalTerm {
     pub baby: i64,
     /// Rotation of the sum of all products with the same giant step, in slots.
     pub giant: i64,
-    /// The diagonal, rotated right by `giant`.
-    pub plaintext: Plaintext,
+    /// The diagonal, rotated right by `giant`, in the basis QP.
+    pub diagonal: ExtendedPlaintext,
 }
 
 /// A matrix from one vector of ciphertexts to another, by its non-zero diagonals.
@@ -46,7 +46,7 @@ struct Product {
 }
 
 impl DiagonalMap {
-    /// The map of the given terms, on the threads of the current rayon pool. Cost: that of [`Plaintext::extend`] for each.
+    /// The map of the given terms.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] for an index out of range or an output without a term.
@@ -61,11 +61,8 @@ impl DiagonalMap {
                 "a term from input {input} to output {output} of a {outputs} x {inputs} map"
             )));
         }
-        let extended = terms.into_par_iter().map(|DiagonalTerm { output, input, baby, giant, plaintext }| {
-            (output, giant, Product { input, baby, diagonal: plaintext.extend() })
-        });
-        for (output, giant, product) in extended.collect::<Vec<_>>() {
-            map.outputs[output].entry(giant).or_default().push(product);
+        for DiagonalTerm { output, input, baby, giant, diagonal } in terms {
+            map.outputs[output].entry(giant).or_default().push(Product { input, baby, diagonal });
         }
         match map.outputs.iter().position(BTreeMap::is_empty) {
             Some(empty) => Err(mismatch(format!("output {empty} has no diagonal"))),

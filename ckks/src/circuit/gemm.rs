@@ -22,6 +22,8 @@ pub struct ScalarMatrix {
     level: usize,
     scale: Scale,
     groups: Vec<Group>,
+    /// Entries that are not zero.
+    entries: usize,
 }
 
 /// The entries of a row: columns and values.
@@ -66,7 +68,7 @@ impl ScalarMatrix {
     ) -> Result<Self> {
         let limbs = params.limbs(level)?;
         let mut by_inputs: BTreeMap<Vec<u32>, Vec<(usize, Row<'_>)>> = BTreeMap::new();
-        let mut count = 0;
+        let (mut count, mut entries) = (0, 0);
         for (r, row) in rows.into_iter().enumerate() {
             let inputs: Vec<u32> = row.iter().map(|&(c, _)| c).collect();
             if let Some(&c) = inputs.iter().find(|&&c| c as usize >= cols) {
@@ -74,6 +76,7 @@ impl ScalarMatrix {
                 return Err(Error::ShapeMismatch { operation: "linear combination", reason });
             }
             by_inputs.entry(inputs).or_default().push((r, row));
+            entries += row.iter().filter(|(_, value)| *value != 0.0).count();
             count = r + 1;
         }
         let mut groups = Vec::with_capacity(by_inputs.len());
@@ -93,7 +96,7 @@ impl ScalarMatrix {
                 short.unwrap_or_else(|| Weights::Residues(params.ring().q().take(limbs).map(residues).collect()));
             groups.push(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights });
         }
-        Ok(Self { params: params.clone(), rows: count, cols, level, scale, groups })
+        Ok(Self { params: params.clone(), rows: count, cols, level, scale, groups, entries })
     }
 
     /// Number of outputs.
@@ -104,6 +107,11 @@ impl ScalarMatrix {
     /// Number of inputs.
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Number of entries that are not zero.
+    pub(super) fn entries(&self) -> usize {
+        self.entries
     }
 
     /// The scale of the constants.

@@ -194,6 +194,7 @@ impl<'a> Operation<'a> {
         let (kind, after) = match *step {
             Pointwise::Affine { matrix, constants } => {
                 matrix.check(OPERATION, before.count, (params, level))?;
+                params.ring().count_macs(matrix.entries() * before.parts, params.limbs(level)?);
                 let scale = before.scale.mul(matrix.scale());
                 let constants = encode(params, constants, matrix.rows(), (scale, level))?;
                 (Kind::Affine { matrix, constants }, Shape { count: matrix.rows(), scale, ..before })

@@ -36,6 +36,9 @@ struct Inner {
     conversions: RwLock<HashMap<Source, Arc<Conversion>>>,
     key_switches: AtomicU64,
     products: AtomicU64,
+    rescales: AtomicU64,
+    encodings: AtomicU64,
+    macs: AtomicU64,
 }
 
 /// How much was computed with a ring, since it was made: what predictions of it are held against.
@@ -47,6 +50,12 @@ pub struct Work {
     pub key_switches: u64,
     /// Products with a plaintext in the basis QP.
     pub products: u64,
+    /// Rescales of a ciphertext.
+    pub rescales: u64,
+    /// Encodings of a plaintext.
+    pub encodings: u64,
+    /// Multiply-accumulates of a residue by a constant, of which matrices of constants multiply by some zeros as well, which do not count.
+    pub macs: u64,
 }
 
 /// The limbs of a polynomial: the first `q` ciphertext primes, then the first `p` special primes.
@@ -82,6 +91,9 @@ impl Ring {
             conversions: RwLock::default(),
             key_switches: AtomicU64::new(0),
             products: AtomicU64::new(0),
+            rescales: AtomicU64::new(0),
+            encodings: AtomicU64::new(0),
+            macs: AtomicU64::new(0),
         }))
     }
 
@@ -91,11 +103,27 @@ impl Ring {
             limb_ntts: self.0.tables.iter().map(NttTable::transforms).sum(),
             key_switches: self.0.key_switches.load(Ordering::Relaxed),
             products: self.0.products.load(Ordering::Relaxed),
+            rescales: self.0.rescales.load(Ordering::Relaxed),
+            encodings: self.0.encodings.load(Ordering::Relaxed),
+            macs: self.0.macs.load(Ordering::Relaxed),
         }
     }
 
     pub(crate) fn count_key_switch(&self) {
         self.0.key_switches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_rescale(&self) {
+        self.0.rescales.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_encoding(&self) {
+        self.0.encodings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Of so many entries of a matrix, with polynomials of so many limbs.
+    pub(crate) fn count_macs(&self, entries: usize, limbs: usize) {
+        self.0.macs.fetch_add((entries * limbs * self.n()) as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_products(&self, products: usize) {

@@ -86,6 +86,7 @@ impl Encoder {
         if len > slots {
             return Err(Error::TooManyValues { values: len, slots });
         }
+        self.params.ring().count_encoding();
         self.with_buffers(|Buffers { transform, words, .. }| {
             self.embedding.transform(transform, |k| if k < len { value(k) } else { Complex64::ZERO });
             words.resize(self.params.ring().n(), 0);

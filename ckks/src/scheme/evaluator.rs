@@ -125,6 +125,7 @@ impl Evaluator {
         let integer = scale.integer(c, self.params.log_q(a.level()))?;
         if integer.to_f64() != 1.0 {
             a.parts.iter_mut().for_each(|part| part.mul_constant_assign(|q| integer.residue(q)));
+            self.params.ring().count_macs(if c == 0.0 { 0 } else { a.parts.len() }, a.limbs());
         }
         a.scale = a.scale.mul(scale);
         let error = (integer.to_f64() / scale.to_f64() - c).abs();
@@ -286,6 +287,7 @@ impl Evaluator {
 
     /// The scale and the estimate of what was divided by the primes of the step at `level`.
     fn rescaled(&self, mut a: Ciphertext, level: usize) -> Ciphertext {
+        self.params.ring().count_rescale();
         a.scale = self.params.rescaled(a.scale, level);
         // The estimate knows the rounding of two parts.
         a.estimate = a.estimate.filter(|_| a.degree() == 1).map(|e| e.rescale(&self.params, a.scale));

@@ -81,8 +81,12 @@ pub struct Prediction {
     pub chunk_s: f64,
     /// Largest resident memory of a server process: what this one has now, and what the run adds.
     pub peak_memory_bytes: u64,
+    /// The same for inputs under the public key.
+    pub public_peak_memory_bytes: u64,
     /// Bytes of all evaluation keys in memory.
     pub evaluation_keys: u64,
+    /// Bytes on the wire of all evaluation keys.
+    pub packed_evaluation_keys: u64,
     /// Bytes on the wire of the input of one chunk.
     pub encrypted_input: u64,
     /// Bytes on the wire of the output of one chunk.
@@ -159,7 +163,9 @@ impl Prediction {
             infer_s: trace.seconds * samples.div_ceil(interleave) as f64,
             chunk_s: trace.seconds,
             peak_memory_bytes: resident + trace.memory.peak_bytes(),
+            public_peak_memory_bytes: resident + trace.memory.public_peak_bytes(),
             evaluation_keys: trace.memory.key_bytes,
+            packed_evaluation_keys: trace.memory.packed_key_bytes,
             encrypted_input: trace.input_bytes,
             encrypted_output: trace.output_bytes,
             weights: trace.memory.weight_bytes,
@@ -311,8 +317,13 @@ impl Prediction {
         vec![
             format!("{:.3} s of server time, {per_second:.0} samples a second", self.infer_s),
             format!("{:.3} s before, for weights", self.prepare_s),
-            format!("peak memory {}, of it weights {}", size(self.peak_memory_bytes), size(self.weights)),
-            format!("evaluation keys {} in memory", size(self.evaluation_keys)),
+            format!(
+                "peak memory {}, with inputs under the public key {}, of it weights {}",
+                size(self.peak_memory_bytes),
+                size(self.public_peak_memory_bytes),
+                size(self.weights)
+            ),
+            format!("evaluation keys {}, in memory {}", size(self.packed_evaluation_keys), size(self.evaluation_keys)),
             format!("a chunk: input {}, output {}", size(self.encrypted_input), size(self.encrypted_output)),
             format!("{:.1} bits of precision", self.precision_bits),
         ]

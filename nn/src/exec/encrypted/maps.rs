@@ -108,7 +108,7 @@ impl PreparedDiagonals {
                 input: product.input,
                 baby: output.slots_of(product.rotation as i64) as i64,
                 giant: output.slots_of(giant) as i64,
-                plaintext: encoder.encode(&slots, weight_scale, result.level)?,
+                diagonal: encoder.encode(&slots, weight_scale, result.level)?.extend(),
             })
         };
         let terms = products.into_par_iter().map(term).collect::<ckks::Result<Vec<_>>>()?;

@@ -50,6 +50,18 @@ fn decrypt(program: &Program, secret: &SecretKey, output: &Ciphertexts, count: u
     program.output().layout.unpack(&packed, count).unwrap()
 }
 
+/// Outputs of maps by diagonals that have a bias.
+fn biases(program: &Program) -> u64 {
+    let of = |operation: &Operation| match &operation.kind {
+        Kind::LinearMap { map, .. } if operation.kind.diagonals().is_some() => {
+            let spread = |&o: &usize| map.output().spread(&map.map().bias, o).iter().any(|&c| c != 0.0);
+            (0..map.output().ciphertexts()).filter(spread).count() as u64
+        }
+        _ => 0,
+    };
+    program.operations().iter().map(of).sum()
+}
+
 /// Runs both ways and holds the error against the trace's prediction, on both sides, and what was computed against its counts.
 fn agrees(program: Program) {
     let program = Arc::new(program);
@@ -61,7 +73,9 @@ fn agrees(program: Program) {
     let secret = generator.secret_key();
     let keys = generator.evaluation_keys(&secret, &program.keys()).unwrap();
     let input = encrypt(&program, &secret, &mut entropy, &samples);
+    let unprepared = program.params().ring().work();
     let prepared = Prepared::new(Arc::clone(&program), &[]).unwrap();
+    let encodings = program.params().ring().work().encodings - unprepared.encodings;
     let whole = Input::Whole(input.iter().map(SeededCiphertext::expand).collect());
     let input = Input::Seeded(input);
     let before = program.params().ring().work();
@@ -80,10 +94,13 @@ fn agrees(program: Program) {
     let error = found.iter().zip(&expected).fold(0.0f64, |max, (y, e)| max.max((y - e).abs()));
     let traced = trace::trace(&program, &trace::CostModel::nominal(1), None);
     let bits = traced.precision_bits(expected.len());
-    let trace::Counts { rotations, relinearizations, ct_pt_mul, limb_ntts, .. } = traced.counts;
+    let trace::Counts { rotations, relinearizations, ct_pt_mul, limb_ntts, rescales, scalar_mac, .. } = traced.counts;
     assert_eq!(after.key_switches - before.key_switches, rotations + relinearizations);
     assert_eq!(after.products - before.products, ct_pt_mul);
     assert_eq!(after.limb_ntts - before.limb_ntts, limb_ntts);
+    assert_eq!(after.rescales - before.rescales, rescales);
+    assert_eq!(after.macs - before.macs, scalar_mac);
+    assert_eq!((encodings, after.encodings - before.encodings), (ct_pt_mul + biases(&program), 0));
     println!("predicted {bits:.1} bits, found {:.1}", -error.log2());
     assert!((bits + error.log2()).abs() < 5.0, "predicted {bits:.1} bits, found {:.1}", -error.log2());
 }

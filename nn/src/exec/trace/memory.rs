@@ -14,6 +14,8 @@ use crate::program::{Kind, LinearOperator, Operation, Program, Value, ValueId};
 pub struct Memory {
     /// Of ciphertexts at once, alive or in the pool of buffers.
     pub tensor_bytes: u64,
+    /// The same for inputs under the public key, which have no seed.
+    pub public_tensor_bytes: u64,
     /// Of encoded weights at once.
     pub weight_bytes: u64,
     /// Of evaluation keys.
@@ -36,11 +38,15 @@ impl Memory {
     /// the byte, so that it matters little which are kept.
     pub fn new(program: &Program, schedule: &Schedule, threads: usize, limit: Option<u64>) -> Self {
         let (key_bytes, packed_key_bytes) = key_bytes(program);
-        let mut buffers = Buffers::new(program.params());
-        buffers.chunk(program, schedule, threads);
-        // The next chunk begins with the buffers of the one before.
-        buffers.fresh = 0;
-        buffers.chunk(program, schedule, threads);
+        let run = |is_seeded: bool| {
+            let mut buffers = Buffers::new(program.params(), is_seeded);
+            buffers.chunk(program, schedule, threads);
+            // The next chunk begins with the buffers of the one before.
+            buffers.fresh = 0;
+            buffers.chunk(program, schedule, threads);
+            buffers
+        };
+        let (buffers, public_tensor_bytes) = (run(true), run(false).peak);
         let (tensor_bytes, buffer_bytes, fresh_bytes) = (buffers.peak, buffers.idle_bytes, buffers.fresh);
         let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
         let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
@@ -57,12 +63,27 @@ impl Memory {
         streamed.sort_unstable();
         let buffers = buffers.idle.into_iter().filter(|&(_, count)| count > 0).collect();
         let weight_bytes = total + largest;
-        Self { tensor_bytes, weight_bytes, key_bytes, packed_key_bytes, streamed, buffers, buffer_bytes, fresh_bytes }
+        Self {
+            tensor_bytes,
+            public_tensor_bytes,
+            weight_bytes,
+            key_bytes,
+            packed_key_bytes,
+            streamed,
+            buffers,
+            buffer_bytes,
+            fresh_bytes,
+        }
     }
 
-    /// All of it.
+    /// All of it, inputs under the secret key.
     pub fn peak_bytes(&self) -> u64 {
         self.tensor_bytes + self.weight_bytes + self.key_bytes
+    }
+
+    /// All of it, inputs under the public key.
+    pub fn public_peak_bytes(&self) -> u64 {
+        self.public_tensor_bytes + self.weight_bytes + self.key_bytes
     }
 }
 
@@ -88,6 +109,8 @@ fn scratch(params: &Params, operation: &Operation, level: usize, threads: u64) -
 /// The buffers of a ring during a run.
 struct Buffers<'a> {
     params: &'a Params,
+    /// Whether half of each input is a seed.
+    is_seeded: bool,
     /// Idle buffers by their number of limbs.
     idle: BTreeMap<usize, u64>,
     idle_bytes: u64,
@@ -101,21 +124,24 @@ struct Buffers<'a> {
 }
 
 impl<'a> Buffers<'a> {
-    fn new(params: &'a Params) -> Self {
-        Self { params, idle: BTreeMap::new(), idle_bytes: 0, lent: BTreeMap::new(), alive: 0, fresh: 0, peak: 0 }
+    fn new(params: &'a Params, is_seeded: bool) -> Self {
+        let (idle, lent) = (BTreeMap::new(), BTreeMap::new());
+        Self { params, is_seeded, idle, idle_bytes: 0, lent, alive: 0, fresh: 0, peak: 0 }
     }
 
-    /// Takes and gives what one chunk does, from seeded inputs to results, step by step.
+    /// Takes and gives what one chunk does, from inputs to results, step by step.
     fn chunk(&mut self, program: &Program, schedule: &Schedule, threads: usize) {
         let limbs = self.limbs(program.input());
-        let mut expanded = vec![false; program.input().layout.ciphertexts()];
+        let mut expanded = vec![!self.is_seeded; program.input().layout.ciphertexts()];
         let last_uses = program.last_uses();
-        self.take(limbs, expanded.len() as u64);
+        self.take(limbs, expanded.len() as u64 * if self.is_seeded { 1 } else { 2 });
         for step in schedule.steps() {
             let stage = &schedule.stages()[step.stage];
             let count = step.outputs.len() as u64;
-            self.take(limbs, step.expands.len() as u64);
-            step.expands.iter().for_each(|&i| expanded[i] = true);
+            for &i in &step.expands {
+                self.take(limbs, u64::from(!expanded[i]));
+                expanded[i] = true;
+            }
             let first = match stage.kind {
                 StageKind::Alone => count.min(threads as u64),
                 _ => count,
