@@ -12,7 +12,8 @@ mod twiddles;
 
 pub use kernel::{Backend, Rows};
 pub(crate) use kernel::{
-    GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, MAX_LAZY_TERMS, MAX_SHORT_SUM, Pair, Panels, Pieces, prefetch, tiled,
+    GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, MAX_LAZY_TERMS, MAX_SHORT_SUM, OnPart, Pair, Panels, Pieces,
+    prefetch, tiled,
 };
 pub use modulus::{MAX_MODULUS_BITS, Modulus, ShoupFactor};
 pub(crate) use ntt::bit_reverse;

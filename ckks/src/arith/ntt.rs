@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::kernel::Backend;
+use super::kernel::{Backend, OnPart, Root, Start};
 use super::modulus::{Modulus, ShoupFactor};
 use super::twiddles::Twiddles;
 
@@ -51,10 +51,10 @@ pub struct NttTable {
     log_n: u32,
     backend: Backend,
     forward: Twiddles,
-    /// Their inverses, the first one times `scale`.
+    /// Their inverses.
     inverse: Twiddles,
-    /// 1/N, or 1/2N where there is a fold to undo.
-    scale: ShoupFactor,
+    /// 1/N, or 1/2N where there is a fold to undo, and that times the first inverse: the factors of the last layer.
+    root: [ShoupFactor; 2],
     fold: Option<Fold>,
     /// Transforms so far.
     transforms: AtomicU64,
@@ -83,12 +83,12 @@ impl NttTable {
             Fold { i: modulus.shoup(i), minus_i: modulus.shoup(modulus.neg(i)) }
         });
         let doublings = if fold.is_some() { 2 * n } else { n };
-        let scale = modulus.shoup(modulus.inv(doublings as u64 % modulus.value()));
+        let scale = modulus.inv(doublings as u64 % modulus.value());
         let forward = tree(&modulus, psi, c, n);
-        let mut inverse = tree(&modulus, modulus.inv(psi), c, n);
-        inverse[1] = modulus.mul_shoup(inverse[1], scale);
+        let inverse = tree(&modulus, modulus.inv(psi), c, n);
+        let root = [scale, modulus.mul(inverse[1], scale)].map(|w| modulus.shoup(w));
         let [forward, inverse] = [forward, inverse].map(|tree| Twiddles::new(&modulus, &tree, backend));
-        Self { modulus, log_n, backend, forward, inverse, scale, fold, transforms: AtomicU64::new(0) }
+        Self { modulus, log_n, backend, forward, inverse, root, fold, transforms: AtomicU64::new(0) }
     }
 
     /// The prime of these tables.
@@ -116,9 +116,27 @@ impl NttTable {
 
     /// Coefficients to evaluations, in place; reduced in, reduced out.
     pub fn forward(&self, limb: &mut [u64]) {
+        self.forward_then(limb, &mut |_, _| ());
+    }
+
+    /// The same; then `done` gets every part of the evaluations while it is in the cache, and where it begins.
+    pub(crate) fn forward_then(&self, limb: &mut [u64], done: OnPart<'_>) {
+        self.forward_from(self.fold.as_ref().map_or(Start::Limb, Start::Fold), limb, done);
+    }
+
+    /// The same for coefficients `x` of another prime `d`, centred.
+    pub(crate) fn forward_centred(&self, x: &[u64], d: u64, limb: &mut [u64], done: OnPart<'_>) {
+        if self.fold.is_some() {
+            self.backend.center_into(&self.modulus, limb, x, d);
+            return self.forward_then(limb, done);
+        }
+        self.forward_from(Start::Centred { x, d }, limb, done);
+    }
+
+    fn forward_from(&self, start: Start<'_>, limb: &mut [u64], done: OnPart<'_>) {
         assert_eq!(limb.len(), self.n());
         self.transforms.fetch_add(1, Ordering::Relaxed);
-        self.backend.ntt_forward(&self.modulus, limb, &self.forward, self.fold.as_ref());
+        self.backend.ntt_forward(&self.modulus, limb, &self.forward, start, done);
     }
 
     /// Signed coefficients, at most 2^50 in absolute value, to evaluations.
@@ -129,9 +147,21 @@ impl NttTable {
 
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
+        self.inverse_scaled(self.root, limb, &mut |_, _| ());
+    }
+
+    /// What [`Self::inverse_scaled`] takes to multiply by `w`.
+    pub(crate) fn scaling(&self, w: u64) -> [ShoupFactor; 2] {
+        self.root.map(|root| self.modulus.shoup(self.modulus.mul(root.value, w)))
+    }
+
+    /// Evaluations to coefficients times a constant. `fill` writes every part of the evaluations, given where it begins, just before they
+    /// are read.
+    pub(crate) fn inverse_scaled(&self, factors: [ShoupFactor; 2], limb: &mut [u64], fill: OnPart<'_>) {
         assert_eq!(limb.len(), self.n());
         self.transforms.fetch_add(1, Ordering::Relaxed);
-        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, self.scale, self.fold.as_ref());
+        let root = Root { factors, fold: self.fold.as_ref() };
+        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, root, fill);
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::arith::{Modulus, NttTable, Rows, ShoupFactor};
+use crate::arith::{Modulus, NttTable, OnPart, Rows, ShoupFactor};
 
 use super::context::{Basis, Ring};
 use super::poly::{Ntt, Poly};
@@ -27,8 +27,8 @@ pub(crate) struct Source {
 
 /// Constants for converting from one set of primes to every other prime of the ring.
 pub(crate) struct Conversion {
-    /// (D/d_r)^−1 mod d_r, in the order of the sources.
-    hat_inverses: Vec<ShoupFactor>,
+    /// (D/d_r)^−1 mod d_r, as inverse transforms take it, in the order of the sources.
+    hat_inverses: Vec<[ShoupFactor; 2]>,
     /// 1/d_r.
     inverses: Vec<f64>,
     /// The only source, if there are no others: then y_0 = x_0, and nothing but centring is left to do.
@@ -59,7 +59,7 @@ impl Conversion {
         };
         let hat_inverses = indices.iter().enumerate().map(|(r, &i)| {
             let d = tables[i].modulus();
-            d.shoup(d.inv(product_without(Some(r), d)))
+            tables[i].scaling(d.inv(product_without(Some(r), d)))
         });
         let target = |table: &NttTable| {
             let q = table.modulus();
@@ -82,12 +82,9 @@ impl Conversion {
         self.targets[index].as_ref().unwrap_or_else(|| unreachable!("prime {index} is a source of its own conversion"))
     }
 
-    /// x_r, in NTT form, becomes y_r, in coefficient form. `table` is that of source `r`.
-    pub(super) fn to_source(&self, r: usize, table: &NttTable, limb: &mut [u64]) {
-        table.inverse(limb);
-        if self.single.is_none() {
-            table.backend().mul_scalar_assign(table.modulus(), limb, self.hat_inverses[r]);
-        }
+    /// x_r, in NTT form, becomes y_r, in coefficient form; `fill` writes x_r part by part. `table` is that of source `r`.
+    pub(super) fn to_source(&self, r: usize, table: &NttTable, limb: &mut [u64], fill: OnPart<'_>) {
+        table.inverse_scaled(self.hat_inverses[r], limb, fill);
     }
 
     /// v of every column of `y`.
@@ -97,21 +94,21 @@ impl Conversion {
         }
     }
 
-    /// The representative modulo limb `i` of `basis`, which is none of the sources, in NTT form.
+    /// The representative modulo limb `i` of `basis`, which is none of the sources, in NTT form; `done` gets it part by part.
     pub(super) fn extend(
         &self,
         ring: &Ring,
         Sources { y, v }: Sources<'_>,
         (basis, i): (Basis, usize),
         out: &mut [u64],
+        done: OnPart<'_>,
     ) {
         let (table, target) = (ring.table(basis, i), self.target(ring.table_index(basis, i)));
-        let (q, backend) = (table.modulus(), ring.backend());
-        match self.single {
-            Some(d) => backend.center_into(q, out, &y.data[..out.len()], d),
-            None => backend.convert_into(q, out, y, &target.hats, v, target.product),
+        if let Some(d) = self.single {
+            return table.forward_centred(&y.data[..out.len()], d, out, done);
         }
-        table.forward(out);
+        ring.backend().convert_into(table.modulus(), out, y, &target.hats, v, target.product);
+        table.forward_then(out, done);
     }
 }
 
@@ -157,7 +154,7 @@ impl Division {
     /// Prepares limb `r` of D, in NTT form, of several numbers.
     pub(crate) fn prepare<const B: usize>(&self, r: usize, limbs: [&mut [u64]; B]) {
         let table = self.ring.table(self.basis, self.keep + r);
-        self.ring.each_part(limbs, |limb| self.conversion.to_source(r, table, limb));
+        self.ring.each_part(limbs, |limb| self.conversion.to_source(r, table, limb, &mut |_, _| ()));
     }
 
     /// The prepared limbs of several numbers with their quotients.
@@ -181,8 +178,9 @@ impl Division {
             let mut buffer = ring.pool().take(ring.stride());
             let representative = &mut buffer[..n];
             let sources = Sources { y: self.rows(divisor.tail), v: &divisor.v[..n] };
-            self.conversion.extend(ring, sources, (self.basis, i), representative);
-            ring.backend().sub_mul_scalar_assign(q, x, representative, inverse);
+            self.conversion.extend(ring, sources, (self.basis, i), representative, &mut |start, part| {
+                ring.backend().sub_mul_scalar_assign(q, &mut x[start..start + part.len()], part, inverse);
+            });
             ring.pool().give(buffer);
         });
     }

@@ -4,6 +4,8 @@
 //! made, transformed and multiplied by the rows of a key one limb at a time, while this is in the cache; only what several
 //! keys share (hoisting: Halevi-Shoup 2018/244) is kept whole.
 
+use smallvec::SmallVec;
+
 use crate::arith::Rows;
 
 use super::context::{Basis, Ring};
@@ -35,14 +37,20 @@ impl<'a> Operand<'a> {
 
     /// Writes limb `i`.
     pub(crate) fn limb_into(&self, i: usize, out: &mut [u64]) {
-        let first = self.first();
+        self.words_into(i, 0, out);
+    }
+
+    /// Writes the words of limb `i` from `start` on.
+    fn words_into(&self, i: usize, start: usize, out: &mut [u64]) {
+        let (first, words) = (self.first(), start..start + out.len());
         let (q, backend) = (first.ring().modulus(first.basis(), i), first.ring().backend());
+        let words = |a: &'a Poly<Ntt>| &a.limb(i)[words.clone()];
         match self {
-            Self::Poly(a) => out.copy_from_slice(a.limb(i)),
-            Self::Product(a, b) => backend.mul_into(q, out, a.limb(i), b.limb(i)),
+            Self::Poly(a) => out.copy_from_slice(words(a)),
+            Self::Product(a, b) => backend.mul_into(q, out, words(a), words(b)),
             Self::Products([a, b], [c, d]) => {
-                backend.mul_into(q, out, a.limb(i), b.limb(i));
-                backend.mul_add_assign(q, out, c.limb(i), d.limb(i));
+                backend.mul_into(q, out, words(a), words(b));
+                backend.mul_add_assign(q, out, words(c), words(d));
             }
         }
     }
@@ -84,6 +92,9 @@ pub(crate) struct KeyRows<'a> {
     pub(crate) digits: usize,
 }
 
+/// One limb of every digit.
+type DigitSlices<'a> = SmallVec<[&'a [u64]; 16]>;
+
 impl<'a> Digits<'a> {
     /// Splits `x` into digits of `digit_limbs` limbs. Cost: one inverse transform a limb.
     pub(crate) fn new(x: Operand<'a>, digit_limbs: usize) -> Self {
@@ -94,13 +105,10 @@ impl<'a> Digits<'a> {
         let mut sources = ring.pool().take((l + count) * stride);
         let (y, v) = sources.split_at_mut(l * stride);
         ring.each_limb_of(l, [(&mut *y, stride)], |i, [limb]| {
-            let limb = &mut limb[..ring.n()];
-            x.limb_into(i, limb);
-            ring.conversion(source(l, digit_limbs, i / digit_limbs)).to_source(
-                i % digit_limbs,
-                ring.table(basis, i),
-                limb,
-            );
+            let conversion = ring.conversion(source(l, digit_limbs, i / digit_limbs));
+            conversion.to_source(i % digit_limbs, ring.table(basis, i), &mut limb[..ring.n()], &mut |start, part| {
+                x.words_into(i, start, part);
+            });
         });
         ring.each_limb_of(count, [(v, stride)], |digit, [v]| {
             let source = source(l, digit_limbs, digit);
@@ -115,7 +123,8 @@ impl<'a> Digits<'a> {
         let size = self.count * self.ring.stride();
         let mut rows = self.ring.pool().take(self.basis.limbs() * size);
         if let DigitRows::Sources(sources) = &self.rows {
-            self.ring.each_limb_of(self.basis.limbs(), [(&mut rows, size)], |j, [rows]| self.extend(j, sources, rows));
+            self.ring
+                .each_limb_of(self.basis.limbs(), [(&mut rows, size)], |j, [rows]| self.extend(j, sources, rows, true));
         }
         let sources = std::mem::replace(&mut self.rows, DigitRows::Extended(rows));
         self.ring.pool().give(sources.into_buffer());
@@ -129,7 +138,7 @@ impl<'a> Digits<'a> {
         let stride = self.ring.stride();
         if let DigitRows::Sources(sources) = &self.rows {
             let limbs = [(out.data_mut(), stride)];
-            self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [limb]| self.extend(j, sources, limb));
+            self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [limb]| self.extend(j, sources, limb, true));
         }
         out
     }
@@ -163,40 +172,54 @@ impl<'a> Digits<'a> {
     pub(crate) fn dot(&self, j: usize, key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
         let size = self.count * self.ring.stride();
         match &self.rows {
-            DigitRows::Extended(rows) => self.dot_rows(j, &rows[j * size..], key, out),
+            DigitRows::Extended(rows) => self.dot_slices(j, &self.slices(&rows[j * size..][..size]), key, out),
             DigitRows::Sources(sources) => {
                 let mut rows = self.ring.pool().take(size);
-                self.extend(j, sources, &mut rows);
-                self.dot_rows(j, &rows, key, out);
+                // A limb that exists is read where it is.
+                let own = if let Operand::Poly(x) = self.x { (j < self.basis.q).then(|| x.limb(j)) } else { None };
+                self.extend(j, sources, &mut rows, own.is_none());
+                let mut x = self.slices(&rows);
+                if let Some(limb) = own {
+                    x[j / self.digit_limbs] = limb;
+                }
+                self.dot_slices(j, &x, key, out);
+                drop(x);
                 self.ring.pool().give(rows);
             }
         }
     }
 
-    /// The digits modulo limb `j`, in NTT form, to as many rows.
-    fn extend(&self, j: usize, sources: &[u64], rows: &mut [u64]) {
+    /// The digits modulo limb `j`, in NTT form, to as many rows; that which has this limb only if `own_too`.
+    fn extend(&self, j: usize, sources: &[u64], rows: &mut [u64], own_too: bool) {
         let (n, stride) = (self.ring.n(), self.ring.stride());
         self.ring.each_limb_of(self.count, [(rows, stride)], |digit, [row]| {
             let own = source(self.basis.q, self.digit_limbs, digit);
             if (own.q_start..own.q_end).contains(&j) {
-                return self.x.limb_into(j, &mut row[..n]);
+                if own_too {
+                    self.x.limb_into(j, &mut row[..n]);
+                }
+                return;
             }
             let y = Rows { data: &sources[own.q_start * stride..], stride, count: own.q_end - own.q_start };
             let sources = Sources { y, v: &sources[(self.basis.q + digit) * stride..][..n] };
-            self.ring.conversion(own).extend(&self.ring, sources, (self.basis, j), &mut row[..n]);
+            self.ring.conversion(own).extend(&self.ring, sources, (self.basis, j), &mut row[..n], &mut |_, _| ());
         });
     }
 
-    fn dot_rows(&self, j: usize, rows: &[u64], key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
-        let (stride, count) = (self.ring.stride(), self.count);
+    fn slices<'r>(&self, rows: &'r [u64]) -> DigitSlices<'r> {
+        rows.chunks(self.ring.stride()).map(|row| &row[..self.ring.n()]).collect()
+    }
+
+    fn dot_slices(&self, j: usize, x: &DigitSlices<'_>, key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
+        let (n, stride) = (self.ring.n(), self.ring.stride());
         let q = self.ring.modulus(self.basis, j);
         let key_limb = if j < self.basis.q { j } else { key.basis.q + j - self.basis.q };
-        let x = Rows { data: rows, stride, count };
-        let y = Rows { data: &key.data[2 * key_limb * key.digits * stride..], stride: 2 * stride, count };
+        let rows = &key.data[2 * key_limb * key.digits * stride..];
         // One half after the other: long runs of few rows at a time are what memory is fastest at.
         let [b, a] = out;
         self.ring.each_part([(&mut **b, 0), (&mut **a, stride)], |(out, offset)| {
-            self.ring.backend().dot_into(q, out, x, y.from(offset));
+            let y: DigitSlices<'_> = rows[offset..].chunks(2 * stride).take(self.count).map(|row| &row[..n]).collect();
+            self.ring.backend().dot_slices_into(q, out, x, &y);
         });
     }
 }

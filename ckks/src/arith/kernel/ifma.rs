@@ -252,6 +252,29 @@ impl Accumulated {
     }
 }
 
+/// Constants that centre residues of d, modulo q.
+#[derive(Clone, Copy)]
+struct Centring {
+    half: Vector,
+    /// The smallest multiple of q from d on, less d.
+    shift: Vector,
+}
+
+impl Centring {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn new(q: &Modulus, d: u64) -> Self {
+        Self { half: splat(d / 2), shift: splat(d.div_ceil(q.value()) * q.value() - d) }
+    }
+
+    /// The representative of x < d in (−d/2, d/2] plus a multiple of q: in [0, d + q), below 2^51.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn lift(&self, x: Vector) -> Vector {
+        _mm512_mask_add_epi64(x, _mm512_cmpgt_epu64_mask(x, self.half), x, self.shift)
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
     let (p, lift) = (Prime::new(q), splat(q.lift()));
@@ -357,13 +380,10 @@ pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: Sh
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn center_into(q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
-    let p = Prime::new(q);
-    // What is added to the upper half: the smallest multiple of q from d on, less d. Sums stay below 2^50 + 2^50.
-    let (half, shift) = (splat(d / 2), splat(d.div_ceil(q.value()) * q.value() - d));
+    let (p, centring) = (Prime::new(q), Centring::new(q, d));
     let ((out, out_rest), (x, x_rest)) = (out.as_chunks_mut(), x.as_chunks());
     for (out, x) in out.iter_mut().zip(x) {
-        let x = load(x);
-        let x = _mm512_mask_add_epi64(x, _mm512_cmpgt_epu64_mask(x, half), x, shift);
+        let x = centring.lift(load(x));
         store(out, p.finish(p.reduce_lazy(x, x)));
     }
     scalar::center_into(q, out_rest, x_rest, d);

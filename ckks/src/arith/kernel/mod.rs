@@ -106,6 +106,28 @@ pub(crate) struct Shape {
     pub(crate) lane_fields: Range<usize>,
 }
 
+/// What a forward transform begins with.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// The words of the limb.
+    Limb,
+    /// The same, in the conjugate-invariant ring.
+    Fold(&'a Fold),
+    /// The representatives of words x < d in (−d/2, d/2].
+    Centred { x: &'a [u64], d: u64 },
+}
+
+/// The last layer of an inverse transform.
+#[derive(Clone, Copy)]
+pub(crate) struct Root<'a> {
+    /// What multiplies sums and differences: it undoes the doubling of each layer, and of the unfolding if there is one.
+    pub(crate) factors: [ShoupFactor; 2],
+    pub(crate) fold: Option<&'a Fold>,
+}
+
+/// What is done with a part of a limb while it is in the first- or second-level cache, given where the part begins.
+pub(crate) type OnPart<'a> = &'a mut dyn FnMut(usize, &mut [u64]);
+
 /// Calls the function of this name in the file of the backend.
 macro_rules! dispatch {
     ($backend:expr, $function:ident($($argument:expr),*)) => {
@@ -322,7 +344,7 @@ impl Backend {
         dispatch!(self, sub_mul_scalar_assign(q, a, b, w))
     }
 
-    /// out_i ← Σ_r x_ri y_ri over the rows of both: the inner product of key switching.
+    /// out_i ← Σ_r x_ri y_ri over the rows of both.
     ///
     /// # Panics
     /// For more than 4,095 rows, for different numbers of them, or rows shorter than `out`.
@@ -333,7 +355,7 @@ impl Backend {
         dispatch!(self, dot_into(q, out, x, y))
     }
 
-    /// [`Self::dot_into`] of rows that do not lie in one buffer.
+    /// [`Self::dot_into`] of rows that do not lie in one buffer: the inner product of key switching.
     ///
     /// # Panics
     /// As [`Self::dot_into`].
@@ -482,44 +504,47 @@ impl Backend {
         }
     }
 
-    /// The fold of the conjugate-invariant ring, if it is one, and the forward butterflies (see [`super::NttTable`]).
-    pub(crate) fn ntt_forward(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles, fold: Option<&Fold>) {
-        assert_eq!(a.len(), twiddles.n());
-        match (self, twiddles) {
-            (_, Twiddles::Tree(tree)) => scalar::ntt_forward(q, a, tree, fold),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the token exists, so this CPU has the target features of the function.
-            #[expect(unsafe_code, reason = "the call that needs the token")]
-            (Self::Avx2(_), Twiddles::Passes(passes)) => unsafe { avx2::ntt_forward(q, a, passes, fold) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the token exists, so this CPU has the target features of the function.
-            #[expect(unsafe_code, reason = "the call that needs the token")]
-            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_forward(q, a, passes, fold) },
-            (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
-        }
-    }
-
-    /// The inverse of [`Self::ntt_forward`]. `scale` undoes the doubling of each layer, and of the unfolding if there is one; the factor
-    /// of the last layer holds it already, and it is applied here where there is no factor.
-    pub(crate) fn ntt_inverse(
+    /// The forward butterflies (see [`super::NttTable`]), on what `start` says; `done` gets every part of the result, and where it begins.
+    pub(crate) fn ntt_forward(
         self,
         q: &Modulus,
         a: &mut [u64],
         twiddles: &Twiddles,
-        scale: ShoupFactor,
-        fold: Option<&Fold>,
+        start: Start<'_>,
+        done: OnPart<'_>,
     ) {
         assert_eq!(a.len(), twiddles.n());
+        if let Start::Centred { x, .. } = start {
+            assert_eq!(a.len(), x.len());
+        }
         match (self, twiddles) {
-            (_, Twiddles::Tree(tree)) => scalar::ntt_inverse(q, a, tree, scale, fold),
+            (_, Twiddles::Tree(tree)) => scalar::ntt_forward(q, a, tree, start, done),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
-            (Self::Avx2(_), Twiddles::Passes(passes)) => unsafe { avx2::ntt_inverse(q, a, passes, scale, fold) },
+            (Self::Avx2(_), Twiddles::Passes(passes)) => unsafe { avx2::ntt_forward(q, a, passes, start, done) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
-            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_inverse(q, a, passes, scale, fold) },
+            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_forward(q, a, passes, start, done) },
+            (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
+        }
+    }
+
+    /// The inverse of [`Self::ntt_forward`], times a constant if `root` holds one. `fill` writes every part of the operand, given where it
+    /// begins, just before it is transformed.
+    pub(crate) fn ntt_inverse(self, q: &Modulus, a: &mut [u64], twiddles: &Twiddles, root: Root<'_>, fill: OnPart<'_>) {
+        assert_eq!(a.len(), twiddles.n());
+        match (self, twiddles) {
+            (_, Twiddles::Tree(tree)) => scalar::ntt_inverse(q, a, tree, root, fill),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            (Self::Avx2(_), Twiddles::Passes(passes)) => unsafe { avx2::ntt_inverse(q, a, passes, root, fill) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            (Self::Ifma(_), Twiddles::Passes(passes)) => unsafe { ifma::ntt_inverse(q, a, passes, root, fill) },
             (Self::Scalar, Twiddles::Passes(_)) => unreachable!("these factors were arranged for vectors"),
         }
     }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::super::ntt::Fold;
-use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, Pair, Panels, Rows};
+use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, OnPart, Pair, Panels, Root, Rows, Start};
 
 pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
     for (out, &x) in out.iter_mut().zip(x) {
@@ -178,9 +178,11 @@ pub(super) fn candidates_into(q: &Modulus, from: &Keystream, out: &mut [u64]) ->
     above >> 63 == 0
 }
 
-pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], fold: Option<&Fold>) {
-    if let Some(fold) = fold {
-        fold_in(q, a, fold);
+pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], start: Start<'_>, done: OnPart<'_>) {
+    match start {
+        Start::Limb => {}
+        Start::Fold(fold) => fold_in(q, a, fold),
+        Start::Centred { x, d } => center_into(q, a, x, d),
     }
     // Lazy values: [0, 4q) between layers (Harvey, arXiv 1205.2926, algorithm 2).
     let (n, two_q) = (a.len(), 2 * q.value());
@@ -197,13 +199,15 @@ pub(super) fn ntt_forward(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], fold
         }
         m *= 2;
     }
-    for x in a {
+    for x in &mut *a {
         let reduced = (*x).min(x.wrapping_sub(two_q));
         *x = reduced.min(reduced.wrapping_sub(q.value()));
     }
+    done(0, a);
 }
 
-pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], scale: ShoupFactor, fold: Option<&Fold>) {
+pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], root: Root<'_>, fill: OnPart<'_>) {
+    fill(0, a);
     // Lazy values: [0, 2q) between layers (the same source, algorithm 3).
     let (n, two_q) = (a.len(), 2 * q.value());
     let mut m = n / 2;
@@ -216,13 +220,13 @@ pub(super) fn ntt_inverse(q: &Modulus, a: &mut [u64], tree: &[ShoupFactor], scal
                 if m > 1 {
                     (*x, *y) = (sum.min(sum.wrapping_sub(two_q)), q.mul_shoup_lazy(difference, w));
                 } else {
-                    (*x, *y) = (q.mul_shoup(sum, scale), q.mul_shoup(difference, w));
+                    (*x, *y) = (q.mul_shoup(sum, root.factors[0]), q.mul_shoup(difference, root.factors[1]));
                 }
             }
         }
         m /= 2;
     }
-    if let Some(fold) = fold {
+    if let Some(fold) = root.fold {
         unfold(q, a, fold);
     }
 }

@@ -305,6 +305,43 @@ fn matrix_products_of_short_weights_are_those_of_residues() {
 }
 
 #[test]
+fn transforms_centre_scale_and_hand_over_every_part() {
+    for kind in [RingKind::Standard, RingKind::ConjugateInvariant] {
+        for log_n in [1, 4, 7, 9, 12, 13, 16] {
+            let n = 1usize << log_n;
+            for (bits, d) in
+                [(50, (1 << 50) - 27), (50, 65_537), (49, (1 << 50) - 27), (45, (1 << 50) - 27), (30, 65_537)]
+            {
+                let q = ntt_primes(bits, 1, (kind.root_factor() * n) as u64, &[]).unwrap()[0];
+                let specified = NttTable::new(q, log_n, kind, Backend::Scalar);
+                let x = samples(n, d, 3).swap_remove(0);
+                let mut evaluations = vec![0; n];
+                scalar::center_into(&q, &mut evaluations, &x, d);
+                specified.forward(&mut evaluations);
+                let w = q.reduce(0x3_1415_9265_3589);
+                let mut scaled = evaluations.clone();
+                specified.inverse(&mut scaled);
+                scalar::mul_scalar_assign(&q, &mut scaled, q.shoup(w));
+                for backend in backends() {
+                    let table = NttTable::new(q, log_n, kind, backend);
+                    let what = format!("{kind:?} 2^{log_n} at {bits} bits, d = {d}, {}", backend.name());
+                    let (mut limb, mut handed) = (vec![1; n], vec![u64::MAX; n]);
+                    table.forward_centred(&x, d, &mut limb, &mut |start, part| {
+                        handed[start..start + part.len()].copy_from_slice(part);
+                    });
+                    assert!(limb == evaluations && handed == evaluations, "forward {what}");
+                    limb.fill(u64::MAX);
+                    table.inverse_scaled(table.scaling(w), &mut limb, &mut |start, part| {
+                        part.copy_from_slice(&evaluations[start..start + part.len()]);
+                    });
+                    assert!(limb == scaled, "inverse {what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn transforms_agree_and_invert() {
     for kind in [RingKind::Standard, RingKind::ConjugateInvariant] {
         for log_n in 1..=16 {

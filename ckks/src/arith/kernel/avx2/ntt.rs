@@ -8,10 +8,10 @@
 use std::arch::x86_64::*;
 
 use super::super::super::modulus::{Modulus, ShoupFactor};
-use super::super::super::ntt::Fold;
 use super::super::super::twiddles::{Pass, Passes};
 use super::super::layers::{block_lines, columns, layers_down, layers_up, part_lines};
-use super::{Factor, LANES, Line, Prime, Vector, load, load_bits, splat, store, store_bits};
+use super::super::{OnPart, Root, Start};
+use super::{Factor, LANES, Line, Prime, Vector, center_into, load, load_bits, splat, store, store_bits};
 
 /// Words of the factors of a leaf.
 const LEAF: usize = 2 * LANES * LANES;
@@ -23,11 +23,13 @@ const PAIR: usize = 2;
 const DRIFT: usize = 4;
 
 #[target_feature(enable = "avx2,fma")]
-pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes, fold: Option<&Fold>) {
-    if let Some(fold) = fold {
-        add_multiple_of_mirrored(q, a, fold.minus_i);
+pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes, start: Start<'_>, done: OnPart<'_>) {
+    match start {
+        Start::Limb => {}
+        Start::Fold(fold) => add_multiple_of_mirrored(q, a, fold.minus_i),
+        Start::Centred { x, d } => center_into(q, a, x, d),
     }
-    let transform = Transform { p: Prime::new(q), scale: Prime::factor(q, 1), twiddles };
+    let transform = Transform { p: Prime::new(q), root: [Prime::factor(q, 1); 2], twiddles };
     let lines = a.as_chunks_mut().0;
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
     let child = block_lines::<LANES>(rest);
@@ -35,7 +37,7 @@ pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passe
         2 => transform.down::<2, 4, false>(lines, root, (0, child), |line| load(line)),
         _ => transform.down::<4, 2, false>(lines, root, (0, child), |line| load(line)),
     }
-    transform.descend(lines, rest, 0, root.radix.ilog2() as usize);
+    transform.descend(lines, rest, (0, root.radix.ilog2() as usize), done);
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -43,13 +45,14 @@ pub(in super::super) fn ntt_inverse(
     q: &Modulus,
     a: &mut [u64],
     twiddles: &Passes,
-    scale: ShoupFactor,
-    fold: Option<&Fold>,
+    Root { factors, fold }: Root<'_>,
+    fill: OnPart<'_>,
 ) {
-    let transform = Transform { p: Prime::new(q), scale: Prime::factor(q, scale.value), twiddles };
+    let root = factors.map(|w| Prime::factor(q, w.value));
+    let transform = Transform { p: Prime::new(q), root, twiddles };
     let lines = a.as_chunks_mut().0;
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
-    transform.ascend(lines, rest, 0);
+    transform.ascend(lines, rest, 0, fill);
     match root.radix {
         2 => transform.up::<2, 4, true>(lines, root, (0, block_lines::<LANES>(rest))),
         _ => transform.up::<4, 2, true>(lines, root, (0, block_lines::<LANES>(rest))),
@@ -140,8 +143,8 @@ fn transpose(v: &mut [Vector; LANES]) {
 #[derive(Clone, Copy)]
 struct Transform<'a> {
     p: Prime,
-    /// 1/N, or 1/2N, for the last layer of the inverse.
-    scale: Factor,
+    /// What the last layer of the inverse multiplies sums and differences by.
+    root: [Factor; 2],
     twiddles: &'a Passes,
 }
 
@@ -149,13 +152,14 @@ impl Transform<'_> {
     /// The nodes from `first` on of the first of `passes`, and all below, `drift` layers after values were centred: depth first while
     /// blocks are larger than the cache, then pass after pass.
     #[target_feature(enable = "avx2,fma")]
-    fn descend(&self, lines: &mut [Line], passes: &[Pass], first: usize, drift: usize) {
+    fn descend(&self, lines: &mut [Line], passes: &[Pass], (first, drift): (usize, usize), done: OnPart<'_>) {
         let size = block_lines::<LANES>(passes);
         let part = part_lines::<LANES>(lines.len(), size);
         for (k, lines) in lines.chunks_exact_mut(part).enumerate() {
             let first = first + k * (part / size);
             let Some((pass, rest)) = passes.split_first() else {
                 self.leaves_down(lines, first);
+                done(first * LANES * LANES, lines.as_flattened_mut());
                 continue;
             };
             let layers = pass.radix.ilog2() as usize;
@@ -167,7 +171,8 @@ impl Transform<'_> {
                 (_, true) => self.down::<4, 2, true>(lines, pass, at, |line| load_double(line)),
                 (_, false) => self.down::<4, 2, false>(lines, pass, at, |line| load_double(line)),
             }
-            self.descend(lines, rest, first * pass.radix, if centre { layers } else { drift + layers });
+            let drift = if centre { layers } else { drift + layers };
+            self.descend(lines, rest, (first * pass.radix, drift), done);
         }
     }
 
@@ -242,16 +247,17 @@ impl Transform<'_> {
 
     /// All below the nodes from `first` on of the first of `passes`, then these, in the order of [`Self::descend`] reversed.
     #[target_feature(enable = "avx2,fma")]
-    fn ascend(&self, lines: &mut [Line], passes: &[Pass], first: usize) {
+    fn ascend(&self, lines: &mut [Line], passes: &[Pass], first: usize, fill: OnPart<'_>) {
         let size = block_lines::<LANES>(passes);
         let part = part_lines::<LANES>(lines.len(), size);
         for (k, lines) in lines.chunks_exact_mut(part).enumerate() {
             let first = first + k * (part / size);
             let Some((pass, rest)) = passes.split_first() else {
+                fill(first * LANES * LANES, lines.as_flattened_mut());
                 self.leaves_up(lines, first);
                 continue;
             };
-            self.ascend(lines, rest, first * pass.radix);
+            self.ascend(lines, rest, first * pass.radix, fill);
             let at = (first, block_lines::<LANES>(rest));
             match pass.radix {
                 2 => self.up::<2, 4, false>(lines, pass, at),
@@ -285,10 +291,10 @@ impl Transform<'_> {
                             v,
                             w,
                             |_, _, x, y, w| this.inverse_butterfly(x, y, w),
-                            |_, _, x, y, w| {
+                            |_, _, x, y, _| {
                                 (
-                                    this.p.finish(this.p.mul(_mm256_add_pd(x, y), this.scale)),
-                                    this.p.finish(this.p.mul(_mm256_sub_pd(x, y), w)),
+                                    this.p.finish(this.p.mul(_mm256_add_pd(x, y), this.root[0])),
+                                    this.p.finish(this.p.mul(_mm256_sub_pd(x, y), this.root[1])),
                                 )
                             },
                         );

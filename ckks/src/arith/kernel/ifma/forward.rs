@@ -9,20 +9,20 @@
 use std::arch::x86_64::*;
 
 use super::super::super::modulus::Modulus;
-use super::super::super::ntt::Fold;
 use super::super::super::twiddles::{Pass, Passes};
 use super::super::layers::{block_lines, columns, layers_down, part_lines, rows};
+use super::super::{OnPart, Start};
 use super::ntt::{PAIR, factors, lane_lines, leaf_lines, mirror, read_ahead, transpose};
-use super::{Factor, LANES, Line, Prime, Vector, load, splat, store};
+use super::{Centring, Factor, LANES, Line, Prime, Vector, load, splat, store};
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes, fold: Option<&Fold>) {
+pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes, start: Start<'_>, done: OnPart<'_>) {
     let lines = a.as_chunks_mut().0;
     // How many layers values may drift by q each way without leaving [0, 2^52).
     match q.bits() {
-        50 => Forward::<1>::new(q, twiddles, fold).run(lines),
-        49 => Forward::<3>::new(q, twiddles, fold).run(lines),
-        _ => Forward::<6>::new(q, twiddles, fold).run(lines),
+        50 => Forward::<1>::new(q, twiddles).run(lines, q, start, done),
+        49 => Forward::<3>::new(q, twiddles).run(lines, q, start, done),
+        _ => Forward::<6>::new(q, twiddles).run(lines, q, start, done),
     }
 }
 
@@ -34,31 +34,37 @@ struct Forward<'a, const FREE: usize> {
     /// FREE q.
     centre: Vector,
     twiddles: &'a Passes,
-    fold: Option<&'a Fold>,
 }
 
 impl<'a, const FREE: usize> Forward<'a, FREE> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn new(q: &Modulus, twiddles: &'a Passes, fold: Option<&'a Fold>) -> Self {
+    fn new(q: &Modulus, twiddles: &'a Passes) -> Self {
         let centre = splat(FREE as u64 * q.value());
-        Self { p: Prime::new(q), one: splat(1), centre, twiddles, fold }
+        Self { p: Prime::new(q), one: splat(1), centre, twiddles }
     }
 
     /// All layers.
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn run(&self, lines: &mut [Line]) {
+    fn run(&self, lines: &mut [Line], q: &Modulus, start: Start<'_>, done: OnPart<'_>) {
         let Some((root, rest)) = self.twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
         let child = block_lines::<LANES>(rest);
-        match (root.radix, self.fold) {
-            (2, None) => self.pass::<2, 8, true>(lines, root, 0, child),
-            (4, None) => self.pass::<4, 4, true>(lines, root, 0, child),
-            (_, None) => self.pass::<8, 2, true>(lines, root, 0, child),
-            (2, Some(fold)) => self.folded_pass::<2>(lines, &root.records, Factor::splat(fold.minus_i)),
-            (4, Some(fold)) => self.folded_pass::<4>(lines, &root.records, Factor::splat(fold.minus_i)),
-            (_, Some(fold)) => self.folded_pass::<8>(lines, &root.records, Factor::splat(fold.minus_i)),
+        match (root.radix, start) {
+            (2, Start::Limb) => self.pass::<2, 8, true>(lines, root, 0, child),
+            (4, Start::Limb) => self.pass::<4, 4, true>(lines, root, 0, child),
+            (_, Start::Limb) => self.pass::<8, 2, true>(lines, root, 0, child),
+            (2, Start::Centred { x, d }) => self.centred_pass::<2, 8>(lines, &root.records, x, Centring::new(q, d)),
+            (4, Start::Centred { x, d }) => self.centred_pass::<4, 4>(lines, &root.records, x, Centring::new(q, d)),
+            (_, Start::Centred { x, d }) => self.centred_pass::<8, 2>(lines, &root.records, x, Centring::new(q, d)),
+            (2, Start::Fold(fold)) => self.folded_pass::<2>(lines, &root.records, Factor::splat(fold.minus_i)),
+            (4, Start::Fold(fold)) => self.folded_pass::<4>(lines, &root.records, Factor::splat(fold.minus_i)),
+            (_, Start::Fold(fold)) => self.folded_pass::<8>(lines, &root.records, Factor::splat(fold.minus_i)),
         }
-        self.descend(lines, rest, 0, root.radix.ilog2() as usize);
+        let part = part_lines::<LANES>(lines.len(), child);
+        for (k, lines) in lines.chunks_exact_mut(part).enumerate() {
+            self.descend(lines, rest, k * (part / child), root.radix.ilog2() as usize);
+            done(k * part * LANES, lines.as_flattened_mut());
+        }
     }
 
     /// The nodes from `first` on of the first of `passes`, and all below, `drift` layers after values were recentred: depth first while
@@ -107,6 +113,38 @@ impl<'a, const FREE: usize> Forward<'a, FREE> {
                 }
                 layers_down(v, [w; C], |_, _, x, y, w| this.butterfly(x, y, w));
             });
+        }
+    }
+
+    /// The representatives of `x`, then log2 R layers. Not inlined: its caller would hold it nine times.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn centred_pass<const R: usize, const C: usize>(
+        &self,
+        block: &mut [Line],
+        record: &[u64],
+        x: &[u64],
+        centring: Centring,
+    ) {
+        let (this, w) = (Self { ..*self }, &factors::<R>(record));
+        let (rows, columns) = rows::<Line, R>(block);
+        let rows = rows.map(|row| row.as_chunks_mut::<C>().0);
+        let x = x.as_chunks::<LANES>().0;
+        let sources: [_; R] = std::array::from_fn(|r| x[r * columns..][..columns].as_chunks::<C>().0);
+        for i in 0..columns / C {
+            let mut v = [[this.centre; R]; C];
+            for r in 0..R {
+                for c in 0..C {
+                    v[c][r] = centring.lift(load(&sources[r][i][c]));
+                }
+            }
+            this.recentre(&mut v);
+            layers_down(&mut v, [w; C], |_, _, x, y, w| this.butterfly(x, y, w));
+            for r in 0..R {
+                for c in 0..C {
+                    store(&mut rows[r][i][c], v[c][r]);
+                }
+            }
         }
     }
 

@@ -8,27 +8,22 @@
 
 use std::arch::x86_64::*;
 
-use super::super::super::modulus::{Modulus, ShoupFactor};
+use super::super::super::modulus::Modulus;
 use super::super::super::ntt::Fold;
 use super::super::super::twiddles::{Pass, Passes};
 use super::super::layers::{block_lines, columns, layers_up, part_lines, rows};
+use super::super::{OnPart, Root};
 use super::ntt::{PAIR, factors, lane_lines, leaf_lines, mirror, read_ahead, transpose};
 use super::{Factor, LANES, Line, Prime, Vector, load, reduce_once, splat, store};
 
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(in super::super) fn ntt_inverse(
-    q: &Modulus,
-    a: &mut [u64],
-    twiddles: &Passes,
-    scale: ShoupFactor,
-    fold: Option<&Fold>,
-) {
+pub(in super::super) fn ntt_inverse(q: &Modulus, a: &mut [u64], twiddles: &Passes, root: Root<'_>, fill: OnPart<'_>) {
     let lines = a.as_chunks_mut().0;
     // How many sums of values below 2q stay below 2^52 when each is summed again.
     match q.bits() {
-        50 => Inverse::<1>::new(q, twiddles, scale, fold).run(lines),
-        49 => Inverse::<2>::new(q, twiddles, scale, fold).run(lines),
-        _ => Inverse::<3>::new(q, twiddles, scale, fold).run(lines),
+        50 => Inverse::<1>::new(q, twiddles, root).run(lines, root.fold, fill),
+        49 => Inverse::<2>::new(q, twiddles, root).run(lines, root.fold, fill),
+        _ => Inverse::<3>::new(q, twiddles, root).run(lines, root.fold, fill),
     }
 }
 
@@ -37,27 +32,31 @@ struct Inverse<'a, const RUN: u32> {
     p: Prime,
     /// 2q, 4q, 8q.
     offsets: [Vector; 3],
-    scale: Factor,
     twiddles: &'a Passes,
-    fold: Option<&'a Fold>,
+    /// What multiplies sums and differences in the last layer.
+    root: [Factor; 2],
 }
 
 impl<'a, const RUN: u32> Inverse<'a, RUN> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn new(q: &Modulus, twiddles: &'a Passes, scale: ShoupFactor, fold: Option<&'a Fold>) -> Self {
+    fn new(q: &Modulus, twiddles: &'a Passes, root: Root<'_>) -> Self {
         let two_q = 2 * q.value();
         let offsets = [splat(two_q), splat(2 * two_q), splat(4 * two_q)];
-        Self { p: Prime::new(q), offsets, scale: Factor::splat(scale), twiddles, fold }
+        Self { p: Prime::new(q), offsets, twiddles, root: root.factors.map(|w| Factor::splat(w)) }
     }
 
     /// All layers.
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn run(&self, lines: &mut [Line]) {
+    fn run(&self, lines: &mut [Line], fold: Option<&Fold>, fill: OnPart<'_>) {
         let Some((root, rest)) = self.twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
-        self.ascend(lines, rest, 0);
         let child = block_lines::<LANES>(rest);
-        match (root.radix, self.fold) {
+        let part = part_lines::<LANES>(lines.len(), child);
+        for (k, lines) in lines.chunks_exact_mut(part).enumerate() {
+            fill(k * part * LANES, lines.as_flattened_mut());
+            self.ascend(lines, rest, k * (part / child));
+        }
+        match (root.radix, fold) {
             (2, None) => self.pass::<2, 8, true>(lines, root, 0, child),
             (4, None) => self.pass::<4, 4, true>(lines, root, 0, child),
             (_, None) => self.pass::<8, 2, true>(lines, root, 0, child),
@@ -174,7 +173,7 @@ impl<'a, const RUN: u32> Inverse<'a, RUN> {
             v,
             [w; C],
             |half, k, x, y, w| self.butterfly((half, k), true, false, x, y, w),
-            |half, k, x, y, w| self.root_butterfly(half, k, x, y, w),
+            |half, k, x, y, _| self.root_butterfly(half, k, x, y),
         );
     }
 
@@ -246,10 +245,10 @@ impl<'a, const RUN: u32> Inverse<'a, RUN> {
     /// The last of all, scaled, in [0, 2q) modulo 2^52.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn root_butterfly(&self, half: usize, k: usize, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+    fn root_butterfly(&self, half: usize, k: usize, x: Vector, y: Vector) -> (Vector, Vector) {
         let (sum, difference) = self.sum_and_difference(half, k, x, y);
         let zero = _mm512_setzero_si512();
-        (self.p.mul_lazy(zero, sum, self.scale), self.p.mul_lazy(zero, difference, w))
+        (self.p.mul_lazy(zero, sum, self.root[0]), self.p.mul_lazy(zero, difference, self.root[1]))
     }
 
     /// x + y and x − y + (multiple of q), not negative, at place k of a half block.

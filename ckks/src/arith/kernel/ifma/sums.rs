@@ -23,7 +23,6 @@ pub(in super::super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: R
     let (groups, tail) = lines.as_chunks_mut();
     for (i, group) in groups.iter_mut().enumerate() {
         let (x, y) = (x.from(4 * LANES * i), y.from(4 * LANES * i));
-        read_ahead(y);
         dot_lines::<4>(&p, &accumulated, group, (0..x.count).map(|r| [x.lines(r), y.lines(r)]));
     }
     let done = 4 * LANES * groups.len();
@@ -35,12 +34,11 @@ pub(in super::super) fn dot_into(q: &Modulus, out: &mut [u64], x: Rows<'_>, y: R
     scalar::dot_into(q, rest, x.from(at), y.from(at));
 }
 
-/// Asks for the four vectors of each row that come [`AHEAD`] words later, unless the rows are many.
+/// Asks for the four vectors of each row that come [`AHEAD`] words after word `at`, unless the rows are many.
 #[inline(always)]
-fn read_ahead(y: Rows<'_>) {
-    if y.count <= AHEAD_ROWS {
-        let ahead = y.from(AHEAD);
-        (0..y.count).for_each(|r| prefetch(ahead.data.get(r * y.stride..r * y.stride + 4 * LANES).unwrap_or_default()));
+fn read_ahead(y: &[&[u64]], at: usize) {
+    if y.len() <= AHEAD_ROWS {
+        y.iter().for_each(|y| prefetch(y.get(at + AHEAD..at + AHEAD + 4 * LANES).unwrap_or_default()));
     }
 }
 
@@ -52,6 +50,7 @@ pub(in super::super) fn dot_slices_into(q: &Modulus, out: &mut [u64], x: &[&[u64
     let (groups, tail) = lines.as_chunks_mut();
     for (i, group) in groups.iter_mut().enumerate() {
         let at = 4 * LANES * i;
+        read_ahead(y, at);
         let terms = x.iter().zip(y).map(|(x, y)| [Rows::of(x).from(at).lines(0), Rows::of(y).from(at).lines(0)]);
         dot_lines::<4>(&p, &accumulated, group, terms);
     }
