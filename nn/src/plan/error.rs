@@ -15,7 +15,7 @@ pub enum PlanError {
     Program(#[from] ProgramError),
     /// Nothing within the security bounds runs the network.
     #[error(
-        "no parameters of 128-bit security up to N = 2^{log_n} run this network with {precision_bits} bits of precision: {refusal}"
+        "no parameters of 128-bit security up to N = 2^{log_n} run this network with {precision_bits:.1} bits of precision: {refusal}; ask for fewer (--precision), or lower the degrees (--degree)"
     )]
     NoParameters {
         /// Largest log2 of a ring degree tried.

@@ -326,7 +326,7 @@ impl Search<'_> {
             return error.clone();
         }
         let last = refusals().rfind(|error| !matches!(error, PlanError::NoChain { .. }));
-        let refusal = last.map_or_else(String::new, ToString::to_string);
+        let refusal = last.or(refusals().next_back()).map_or_else(String::new, ToString::to_string);
         match last {
             None => too_deep(self.task.graph, refusal),
             Some(PlanError::Program(error)) if error.is_of_depth() => too_deep(self.task.graph, refusal),

@@ -14,6 +14,10 @@ pub struct Accuracy {
     pub program_clear: Option<f64>,
     /// Of the encrypted run.
     pub encrypted: Option<f64>,
+    /// Fraction of samples whose class in the HE-friendly model is that of the model as trained.
+    pub he_model_agreement: f64,
+    /// Largest absolute difference of their results.
+    pub he_model_max_abs_error: f64,
     /// Fraction of samples whose class is the clear model's.
     pub agreement: f64,
     /// Largest absolute error of a result.
@@ -45,21 +49,30 @@ impl Accuracy {
                 right as f64 / labels.len() as f64
             })
         };
-        let pairs = classes(results.encrypted, columns).zip(classes(results.he_model_clear, columns));
-        let same = pairs.filter(|(a, b)| a.is_some() && a == b).count();
-        let errors = results.encrypted.iter().zip(results.he_model_clear).map(|(a, b)| (a - b).abs());
-        // A NaN must not vanish in the maximum.
-        let max_abs_error = errors.fold(0.0, |max: f64, e| if e <= max { max } else { e });
+        let (he_model_agreement, he_model_max_abs_error) = compare(results.he_model_clear, results.original, columns);
+        let (agreement, max_abs_error) = compare(results.encrypted, results.he_model_clear, columns);
         Self {
             original: fraction(results.original),
             he_model_clear: fraction(results.he_model_clear),
             program_clear: fraction(results.program_clear),
             encrypted: fraction(results.encrypted),
-            agreement: same as f64 / (results.encrypted.len() / columns) as f64,
+            he_model_agreement,
+            he_model_max_abs_error,
+            agreement,
             max_abs_error,
             precision_bits: -max_abs_error.log2(),
         }
     }
+}
+
+/// The fraction of samples that have the same class, and the largest absolute difference of results.
+fn compare(found: &[f64], expected: &[f64], columns: usize) -> (f64, f64) {
+    let pairs = classes(found, columns).zip(classes(expected, columns));
+    let same = pairs.filter(|(a, b)| a.is_some() && a == b).count();
+    let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    // A NaN must not vanish in the maximum.
+    let largest = errors.fold(0.0, |max: f64, e| if e <= max { max } else { e });
+    (same as f64 / (found.len() / columns) as f64, largest)
 }
 
 /// The class of each sample: its largest result; with a single result, whether it is positive. None if a result is no number.
@@ -84,6 +97,7 @@ mod tests {
         let accuracy = Accuracy::new(results, 2, Some(&[1, 0, 0]));
         assert_eq!((accuracy.original, accuracy.encrypted), (Some(2.0 / 3.0), Some(1.0 / 3.0)));
         assert_eq!((accuracy.agreement, accuracy.max_abs_error, accuracy.precision_bits), (2.0 / 3.0, 1.0, 0.0));
+        assert_eq!((accuracy.he_model_agreement, accuracy.he_model_max_abs_error), (1.0, 0.0));
         assert_eq!(Accuracy::new(results, 2, None).original, None);
         let single = Results { encrypted: &[0.1, -0.1, f64::NAN], he_model_clear: &[0.2, 0.2, 0.2], ..results };
         let accuracy = Accuracy::new(single, 1, None);

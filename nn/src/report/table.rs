@@ -140,7 +140,17 @@ impl Report {
             a.max_abs_error, a.precision_bits, self.predicted.precision_bits
         );
         let agreement = format!("same class as in the clear on {:.2} %", 100.0 * a.agreement);
-        ("accuracy", vec![models, runs, agreement, error])
+        let mut lines = vec![models, runs, agreement, error];
+        if !self.activations.is_empty() {
+            let (agreement, error) = (100.0 * a.he_model_agreement, a.he_model_max_abs_error);
+            lines.insert(
+                1,
+                format!(
+                    "polynomials: same class as the original on {agreement:.2} %, results off by at most {error:.2e}"
+                ),
+            );
+        }
+        ("accuracy", lines)
     }
 }
 
