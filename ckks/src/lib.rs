@@ -19,5 +19,6 @@ pub use rustfft::num_complex::Complex64;
 pub use scheme::{
     Ciphertext, Decryptor, Encoder, Encryptor, Estimate, EvaluationKeys, Evaluator, ExtendedCiphertext,
     ExtendedPlaintext, Hoisted, KeyGenerator, KeyRequest, MeasuredError, PRESETS, Params, ParamsSpec, Plaintext,
-    Preset, PublicKey, Scale, SecretKey, SeededCiphertext, SeededSwitchingKey, SwitchingKey, max_log_qp, wire,
+    Preset, PublicKey, Scale, SecretKey, SeededCiphertext, SeededSwitchingKey, SumFactor, SumTerm, SwitchingKey,
+    max_log_qp, wire,
 };

@@ -69,6 +69,9 @@ fn check(spec: ParamsSpec) {
     });
 
     assert_none("mul", || evaluator.mul(&x, &x).unwrap());
+    let product = SumTerm { factor: SumFactor::Product(&x, &x), constant: 0.5, scale: Scale::power_of_two(2) };
+    let multiple = SumTerm { factor: SumFactor::Whole(&x), constant: 3.0, scale: Scale::power_of_two(32) };
+    assert_none("sum", || evaluator.sum(&[product, multiple], 0.5, 1).unwrap());
     assert_none("rescale", || evaluator.rescale(x.clone()).unwrap());
     let product = evaluator.mul(&x, &x).unwrap();
     assert_none("relinearize", || evaluator.relinearize(&product, &keys).unwrap());

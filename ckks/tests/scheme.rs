@@ -133,6 +133,39 @@ fn sums_and_constants() {
 }
 
 #[test]
+fn sums_of_multiples_are_what_their_operations_give() {
+    for mut setting in settings() {
+        let (a, b) = (setting.vector(8), setting.vector(9));
+        let (ca, cb) = (setting.encrypt(&a), setting.encrypt(&b));
+        let ev = setting.evaluator.clone();
+        let [wide, narrow] = [SCALE + 5, 5].map(Scale::power_of_two);
+
+        let mut expected = ev.mul(&ca, &cb).unwrap();
+        ev.mul_constant_assign(&mut expected, 3.0, narrow).unwrap();
+        let mut term = cb.clone();
+        ev.mul_constant_assign(&mut term, -0.5, wide).unwrap();
+        ev.add_assign(&mut expected, &term).unwrap();
+        ev.add_constant_assign(&mut expected, 0.25).unwrap();
+        ev.drop_level_assign(&mut expected, 1).unwrap();
+
+        let product = SumTerm { factor: SumFactor::Product(&ca, &cb), constant: 3.0, scale: narrow };
+        let multiple = SumTerm { factor: SumFactor::Whole(&cb), constant: -0.5, scale: wide };
+        for terms in [[product, multiple], [multiple, product]] {
+            let sum = ev.sum(&terms, 0.25, 1).unwrap();
+            assert_eq!((sum.degree(), sum.level(), sum.scale()), (2, 1, expected.scale()));
+            assert_eq!(sum.parts(), expected.parts());
+            let clear: Vec<f64> = a.iter().zip(&b).map(|(x, y)| 3.0 * x * y - 0.5 * y + 0.25).collect();
+            setting.assert_decrypts("sum", &sum, &clear);
+        }
+        // A factor of one is none.
+        let one = SumTerm { factor: SumFactor::Whole(&ca), constant: 1.0, scale: Scale::power_of_two(0) };
+        let mut twice = ca.clone();
+        ev.add_assign(&mut twice, &ca).unwrap();
+        assert_eq!(ev.sum(&[one, one], 0.0, 2).unwrap().parts(), twice.parts());
+    }
+}
+
+#[test]
 fn products_relinearise_and_rescale() {
     for mut setting in settings() {
         let (a, b) = (setting.vector(5), setting.vector(6));
@@ -238,9 +271,19 @@ fn mismatches_are_errors_that_name_both_sides() {
         ev.drop_level_assign(&mut low, 1).unwrap_err(),
         Error::LevelExhausted { operation: "drop level", level: 0, wanted: 1 }
     );
+    let whole = |x| SumTerm { factor: SumFactor::Whole(x), constant: 1.0, scale: Scale::power_of_two(0) };
+    assert!(matches!(ev.sum(&[], 0.0, 2), Err(Error::ShapeMismatch { .. })));
+    assert!(matches!(
+        ev.sum(&[whole(&a), whole(&low)], 0.0, 2),
+        Err(Error::LevelExhausted { level: 0, wanted: 2, .. })
+    ));
+    assert!(matches!(ev.sum(&[whole(&a), whole(&scaled)], 0.0, 2), Err(Error::ScaleMismatch { .. })));
+    assert!(matches!(other.evaluator.sum(&[whole(&a)], 0.0, 0), Err(Error::ParamsMismatch { .. })));
     assert!(matches!(ev.relinearize(&a, &setting.keys), Err(Error::WrongDegree { degree: 1, .. })));
     let product = ev.mul(&a, &a).unwrap();
     assert!(matches!(ev.mul(&product, &a), Err(Error::WrongDegree { degree: 2, .. })));
+    let third = SumTerm { factor: SumFactor::Product(&product, &a), ..whole(&a) };
+    assert!(matches!(ev.sum(&[third], 0.0, 2), Err(Error::WrongDegree { degree: 2, .. })));
     assert!(matches!(ev.rotate(&product, 1, &setting.keys), Err(Error::WrongDegree { degree: 2, .. })));
     let missing = ev.rotate(&a, 2, &setting.keys).unwrap_err();
     assert!(missing.to_string().contains("rotation by 2 slots"), "{missing}");

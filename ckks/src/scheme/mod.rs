@@ -17,6 +17,7 @@ mod params;
 mod plaintext;
 mod presets;
 mod scale;
+mod sum;
 pub mod wire;
 
 pub use ciphertext::{Ciphertext, SeededCiphertext};
@@ -31,3 +32,4 @@ pub use params::{Params, ParamsSpec, max_log_qp};
 pub use plaintext::{ExtendedPlaintext, Plaintext};
 pub use presets::{PRESETS, Preset};
 pub use scale::Scale;
+pub use sum::{SumFactor, SumTerm};

@@ -5,6 +5,7 @@
 //! [`Schedule`], and frees each ciphertext with the last step that needs it. Work is spread over the ciphertexts of a step (and, within
 //! linear maps, over pieces of them) on the threads of the current rayon pool; results do not depend on their number.
 
+mod alone;
 mod maps;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ use ckks::{
 use rayon::prelude::*;
 
 use super::schedule::{Schedule, Stage, StageKind, Step};
-use crate::program::{Kind, Operation, Program, ProgramError, ValueId};
+use crate::program::{Operation, Program, ProgramError, ValueId};
+use alone::{Known, apply};
 use maps::{Link, PreparedDiagonals};
 
 /// A tensor of ciphertexts, in the order of its layout.
@@ -108,6 +110,7 @@ impl Prepared {
             values: operations.iter().map(|operation| vec![None; operation.value.layout.ciphertexts()]).collect(),
             times: vec![Duration::ZERO; operations.len()],
             last_uses: self.program.last_uses(),
+            uses: self.program.uses(),
         };
         match input {
             Input::Whole(whole) => run.values[0] = whole.into_iter().map(|x| Some(Arc::new(x))).collect(),
@@ -159,6 +162,8 @@ struct Run<'a> {
     times: Vec<Duration>,
     /// Of each value, the operation that reads it last.
     last_uses: Vec<usize>,
+    /// Of each value, how many operations read it.
+    uses: Vec<usize>,
 }
 
 /// An operation that failed, by its number.
@@ -261,20 +266,26 @@ impl Run<'_> {
         nanoseconds: &[AtomicU64],
     ) -> Result<Ciphertexts, Failed> {
         let Run { prepared: Prepared { program, evaluator, .. }, keys, .. } = self;
-        let mut known: BTreeMap<ValueId, Arc<Ciphertext>> = stage.reads.iter().copied().zip(inputs).collect();
+        let inputs = inputs.into_iter().map(Known::Whole);
+        let mut known: BTreeMap<ValueId, Known> = stage.reads.iter().copied().zip(inputs).collect();
         for (index, nanoseconds) in stage.operations.clone().zip(nanoseconds) {
             let started = Instant::now();
             let operation = &program.operations()[index];
-            let operands: Vec<Arc<Ciphertext>> =
-                operation.inputs.iter().filter_map(|value| known.get(value).cloned()).collect();
+            let operands = operation.inputs.iter().filter_map(|value| known.get(value).cloned()).collect();
             known.retain(|value, _| self.last_uses[value.0] != index);
-            let made = apply(evaluator, keys, &operation.kind, operands).map_err(|error| (index, error))?;
-            if let Some(made) = made {
-                known.insert(ValueId(index), Arc::new(made));
+            let failed = |error| (index, error);
+            if let Some(made) = apply(evaluator, keys, &operation.kind, operands).map_err(failed)? {
+                let put_off = self.uses[index] == 1 && !stage.makes.contains(&ValueId(index));
+                let made = if put_off { made } else { Known::Whole(made.whole(evaluator).map_err(failed)?) };
+                known.insert(ValueId(index), made);
             }
             nanoseconds.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
         }
-        Ok(stage.makes.iter().filter_map(|value| known.remove(value)).map(Arc::unwrap_or_clone).collect())
+        let made = stage.makes.iter().filter_map(|value| known.remove(value));
+        made.map(|made| {
+            made.whole(evaluator).map(Arc::unwrap_or_clone).map_err(|error| (stage.operations.end - 1, error))
+        })
+        .collect()
     }
 }
 
@@ -282,42 +293,6 @@ impl Run<'_> {
 fn divided(counts: &[f64], wall: Duration) -> Vec<Duration> {
     let all = counts.iter().sum::<f64>().max(1.0);
     counts.iter().map(|count| wall.mul_f64(count / all)).collect()
-}
-
-/// An operation on ciphertexts alone; those that nothing else needs are the only references to them.
-fn apply(
-    evaluator: &Evaluator,
-    keys: &EvaluationKeys,
-    kind: &Kind,
-    operands: Vec<Arc<Ciphertext>>,
-) -> ckks::Result<Option<Ciphertext>> {
-    let mut operands = operands.into_iter();
-    let Some(x) = operands.next() else {
-        return Ok(None);
-    };
-    let made = match (kind, operands.next()) {
-        (Kind::Mul, Some(y)) => evaluator.mul(&x, &y)?,
-        (Kind::Add, Some(y)) => {
-            let mut x = Arc::unwrap_or_clone(x);
-            evaluator.add_assign(&mut x, &y)?;
-            x
-        }
-        (Kind::Square, _) => evaluator.square(&x)?,
-        (Kind::Relinearize, _) => evaluator.relinearize(&x, keys)?,
-        (Kind::RelinearizeRescale, _) => evaluator.relinearize_rescale(&x, keys)?,
-        (Kind::Rescale, _) => evaluator.rescale(Arc::unwrap_or_clone(x))?,
-        (kind, _) => {
-            let mut x = Arc::unwrap_or_clone(x);
-            match kind {
-                Kind::MulConstant { constant, scale } => evaluator.mul_constant_assign(&mut x, *constant, *scale)?,
-                Kind::AddConstant(constant) => evaluator.add_constant_assign(&mut x, *constant)?,
-                Kind::DropLevel { level } => evaluator.drop_level_assign(&mut x, *level)?,
-                _ => {}
-            }
-            x
-        }
-    };
-    Ok(Some(made))
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Lowering {
             2 => {
                 let (a, h) = (2.0 * c2, c1 / (4.0 * c2));
                 if h.abs() <= MAX_SHIFT {
-                    let square = self.shifted_square(at, powers.x, h)?;
+                    let (square, _) = self.shifted_square(at, powers.x, h)?;
                     let leading = self.read_as(at, square, a)?;
                     return self.add_constant(at, leading, c0 - c2 - a * h * h);
                 }
@@ -182,11 +182,14 @@ impl Lowering {
                 let b = 2.0 * c2 - a - 4.0 * a * h * h;
                 let k = b / (2.0 * a) - h * h;
                 if h.abs() <= MAX_SHIFT && k.abs() <= MAX_SHIFT {
-                    let square = self.shifted_square(at, powers.x, h)?;
+                    let (square, shifted) = self.shifted_square(at, powers.x, h)?;
                     let square = self.relinearize_settle(self.as_is(at, square), square)?;
-                    let square = self.shifted_square(at, square, k)?;
+                    let (square, _) = self.shifted_square(at, square, k)?;
                     let leading = self.read_as(at, square, a)?;
-                    let remainder = [c0 - c2 + c4 - b * b / (4.0 * a), c1 - 3.0 * c3 - 2.0 * b * h];
+                    // In x + h, so that nothing else needs x.
+                    let linear = c1 - 3.0 * c3 - 2.0 * b * h;
+                    let remainder = [c0 - c2 + c4 - b * b / (4.0 * a) - linear * h, linear];
+                    powers.factors.insert(1, shifted);
                     return self.add_terms(at, powers, leading, &Poly::new(&remainder));
                 }
             }
@@ -195,11 +198,11 @@ impl Lowering {
         self.free(at, powers, p)
     }
 
-    /// (x + shift)², of degree 2 and not rescaled.
-    fn shifted_square(&mut self, at: At, x: ValueId, shift: f64) -> Result<ValueId, ProgramError> {
+    /// (x + shift)², of degree 2 and not rescaled, and x + shift.
+    fn shifted_square(&mut self, at: At, x: ValueId, shift: f64) -> Result<(ValueId, ValueId), ProgramError> {
         let side = self.value(x).magnitude + shift.abs();
         let shifted = self.add_constant(At { magnitude: side, ..at }, x, shift)?;
-        self.push(At { magnitude: side * side, ..at }, Kind::Square, &[shifted])
+        Ok((self.push(At { magnitude: side * side, ..at }, Kind::Square, &[shifted])?, shifted))
     }
 
     /// p(x) at whatever scale its leading product has, which is not rescaled yet.

@@ -308,6 +308,14 @@ impl Program {
         last
     }
 
+    /// How many operations read each value, and one for whoever gets the result.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.operations.len()];
+        self.operations.iter().flat_map(|operation| &operation.inputs).for_each(|input| uses[input.0] += 1);
+        uses.last_mut().into_iter().for_each(|result| *result += 1);
+        uses
+    }
+
     /// Proves that each operation's value follows from its operands, that no value overflows its modulus, and that `keys`
     /// serve every key switch.
     ///

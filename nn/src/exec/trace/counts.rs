@@ -78,7 +78,7 @@ impl KeySwitch {
 }
 
 /// Whether the integer that stands for a constant is one.
-pub(super) fn is_one(constant: f64, scale: Scale) -> bool {
+pub(in crate::exec) fn is_one(constant: f64, scale: Scale) -> bool {
     (constant * scale.to_f64() - 1.0).abs() < f64::EPSILON
 }
 
