@@ -127,7 +127,11 @@ impl Lowering {
             LinearOperator::Diagonals(_) => self.relinearize(x)?,
         };
         let bits = self.options.weight_bits.get(self.affine_maps).copied();
-        let weight_scale = bits.map_or_else(|| self.constant_scale(), Scale::power_of_two);
+        let weight_scale = match (linear.operator(), linear.unit()) {
+            // Every entry is one, read at another scale.
+            (LinearOperator::Gemm, Some(unit)) => Scale::new(unit.recip())?,
+            _ => bits.map_or_else(|| self.constant_scale(), Scale::power_of_two),
+        };
         self.affine_maps += 1;
         let map = Arc::clone(linear);
         let y = self.push(at, Kind::LinearMap { map, weight_scale }, &[x])?;

@@ -14,7 +14,7 @@ use crate::lower::{Options, Packing, lower};
 use crate::program::ProgramError;
 
 /// Scales tried together, in bits; from the best of them each is then moved on its own.
-const INPUT_BITS: [i32; 7] = [22, 25, 28, 31, 34, 38, 42];
+const INPUT_BITS: [i32; 7] = [22, 25, 28, 30, 34, 38, 42];
 pub(super) const WEIGHT_BITS: [i32; 7] = [8, 11, 14, 17, 20, 24, 28];
 pub(super) const WATERLINE_BITS: [i32; 7] = [20, 22, 24, 27, 30, 34, 38];
 

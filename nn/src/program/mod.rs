@@ -112,7 +112,11 @@ pub struct LinearMap {
     group_inputs: usize,
     /// Of each column, the largest absolute weight.
     column_weights: Vec<f64>,
+    unit: Option<f64>,
 }
+
+/// Entries of a matrix that may be read as one: of sums, and of means of so many.
+const UNITS: std::ops::RangeInclusive<f64> = 1.0 / (1 << 30) as f64..=1.0;
 
 /// The two ways to multiply by a matrix.
 #[derive(Debug, Clone)]
@@ -148,7 +152,9 @@ impl LinearMap {
             LinearOperator::Gemm => (group_inputs(&map.matrix), column_weights(&map.matrix)),
             LinearOperator::Diagonals(_) => (0, Vec::new()),
         };
-        Ok(Self { map, input, output, operator, norm, group_inputs, column_weights })
+        let first = map.matrix.values().next().map_or(0.0, |w| w.abs());
+        let unit = (UNITS.contains(&first) && map.matrix.values().all(|w| w.abs() == first)).then_some(first);
+        Ok(Self { map, input, output, operator, norm, group_inputs, column_weights, unit })
     }
 
     /// The same map with `interleave` samples at each position for every one that there was.
@@ -188,6 +194,11 @@ impl LinearMap {
         let largest = f64::from(i16::MAX) / scale.to_f64();
         let terms: f64 = self.column_weights.iter().map(|weight| (weight / largest).ceil().max(1.0)).sum();
         terms / self.column_weights.len().max(1) as f64
+    }
+
+    /// The absolute value of all entries of M, where they have the same, as in average pooling.
+    pub fn unit(&self) -> Option<f64> {
+        self.unit
     }
 
     /// With one feature a ciphertext, what an output is the sum of: inputs by number, in no order, and their weights. One without any

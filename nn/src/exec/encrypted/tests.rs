@@ -4,10 +4,11 @@ use ckks::{Decryptor, Encryptor, Entropy, KeyGenerator, ParamsSpec, RingKind, Se
 
 use super::*;
 use crate::exec::{clear, trace};
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Activation, Graph, NodeId, Op};
 use crate::layout::Stepping;
 use crate::lower::networks::*;
 use crate::lower::{Options, Packing, lower};
+use crate::program::Kind;
 
 fn options(late_relinearization: bool) -> Options {
     Options { input_bits: 28, weight_bits: vec![16], waterline_bits: 26, late_relinearization, last_limb: true }
@@ -143,6 +144,31 @@ fn residual_branches_and_polynomials() {
     let graph = Graph::new(nodes, NodeId(5)).unwrap();
     for interleave in [1, 16, 128] {
         agrees(program(&graph, RingKind::Standard, interleave, 8, options(true)));
+    }
+}
+
+#[test]
+fn even_polynomials_and_average_pooling() {
+    let pool = crate::graph::SparseMatrix::from_triplets(3, 12, (0..12).map(|i| (i / 4, i, 0.25))).unwrap();
+    let pool = Op::Affine(Arc::new(crate::graph::AffineMap::new(pool, vec![0.0; 3]).unwrap()));
+    let even = Activation::Chebyshev(vec![0.4, 0.5, 0.3, 0.0, -0.05, 0.0, 0.02, 0.0, -0.01]);
+    let nodes = vec![
+        node(Op::Input, &[], 9),
+        node(map(12, 9, 60, 1), &[0], 12),
+        node(Op::Activation(even), &[1], 12),
+        node(pool, &[2], 3),
+        node(map(5, 3, 100, 2), &[3], 5),
+    ];
+    let graph = Graph::new(nodes, NodeId(4)).unwrap();
+    for interleave in [1, 16, 128] {
+        let program = program(&graph, RingKind::Standard, interleave, 8, options(true));
+        let scales = program.operations().iter().filter_map(|operation| match operation.kind {
+            Kind::LinearMap { weight_scale, .. } => Some(weight_scale.log2()),
+            _ => None,
+        });
+        let pooling = if interleave == 128 { 2.0 } else { 16.0 };
+        assert_eq!(scales.collect::<Vec<_>>(), [16.0, pooling, 16.0]);
+        agrees(program);
     }
 }
 

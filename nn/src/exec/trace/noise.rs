@@ -154,7 +154,9 @@ pub(super) fn encoding(params: &Params, map: &LinearMap, weight_scale: Scale) ->
     match map.operator() {
         LinearOperator::Gemm => {
             let terms = matrix.nnz() as f64 / matrix.rows().max(1) as f64;
-            (terms / 12.0).sqrt() / weight_scale.to_f64()
+            let scale = weight_scale.to_f64();
+            terms.sqrt()
+                * map.unit().map_or_else(|| 12f64.sqrt().recip() / scale, |unit| rounding(unit, weight_scale).abs())
         }
         LinearOperator::Diagonals(plan) => {
             let products =

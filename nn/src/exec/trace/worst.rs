@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ckks::{Estimate, Params, RingKind, Scale};
 
-use super::Interpreter;
+use super::{Interpreter, noise};
 use crate::exec;
 use crate::layout::Gaps;
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Program, Value};
@@ -111,7 +111,11 @@ impl Bounds<'_> {
         let plan = match map.operator() {
             LinearOperator::Gemm => {
                 let terms = matrix.iter_rows().map(<[_]>::len).max().unwrap_or(0) as f64;
-                let weights = terms * (x.message + x.error) * 0.5 / weight_scale.to_f64();
+                let scale = weight_scale.to_f64();
+                let rounding = map
+                    .unit()
+                    .map_or(0.5 / scale, |unit| noise::rounding(unit, weight_scale).abs() + unit * f64::EPSILON);
+                let weights = terms * (x.message + x.error) * rounding;
                 return largest_sum * x.error + weights + 0.5 / result.scale.to_f64();
             }
             LinearOperator::Diagonals(plan) => plan,
