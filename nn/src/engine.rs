@@ -226,6 +226,7 @@ impl<'a> Run<'a> {
 
     fn finish(mut self, threads: usize) -> Result<(Vec<f64>, Report)> {
         let encrypted = self.encrypted()?;
+        let peak_memory_bytes = peak_memory_bytes();
         let accuracy = self.compare(&encrypted)?;
         let client = self.plan.client();
         let (samples, interleave) = (self.job.data.n(), client.interleave());
@@ -239,7 +240,7 @@ impl<'a> Run<'a> {
             throughput: Throughput { infer_samples_per_s: samples as f64 / self.times.infer },
             bytes: self.bytes,
             ops: self.trace.counts.times(samples.div_ceil(interleave) as u64),
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes,
             predicted: Prediction::new(
                 (&self.trace, &self.errors),
                 (samples, interleave, client.output.layout.features()),

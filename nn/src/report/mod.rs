@@ -36,7 +36,8 @@ pub struct Report {
     pub bytes: Bytes,
     /// Operations of the whole run, as the trace of its program counts them.
     pub ops: Counts,
-    /// Largest resident memory of the process; null where the system does not tell.
+    /// Largest resident memory of the process until the last decryption, before the comparison with the clear; null where the system does
+    /// not tell.
     pub peak_memory_bytes: Option<u64>,
     /// What the plan predicted for this run.
     pub predicted: Prediction,
