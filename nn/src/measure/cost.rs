@@ -1,8 +1,8 @@
 //! What the planner reckons with: operations of `ckks`, timed on this machine as programs use them, and kept in the user's cache directory.
 //!
-//! It takes some fifteen seconds: machines are shared, and memory is fast at one moment and slow at the next. Of each figure the median
-//! counts of operations in turns (`turns`), and of five rounds of all the second lowest. A cache of another machine, number of threads or version of this program is not
-//! believed.
+//! It takes some twenty seconds and 1.3 GB: machines are shared, and memory is fast at one moment and slow at the next. Of operations in turns
+//! (`turns`) the median counts, and of five rounds of all the second lowest. A cache of another machine, number of threads or version of
+//! this program is not believed.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
