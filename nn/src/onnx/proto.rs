@@ -93,7 +93,10 @@ impl Checked {
             Ok(model) => model
                 .output_fact(0)
                 .is_ok_and(|fact| fact.shape.as_concrete().is_some_and(|shape| shape.first() == Some(&batch))),
-            Err(_) => self.typed(file, batch).is_ok(),
+            Err(_) => {
+                let numbers = self.sample.iter().fold(batch, |product, &length| product.saturating_mul(length));
+                numbers <= bounded::MAX_NUMBERS && self.typed(file, batch).is_ok()
+            }
         };
         if wired { Err(Error::OnnxBatch { path: file.path.clone(), batch }) } else { single }
     }
