@@ -10,8 +10,9 @@ use super::super::{Shape, prefetch};
 use super::{Factor, LANES, Line, Prime, Vector, load, splat};
 
 /// From so many words on, leaves have the quotients of their lanes' factors alone: with the values, the table would be twice as long as
-/// the limb, and a second-level cache that has to hold both no longer does. The values cost a multiplication each ([`Prime::lane_factor`]).
-const LARGE: usize = 1 << 15;
+/// the limb, and in a key switch, whose key flushes the cache, it comes from far away. The values cost a multiplication each
+/// ([`Prime::lane_factor`]).
+const LARGE: usize = 1 << 14;
 
 pub(in super::super) fn shape(n: usize) -> Shape {
     Shape { lanes: LANES, widest: 8, lane_fields: if n < LARGE { 0..2 } else { 1..2 } }
