@@ -10,6 +10,8 @@ pub mod trace;
 
 use std::sync::Arc;
 
+use ckks::Scale;
+
 use crate::program::{Operation, Program};
 
 /// What a tensor is, and what operations do to it.
@@ -55,4 +57,9 @@ pub fn run<I: Interpreter>(
         latest = Arc::new(interpreter.evaluate(index, operation, inputs)?);
     }
     Ok(latest)
+}
+
+/// Whether the integer that stands for a constant is one.
+fn is_one(constant: f64, scale: Scale) -> bool {
+    (constant * scale.to_f64() - 1.0).abs() < f64::EPSILON
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ckks::{Ciphertext, EvaluationKeys, Evaluator, Result, Scale, SumFactor, SumTerm};
 
-use crate::exec::trace::is_one;
+use crate::exec::is_one;
 use crate::program::Kind;
 
 /// A value.

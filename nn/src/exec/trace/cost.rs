@@ -3,8 +3,8 @@
 use ckks::{Params, Scale};
 use serde::{Deserialize, Serialize};
 
-use super::counts;
 use super::work::Work;
+use crate::exec::is_one;
 use crate::layout::{DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
@@ -232,7 +232,7 @@ impl CostModel {
             Kind::RelinearizeRescale => at.each(limb.relinearize, work.relinearize_rescale(), inputs),
             Kind::Rescale => at.each(limb.rescale, parts * work.rescale(), inputs),
             // A change of scale alone.
-            Kind::MulConstant { constant, scale } if counts::is_one(*constant, *scale) => 0.0,
+            Kind::MulConstant { constant, scale } if is_one(*constant, *scale) => 0.0,
             Kind::Add | Kind::MulConstant { .. } => at.each(limb.add, parts * work.limbs, inputs),
             Kind::AddConstant(_) => at.each(limb.add, work.limbs, inputs),
             Kind::Input | Kind::DropLevel { .. } => 0.0,

@@ -2,9 +2,10 @@
 
 use std::ops::AddAssign;
 
-use ckks::{Params, Scale};
+use ckks::Params;
 use serde::Serialize;
 
+use crate::exec::is_one;
 use crate::program::{Kind, LinearOperator, Value};
 
 /// Operation counts by kind, as reports quote them.
@@ -75,11 +76,6 @@ impl KeySwitch {
     pub(super) fn limb_ntts(&self) -> u64 {
         self.mod_up + self.mod_down
     }
-}
-
-/// Whether the integer that stands for a constant is one.
-pub(in crate::exec) fn is_one(constant: f64, scale: Scale) -> bool {
-    (constant * scale.to_f64() - 1.0).abs() < f64::EPSILON
 }
 
 /// The counts of an operation that reads `x` and makes `y`.

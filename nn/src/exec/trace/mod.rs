@@ -20,7 +20,6 @@ use ckks::{Estimate, Params};
 
 pub use cost::{CostModel, DegreeCost, GemmCost, Rate};
 pub use counts::Counts;
-pub(super) use counts::is_one;
 pub use memory::Memory;
 use noise::Noise;
 pub use simulate::Errors;
