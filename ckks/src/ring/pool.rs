@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 
 use memmap2::MmapMut;
 use rayon::prelude::*;
@@ -144,7 +145,8 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Idle {
     bytes: usize,
-    by_capacity: BTreeMap<usize, Vec<Buffer>>,
+    /// With the thread that gave each back.
+    by_capacity: BTreeMap<usize, Vec<(ThreadId, Buffer)>>,
 }
 
 impl Pool {
@@ -152,7 +154,7 @@ impl Pool {
     pub(crate) fn take(&self, len: usize) -> Buffer {
         let longest = if len * size_of::<u64>() < MAPPED_BYTES { len } else { 2 * len };
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(buffer) = idle.by_capacity.range_mut(len..=longest).find_map(|(_, buffers)| buffers.pop()) {
+        if let Some(buffer) = idle.by_capacity.range_mut(len..=longest).find_map(|(_, buffers)| pop(buffers)) {
             idle.bytes -= buffer.capacity() * size_of::<u64>();
             return buffer.shortened(len);
         }
@@ -175,9 +177,16 @@ impl Pool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if bytes > 0 && idle.bytes + bytes <= MAX_IDLE_BYTES {
             idle.bytes += bytes;
-            idle.by_capacity.entry(buffer.capacity()).or_default().push(buffer);
+            idle.by_capacity.entry(buffer.capacity()).or_default().push((thread::current().id(), buffer));
         }
     }
+}
+
+/// What this thread gave back last, or another one, if it gave none: its words may still be in the cache of its core.
+fn pop(buffers: &mut Vec<(ThreadId, Buffer)>) -> Option<Buffer> {
+    let here = thread::current().id();
+    let place = buffers.iter().rposition(|(thread, _)| *thread == here).or(buffers.len().checked_sub(1))?;
+    Some(buffers.remove(place).1)
 }
 
 #[cfg(test)]
@@ -206,5 +215,17 @@ mod tests {
         assert_eq!(idle(), 3 * 1000 * size_of::<u64>());
         let taken = pool.take(1000);
         assert_eq!((taken.len(), idle()), (1000, 2 * 1000 * size_of::<u64>()));
+    }
+
+    #[test]
+    fn a_thread_gets_back_what_it_gave() {
+        let pool = Pool::default();
+        let place = |buffer: &Buffer| buffer.as_ptr() as usize;
+        let (first, second) = (pool.take(1000), pool.take(1000));
+        let [here, there] = [&first, &second].map(place);
+        pool.give(first);
+        thread::scope(|scope| scope.spawn(|| pool.give(second)).join()).unwrap();
+        assert_eq!(place(&pool.take(1000)), here);
+        assert_eq!(place(&pool.take(1000)), there);
     }
 }
