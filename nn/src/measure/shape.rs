@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::exec::trace::{DegreeCost, Rate, Work};
 
 /// Operands of so many bytes are used in turn: they come from memory, as those of a program do.
-const COLD_BYTES: usize = 96 << 20;
+const COLD_BYTES: usize = 48 << 20;
 
 /// Rotated inputs and sums of the matrix by which products with diagonals are timed.
 const BABIES: usize = 8;

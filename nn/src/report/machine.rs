@@ -31,6 +31,13 @@ pub fn peak_memory_bytes() -> Option<u64> {
     kibibytes("/proc/self/status", "VmHWM")
 }
 
+/// From here on, [`peak_memory_bytes`] is the largest since now, where the system lets a process say so (Linux).
+pub fn forget_peak_memory() {
+    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
+        tracing::debug!("the peak of memory includes what came before");
+    }
+}
+
 /// Memory that a process could get now, where the system tells (Linux).
 pub fn available_memory_bytes() -> Option<u64> {
     kibibytes("/proc/meminfo", "MemAvailable")

@@ -10,7 +10,7 @@ use ckks::{Modulus, Params, RingKind, max_log_qp};
 use serde::Serialize;
 
 pub use accuracy::{Accuracy, Results};
-pub use machine::{Machine, available_memory_bytes, peak_memory_bytes, resident_memory_bytes};
+pub use machine::{Machine, available_memory_bytes, forget_peak_memory, peak_memory_bytes, resident_memory_bytes};
 pub use plan::{AlternativeReport, LayerReport, PlanReport, Prediction};
 pub(crate) use table::size;
 

@@ -267,15 +267,11 @@ impl CostModel {
         nearest.map_or(DegreeCost::FREE, |degree| degree.at(log_n))
     }
 
-    /// Of each figure the lowest but one; all are of the same degrees.
+    /// Of each figure the median; all are of the same degrees.
     #[must_use]
-    pub fn second_lowest([first, second, others @ ..]: [Self; 5]) -> Self {
-        let start = (first.clone().map2(&second, &f64::min), first.map2(&second, &f64::max));
-        let least = |(lowest, next): (Self, Self), other: Self| {
-            let next = next.map2(&lowest.clone().map2(&other, &f64::max), &f64::min);
-            (lowest.map2(&other, &f64::min), next)
-        };
-        others.into_iter().fold(start, least).1
+    pub fn median([first, second, third]: [Self; 3]) -> Self {
+        let (least, most) = (first.clone().map2(&second, &f64::min), first.map2(&second, &f64::max));
+        least.map2(&third, &f64::max).map2(&most, &f64::min)
     }
 
     fn map2(mut self, other: &Self, op: &impl Fn(f64, f64) -> f64) -> Self {
