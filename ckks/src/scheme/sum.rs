@@ -61,6 +61,8 @@ impl Evaluator {
         }
         let estimates = encoded.iter().map(|term| term.estimate).reduce(|a, b| join(a, b, Estimate::add)).flatten();
         let limbs = self.params.limbs(level)?;
+        let multiplied = encoded.iter().filter(|term| term.constant.to_f64() != 1.0);
+        self.params.ring().count_macs(multiplied.map(|term| term.operands.len()).sum(), limbs);
         let parts = match encoded.iter().any(|term| term.operands.len() == 3) {
             true => self.parts::<3>(&encoded, limbs),
             false => self.parts::<2>(&encoded, limbs),

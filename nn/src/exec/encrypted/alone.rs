@@ -68,6 +68,15 @@ impl Sum {
         self
     }
 
+    fn is_unscaled(&self) -> bool {
+        self.terms.iter().all(|term| is_one(term.constant, term.scale))
+    }
+
+    /// Whether a constant that is taken into the terms is as many products as it is for the sum.
+    fn takes(&self, constant: f64, scale: Scale) -> bool {
+        is_one(constant, scale) || (self.terms.len() == 1 && self.is_unscaled())
+    }
+
     fn plus(mut self, other: Self) -> Self {
         self.terms.extend(other.terms);
         self.constant += other.constant;
@@ -140,9 +149,11 @@ pub(super) fn apply(
         (Kind::MulConstant { constant, scale }, Known::Whole(x), _) if !is_one(*constant, *scale) => {
             Sum::from(x).scaled(*constant, *scale)
         }
-        (Kind::MulConstant { constant, scale }, Known::Sum(x), _) => x.scaled(*constant, *scale),
+        (Kind::MulConstant { constant, scale }, Known::Sum(x), _) if x.takes(*constant, *scale) => {
+            x.scaled(*constant, *scale)
+        }
         (Kind::AddConstant(constant), Known::Sum(x), _) => Sum { constant: x.constant + constant, ..x },
-        (Kind::DropLevel { level }, Known::Sum(x), _) => Sum { level: *level, ..x },
+        (Kind::DropLevel { level }, Known::Sum(x), _) if x.is_unscaled() => Sum { level: *level, ..x },
         (kind, x, _) => return one(evaluator, keys, kind, x).map(|made| Some(Known::Whole(Arc::new(made)))),
     };
     Ok(Some(Known::Sum(made)))

@@ -48,10 +48,10 @@ fn counts_of_one_feature_a_ciphertext() {
     assert_eq!(early.counts.scalar_mac, n * 2 * (l3 * (nnz[0] + nnz[1]) + l2 * nnz[2]));
     assert_eq!(late.memory.key_bytes, 8 * 2 * 3 * 4 * n);
     assert_eq!((late.input_bytes, late.output_bytes), (6 * 3 * 50 * n / 8, 2 * 2 * 50 * n / 8));
-    // In limbs: seeded input, a limb of each uniform half, and results of degree 2 of the chain that begins with it; digits, sums and the
-    // first result of the first relinearisation, then its other results; results of the second chain; digits of the second
-    // relinearisation, whose sums and results find idle buffers.
-    let limbs = (6 * 3 + 6 + 12 * 3) + (3 * 4 + 2 * 4 + 2 * 2) + 6 * 2 + 6 * 2 + 2 * 3;
+    // In limbs: seeded input, and results of degree 2 of the chain that begins with it; digits, sums and the
+    // first result of the first relinearisation, then its other results; results of the second chain; digits and results of
+    // the second relinearisation, whose sums find idle buffers.
+    let limbs = (6 * 3 + 12 * 3) + (3 * 4 + 2 * 4 + 2 * 2) + 6 * 2 + 6 * 2 + 2 * 3 + 2 * 2;
     assert_eq!(late.memory.tensor_bytes, limbs * 8 * (n + 8));
 }
 
