@@ -16,7 +16,7 @@ pub use check::check;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::exec::clear;
-use crate::exec::trace::{Errors, OperationTrace, Trace};
+use crate::exec::trace::{CostModel, Errors, OperationTrace, Trace};
 use crate::graph::Graph;
 use crate::measure;
 use crate::onnx::OnnxModel;
@@ -103,7 +103,8 @@ impl Engine {
             let (_, magnitudes) = check::clear_run(&graph, path, &samples)?;
             let outside = check::outside_fits((&simplified, &graph), &magnitudes, &approximations, &samples)?;
             check::fits_serve(&outside, &approximations, path)?;
-            let (mut planned, errors) = precise(&graph, &magnitudes, &within_machine(goal), calibration)?;
+            let (mut planned, errors) =
+                precise(&graph, &magnitudes, &within_machine(goal), &measure::costs(false)?, calibration)?;
             let activations = ActivationReport::all(&approximations, &outside);
             planned.plan = planned.plan.with_approximations(approximations);
             let report = PlanReport::new(&planned, &errors, goal.samples, loss);
@@ -114,10 +115,15 @@ impl Engine {
 
 /// The plan for `graph`, and the errors of its results on samples like those of `calibration`. The search holds typical values to the goal; where
 /// samples lose more than was asked for, it goes again with what they lack.
-fn precise(graph: &Graph, magnitudes: &[f64], goal: &Goal, calibration: &Dataset) -> Result<(Planned, Errors)> {
-    let costs = measure::costs(false)?;
+fn precise(
+    graph: &Graph,
+    magnitudes: &[f64],
+    goal: &Goal,
+    costs: &CostModel,
+    calibration: &Dataset,
+) -> Result<(Planned, Errors)> {
     let find = |goal: &Goal| -> Result<(Planned, Errors, f64)> {
-        let planned = plan(graph, magnitudes, goal, &costs)?;
+        let planned = plan(graph, magnitudes, goal, costs)?;
         let errors = errors(&planned.plan, calibration);
         let client = planned.plan.client();
         let samples = goal.samples.unwrap_or(client.interleave());
@@ -223,10 +229,10 @@ impl<'a> Run<'a> {
             .map(|calibration| check::clear_run(&graph, calibration.path(), &calibration.to_f64()))
             .transpose()?;
         let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
-        measure::costs(false)?;
+        let costs = measure::costs(false)?;
         let goal = within_machine(&job.goal);
         let (Planned { plan, trace, .. }, errors) =
-            timed(&mut times.plan, || precise(&graph, &planned, &goal, samples))?;
+            timed(&mut times.plan, || precise(&graph, &planned, &goal, &costs, samples))?;
         check::within_plan(&graph, &magnitudes, path, plan.program())?;
         let plan = plan.with_approximations(approximations);
         Ok(Self {

@@ -12,8 +12,8 @@ pub struct Goal {
     pub samples: Option<usize>,
     /// b, if it is not free.
     pub interleave: Option<usize>,
-    /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error is held to 2^−9 of the
-    /// largest result.
+    /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error of typical
+    /// values is held to 2^−9 of the largest result.
     pub precision_bits: Option<f64>,
     /// Largest resident memory that a server may have.
     pub memory_bytes: Option<u64>,
