@@ -8,7 +8,7 @@
 
 Needs Rust, and the Pythons that the wheels want (environments.py); only the standard library here. Wall time, one thread, medians
 of medians. Writes DATE-peers.md and .json into bench/record/ after every set, so that a run that is cut short leaves what it has, and
-.svg at the end. All sets and rounds take about a quarter of an hour and 6 GB of memory.
+.svg at the end. A round of all sets takes some two minutes.
 """
 
 import argparse
