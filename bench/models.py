@@ -12,6 +12,7 @@ its own, so that predictions and runs see the machine in the same state; of the 
 is there once. Worth something on an otherwise idle machine only. The reports go to target/models/ as JSON.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -84,7 +85,13 @@ def compare(reports, images):
 
 
 def main():
-    models = sys.argv[1:] or sorted(path.stem for path in (ROOT / "models").glob("*.onnx"))
+    shipped = sorted(path.stem for path in (ROOT / "models").glob("*.onnx"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(shipped)}; all if left out")
+    models = parser.parse_args().models or shipped
+    unknown = set(models) - set(shipped)
+    if unknown:
+        parser.error(f"no such model: {', '.join(sorted(unknown))}")
     subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "slotwise"], cwd=ROOT, check=True)
     REPORTS.mkdir(parents=True, exist_ok=True)
     print("predicted, measured and difference of          server seconds            weights, seconds          peak memory, GB"
