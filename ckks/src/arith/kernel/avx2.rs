@@ -6,6 +6,7 @@
 //! Mathemagix, arXiv 1407.3383, section 3).
 
 mod ntt;
+mod stages;
 mod sums;
 
 use std::arch::x86_64::*;
@@ -104,6 +105,8 @@ struct Prime {
     /// 1 / q.
     inverse: Vector,
     rounder: Vector,
+    /// The bits of `rounder`, less q.
+    rounder_less_q: __m256i,
 }
 
 impl Prime {
@@ -111,7 +114,12 @@ impl Prime {
     #[target_feature(enable = "avx2,fma")]
     fn new(q: &Modulus) -> Self {
         let value = q.value() as f64;
-        Self { q: splat(value), inverse: splat(value.recip()), rounder: splat(ROUNDER) }
+        Self {
+            q: splat(value),
+            inverse: splat(value.recip()),
+            rounder: splat(ROUNDER),
+            rounder_less_q: _mm256_set1_epi64x((ROUNDER.to_bits() - q.value()) as i64),
+        }
     }
 
     #[inline]
@@ -161,6 +169,17 @@ impl Prime {
     fn finish(&self, x: Vector) -> Vector {
         let negative = _mm256_cmp_pd::<_CMP_LT_OQ>(x, _mm256_setzero_pd());
         _mm256_add_pd(x, _mm256_and_pd(negative, self.q))
+    }
+
+    /// From (−q, q) to [0, q), as words.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn store_signed(&self, line: &mut Line, x: Vector) {
+        // x in the mantissa of 3 · 2^51, as it is and plus q.
+        let x = _mm256_castpd_si256(_mm256_add_pd(x, self.rounder));
+        let difference = _mm256_castsi256_pd(_mm256_sub_epi64(x, _mm256_castpd_si256(self.rounder)));
+        let sum = _mm256_castsi256_pd(_mm256_sub_epi64(x, self.rounder_less_q));
+        store_bits(line, _mm256_castpd_si256(_mm256_blendv_pd(difference, sum, difference)));
     }
 
     /// From |x| <= 8q to [0, q).

@@ -1,23 +1,21 @@
 //! The transforms on doubles: words are converted on the way in and out, and kept as doubles, of either sign, between passes.
 //!
-//! Passes have radix 2 or 4, with eight vectors in flight; a leaf is 16 words: two layers between its four vectors, a transposition, two
-//! more with one factor a lane, and back. The conjugate-invariant ring folds before the first pass and unfolds after the last.
-
-#![expect(clippy::needless_range_loop, reason = "sets of vectors advance together, and only plain loops unroll")]
+//! Passes have radix 2 or 4; a leaf is 16 words: two layers between its four vectors, as of a pass, then a transposition, two more with
+//! one factor a lane, and back. The conjugate-invariant ring folds before the first pass and unfolds after the last.
+//!
+//! A butterfly is eight instructions, half of them for two pipes and half for two others, but a chain of 17 cycles: two layers in a row
+//! leave those pipes idle. So the second layer of a step runs beside the first layer of the next one ([`staged`], [`chained`]).
 
 use std::arch::x86_64::*;
 
 use super::super::super::modulus::{Modulus, ShoupFactor};
 use super::super::super::twiddles::{Pass, Passes};
-use super::super::layers::{block_lines, columns, layers_down, layers_up, part_lines};
+use super::super::layers::{block_lines, columns, part_lines, rows};
 use super::super::{OnPart, Root, Start};
-use super::{Factor, LANES, Line, Prime, Vector, center_into, load, load_bits, splat, store, store_bits};
-
-/// Words of the factors of a leaf.
-const LEAF: usize = 2 * LANES * LANES;
-
-/// Leaves in flight.
-const PAIR: usize = 2;
+use super::stages::{
+    LEAF, PAIR, broadcast, chained, factors, lane_factor, load_double, load_leaf, staged, store_double, transpose,
+};
+use super::{Factor, LANES, Line, Prime, Vector, center_into, load, store};
 
 /// Layers after which values that were below q stay below 4q.
 const DRIFT: usize = 4;
@@ -34,8 +32,8 @@ pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passe
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
     let child = block_lines::<LANES>(rest);
     match root.radix {
-        2 => transform.down::<2, 4, false>(lines, root, (0, child), |line| load(line)),
-        _ => transform.down::<4, 2, false>(lines, root, (0, child), |line| load(line)),
+        2 => transform.down::<2, false>(lines, root, (0, child), |line| load(line)),
+        _ => transform.down::<4, false>(lines, root, (0, child), |line| load(line)),
     }
     transform.descend(lines, rest, (0, root.radix.ilog2() as usize), done);
 }
@@ -54,8 +52,8 @@ pub(in super::super) fn ntt_inverse(
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
     transform.ascend(lines, rest, 0, fill);
     match root.radix {
-        2 => transform.up::<2, 4, true>(lines, root, (0, block_lines::<LANES>(rest))),
-        _ => transform.up::<4, 2, true>(lines, root, (0, block_lines::<LANES>(rest))),
+        2 => transform.up::<2, true>(lines, root, (0, block_lines::<LANES>(rest))),
+        _ => transform.up::<4, true>(lines, root, (0, block_lines::<LANES>(rest))),
     }
     if let Some(fold) = fold {
         a[0] = q.add(a[0], a[0]);
@@ -89,56 +87,6 @@ fn reversed(x: Vector) -> Vector {
     _mm256_permute4x64_pd::<0b00_01_10_11>(x)
 }
 
-/// Doubles kept from pass to pass.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn load_double(line: &Line) -> Vector {
-    _mm256_castsi256_pd(load_bits(line))
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn store_double(line: &mut Line, x: Vector) {
-    store_bits(line, _mm256_castpd_si256(x));
-}
-
-/// The factors of a node and of its descendants, numbered from 1 as in a heap.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn factors<const R: usize>(record: &[u64]) -> [Factor; R] {
-    let (values, quotients) = record.split_at(R);
-    let mut w = [Factor { value: _mm256_setzero_pd(), quotient: _mm256_setzero_pd() }; R];
-    for h in 1..R {
-        w[h] = Factor { value: splat(f64::from_bits(values[h])), quotient: splat(f64::from_bits(quotients[h])) };
-    }
-    w
-}
-
-/// The factors inside the vectors of a leaf, numbered likewise, one a lane.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn lane_factors(record: &[u64; LEAF]) -> [Factor; LANES] {
-    let lines = record.as_chunks().0;
-    let mut w = [Factor { value: _mm256_setzero_pd(), quotient: _mm256_setzero_pd() }; LANES];
-    for h in 1..LANES {
-        w[h] = Factor { value: load_double(&lines[1 + h]), quotient: load_double(&lines[LANES + h]) };
-    }
-    w
-}
-
-/// The 4 x 4 matrix of numbers, transposed.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn transpose(v: &mut [Vector; LANES]) {
-    for i in [0, 2] {
-        (v[i], v[i + 1]) = (_mm256_unpacklo_pd(v[i], v[i + 1]), _mm256_unpackhi_pd(v[i], v[i + 1]));
-    }
-    for i in [0, 1] {
-        (v[i], v[i + 2]) =
-            (_mm256_permute2f128_pd::<0x20>(v[i], v[i + 2]), _mm256_permute2f128_pd::<0x31>(v[i], v[i + 2]));
-    }
-}
-
 /// Both directions for one prime.
 #[derive(Clone, Copy)]
 struct Transform<'a> {
@@ -166,10 +114,10 @@ impl Transform<'_> {
             let centre = drift + layers > DRIFT;
             let at = (first, block_lines::<LANES>(rest));
             match (pass.radix, centre) {
-                (2, true) => self.down::<2, 4, true>(lines, pass, at, |line| load_double(line)),
-                (2, false) => self.down::<2, 4, false>(lines, pass, at, |line| load_double(line)),
-                (_, true) => self.down::<4, 2, true>(lines, pass, at, |line| load_double(line)),
-                (_, false) => self.down::<4, 2, false>(lines, pass, at, |line| load_double(line)),
+                (2, true) => self.down::<2, true>(lines, pass, at, |line| load_double(line)),
+                (2, false) => self.down::<2, false>(lines, pass, at, |line| load_double(line)),
+                (_, true) => self.down::<4, true>(lines, pass, at, |line| load_double(line)),
+                (_, false) => self.down::<4, false>(lines, pass, at, |line| load_double(line)),
             }
             let drift = if centre { layers } else { drift + layers };
             self.descend(lines, rest, (first * pass.radix, drift), done);
@@ -179,7 +127,7 @@ impl Transform<'_> {
     /// A pass of the forward transform, over children of `child` vectors, from node `first` on.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn down<const R: usize, const C: usize, const CENTRE: bool>(
+    fn down<const R: usize, const CENTRE: bool>(
         &self,
         lines: &mut [Line],
         pass: &Pass,
@@ -189,18 +137,26 @@ impl Transform<'_> {
         let this = *self;
         let nodes = pass.records[2 * R * first..].chunks_exact(2 * R);
         for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
-            let w = &factors::<R>(record);
-            columns::<Line, Vector, R, C>(
-                block,
-                this.p.q,
-                &load,
-                |line, x| store_double(line, x),
-                |v| {
-                    if CENTRE {
-                        this.centre_sums(v);
-                    }
-                    layers_down(v, [w; C], |_, _, x, y, w| this.butterfly(x, y, w));
-                },
+            let w = factors::<R>(record);
+            let first = |x, y| this.butterfly(if CENTRE { this.p.centre(x) } else { x }, y, w[1]);
+            if R == 2 {
+                columns::<Line, Vector, R, 4>(
+                    block,
+                    this.p.q,
+                    &load,
+                    |line, x| store_double(line, x),
+                    |v| v.iter_mut().for_each(|v| (v[0], v[1]) = first(v[0], v[1])),
+                );
+                continue;
+            }
+            let (rows, columns) = rows::<Line, 4>(block);
+            staged::<_, true>(
+                &mut rows.map(|row| row.as_chunks_mut::<PAIR>().0),
+                columns / PAIR,
+                |rows, i, c, r| load(&rows[r][i][c]),
+                |rows, i, c, r, x| store_double(&mut rows[r][i][c], x),
+                |_, _, _, x, y| first(x, y),
+                |_, _, k, x, y| this.butterfly(x, y, w[R / 2 + k]),
             );
         }
     }
@@ -208,33 +164,38 @@ impl Transform<'_> {
     #[target_feature(enable = "avx2,fma")]
     fn leaves_down(&self, lines: &mut [Line], first: usize) {
         let this = *self;
-        let records = this.twiddles.leaves.as_chunks::<LEAF>().0[first..].as_chunks::<PAIR>().0;
-        for (lines, record) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
-            let mut v = lines.each_ref().map(|lines| lines.each_ref().map(|line| load_double(line)));
-            this.centre_sums(&mut v);
-            let w = [&factors(&record[0][..2 * LANES]), &factors(&record[1][..2 * LANES])];
-            layers_down(&mut v, w, |_, _, x, y, w| this.butterfly(x, y, w));
-            v.iter_mut().for_each(|v| transpose(v));
-            let w = [&lane_factors(&record[0]), &lane_factors(&record[1])];
-            layers_down(&mut v, w, |_, _, x, y, w| this.butterfly(x, y, w));
-            for c in 0..PAIR {
-                transpose(&mut v[c]);
-                for r in 0..LANES {
-                    store(&mut lines[c][r], this.p.reduce(v[c][r]));
+        let records = &this.twiddles.leaves.as_chunks::<LEAF>().0[first..][..lines.len() / LANES];
+        let leaves = lines.as_chunks_mut::<LANES>().0;
+        let pairs = records.as_chunks::<PAIR>().0;
+        staged::<_, true>(
+            &mut leaves.as_chunks_mut::<PAIR>().0,
+            pairs.len(),
+            |lines, i, c, r| load_double(&lines[i][c][r]),
+            |lines, i, c, r, x| store_double(&mut lines[i][c][r], x),
+            |i, c, _, x, y| this.butterfly(this.p.centre(x), y, broadcast(&pairs[i][c], 1)),
+            |i, c, k, x, y| this.butterfly(x, y, broadcast(&pairs[i][c], 2 + k)),
+        );
+        chained(
+            leaves,
+            |leaf, i| {
+                let mut v = load_leaf(leaf, |line| load_double(line));
+                transpose(&mut v);
+                let w = lane_factor(&records[i], 1);
+                for k in 0..2 {
+                    (v[k], v[2 + k]) = this.butterfly(v[k], v[2 + k], w);
                 }
-            }
-        }
-    }
-
-    /// Centres what the next layer will add to.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn centre_sums<const R: usize, const C: usize>(&self, v: &mut [[Vector; R]; C]) {
-        for c in 0..C {
-            for r in 0..R / 2 {
-                v[c][r] = self.p.centre(v[c][r]);
-            }
-        }
+                v
+            },
+            |leaf, i, mut v| {
+                for k in 0..2 {
+                    (v[2 * k], v[2 * k + 1]) = this.butterfly(v[2 * k], v[2 * k + 1], lane_factor(&records[i], 2 + k));
+                }
+                transpose(&mut v);
+                for r in 0..LANES {
+                    this.p.store_signed(&mut leaf[r], this.p.centre(v[r]));
+                }
+            },
+        );
     }
 
     /// (x + w y, x − w y).
@@ -260,8 +221,8 @@ impl Transform<'_> {
             self.ascend(lines, rest, first * pass.radix, fill);
             let at = (first, block_lines::<LANES>(rest));
             match pass.radix {
-                2 => self.up::<2, 4, false>(lines, pass, at),
-                _ => self.up::<4, 2, false>(lines, pass, at),
+                2 => self.up::<2, false>(lines, pass, at),
+                _ => self.up::<4, false>(lines, pass, at),
             }
         }
     }
@@ -269,81 +230,92 @@ impl Transform<'_> {
     /// A pass of the inverse transform; the one at the root scales and reduces.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn up<const R: usize, const C: usize, const ROOT: bool>(
-        &self,
-        lines: &mut [Line],
-        pass: &Pass,
-        (first, child): (usize, usize),
-    ) {
+    fn up<const R: usize, const ROOT: bool>(&self, lines: &mut [Line], pass: &Pass, (first, child): (usize, usize)) {
         let this = *self;
         let nodes = pass.records[2 * R * first..].chunks_exact(2 * R);
-        for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
-            let factors = factors::<R>(record);
-            let w = [&factors; C];
+        let store = |line: &mut Line, x| {
             if ROOT {
-                columns::<Line, Vector, R, C>(
-                    block,
-                    this.p.q,
-                    |line| load_double(line),
-                    |line, x| store(line, x),
-                    |v| {
-                        layers_up(
-                            v,
-                            w,
-                            |_, _, x, y, w| this.inverse_butterfly(x, y, w),
-                            |_, _, x, y, _| {
-                                (
-                                    this.p.finish(this.p.mul(_mm256_add_pd(x, y), this.root[0])),
-                                    this.p.finish(this.p.mul(_mm256_sub_pd(x, y), this.root[1])),
-                                )
-                            },
-                        );
-                    },
-                );
+                this.p.store_signed(line, x);
             } else {
-                columns::<Line, Vector, R, C>(
+                store_double(line, x);
+            }
+        };
+        for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
+            let w = factors::<R>(record);
+            let last = |x, y| if ROOT { this.root_butterfly(x, y) } else { this.centred_butterfly(x, y, w[1]) };
+            if R == 2 {
+                columns::<Line, Vector, R, 4>(
                     block,
                     this.p.q,
                     |line| load_double(line),
-                    |line, x| store_double(line, x),
-                    |v| this.centred_layers(v, w),
+                    &store,
+                    |v| v.iter_mut().for_each(|v| (v[0], v[1]) = last(v[0], v[1])),
                 );
+                continue;
             }
+            let (rows, columns) = rows::<Line, 4>(block);
+            staged::<_, false>(
+                &mut rows.map(|row| row.as_chunks_mut::<PAIR>().0),
+                columns / PAIR,
+                |rows, i, c, r| load_double(&rows[r][i][c]),
+                |rows, i, c, r, x| store(&mut rows[r][i][c], x),
+                |_, _, k, x, y| this.inverse_butterfly(x, y, w[R / 2 + k]),
+                |_, _, _, x, y| last(x, y),
+            );
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
     fn leaves_up(&self, lines: &mut [Line], first: usize) {
         let this = *self;
-        let records = this.twiddles.leaves.as_chunks::<LEAF>().0[first..].as_chunks::<PAIR>().0;
-        for (lines, record) in lines.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIR>().0.iter_mut().zip(records) {
-            let mut v = lines.each_ref().map(|lines| lines.each_ref().map(|line| load(line)));
-            v.iter_mut().for_each(|v| transpose(v));
-            this.centred_layers(&mut v, [&lane_factors(&record[0]), &lane_factors(&record[1])]);
-            v.iter_mut().for_each(|v| transpose(v));
-            let w = [&factors(&record[0][..2 * LANES]), &factors(&record[1][..2 * LANES])];
-            this.centred_layers(&mut v, w);
-            for c in 0..PAIR {
-                for r in 0..LANES {
-                    store_double(&mut lines[c][r], v[c][r]);
+        let records = &this.twiddles.leaves.as_chunks::<LEAF>().0[first..][..lines.len() / LANES];
+        let leaves = lines.as_chunks_mut::<LANES>().0;
+        chained(
+            leaves,
+            |leaf, i| {
+                let mut v = load_leaf(leaf, |line| load(line));
+                transpose(&mut v);
+                for k in 0..2 {
+                    let w = lane_factor(&records[i], 2 + k);
+                    (v[2 * k], v[2 * k + 1]) = this.inverse_butterfly(v[2 * k], v[2 * k + 1], w);
                 }
-            }
-        }
-    }
-
-    /// One or two layers up; the last one centres its sums, so that values below q stay below q.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn centred_layers<const R: usize, const C: usize>(&self, v: &mut [[Vector; R]; C], w: [&[Factor; R]; C]) {
-        layers_up(
-            v,
-            w,
-            |_, _, x, y, w| self.inverse_butterfly(x, y, w),
-            |_, _, x, y, w| {
-                let (sum, product) = self.inverse_butterfly(x, y, w);
-                (self.p.centre(sum), product)
+                v
+            },
+            |leaf, i, mut v| {
+                let w = lane_factor(&records[i], 1);
+                for k in 0..2 {
+                    (v[k], v[2 + k]) = this.centred_butterfly(v[k], v[2 + k], w);
+                }
+                transpose(&mut v);
+                for r in 0..LANES {
+                    store_double(&mut leaf[r], v[r]);
+                }
             },
         );
+        let pairs = records.as_chunks::<PAIR>().0;
+        staged::<_, false>(
+            &mut leaves.as_chunks_mut::<PAIR>().0,
+            pairs.len(),
+            |lines, i, c, r| load_double(&lines[i][c][r]),
+            |lines, i, c, r, x| store_double(&mut lines[i][c][r], x),
+            |i, c, k, x, y| this.inverse_butterfly(x, y, broadcast(&pairs[i][c], 2 + k)),
+            |i, c, _, x, y| this.centred_butterfly(x, y, broadcast(&pairs[i][c], 1)),
+        );
+    }
+
+    /// [`Self::inverse_butterfly`] with its sum centred.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn centred_butterfly(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+        let (sum, product) = self.inverse_butterfly(x, y, w);
+        (self.p.centre(sum), product)
+    }
+
+    /// The last layer: both multiplied.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn root_butterfly(&self, x: Vector, y: Vector) -> (Vector, Vector) {
+        (self.p.mul(_mm256_add_pd(x, y), self.root[0]), self.p.mul(_mm256_sub_pd(x, y), self.root[1]))
     }
 
     /// (x + y, (x − y) w).
