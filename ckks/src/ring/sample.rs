@@ -236,7 +236,7 @@ mod tests {
         const LEN: usize = 700;
         // Of the last, just above a power of two, nearly half of all candidates are rejected.
         let least = (1 << 40..).find(|&p| crate::arith::is_prime(p)).unwrap();
-        let primes = [50, 48, 40, 17].map(|bits| crate::arith::ntt_primes(bits, 1, 1 << 10, &[]).unwrap()[0]);
+        let primes = [50, 48, 40, 30, 17, 16].map(|bits| crate::arith::ntt_primes(bits, 1, 1 << 10, &[]).unwrap()[0]);
         for q in primes.into_iter().chain([Modulus::new(least).unwrap(), Modulus::new(3).unwrap()]) {
             let (seed, stream, width) = (Seed([7; 32]), 3 << 40 | 5, q.bits().div_ceil(8) as usize);
             let residue = |j: usize| {

@@ -5,6 +5,7 @@
 //! (h − b q) + l is x w modulo q, centred (Dekker's product by FMA; van der Hoeven, Lecerf, Quintin: Modular SIMD arithmetic in
 //! Mathemagix, arXiv 1407.3383, section 3).
 
+mod keystream;
 mod ntt;
 mod stages;
 mod sums;
@@ -14,6 +15,7 @@ use std::arch::x86_64::*;
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Loops, Panels, scalar};
 
+pub(super) use keystream::candidates_into;
 pub(super) use ntt::{ntt_forward, ntt_inverse};
 pub(super) use sums::{convert_into, dot_into, dot_scalars_into, dot_slices_into, round_quotient};
 

@@ -304,13 +304,7 @@ impl Backend {
 
     /// out_i ← the low b bits, b those of q, of each of the next groups of ⌈b/8⌉ bytes of a stream, little-endian. Whether all are below q.
     pub(crate) fn candidates_into(self, q: &Modulus, from: &Keystream, out: &mut [u64]) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the token exists, so this CPU has the target features of the function.
-            #[expect(unsafe_code, reason = "the call that needs the token")]
-            Self::Ifma(_) => unsafe { ifma::candidates_into(q, from, out) },
-            _ => scalar::candidates_into(q, from, out),
-        }
+        dispatch!(self, candidates_into(q, from, out))
     }
 
     /// `loops.run()`, made of the vector instructions of these kernels as far as the compiler knows how: the same result, sooner.
