@@ -7,6 +7,7 @@
 
 mod keystream;
 mod ntt;
+mod short_gemm;
 mod stages;
 mod sums;
 
@@ -17,6 +18,7 @@ use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Loops, Panels, scalar};
 
 pub(super) use keystream::candidates_into;
 pub(super) use ntt::{ntt_forward, ntt_inverse};
+pub(super) use short_gemm::{short_gemm_into, split_into};
 pub(super) use sums::{convert_into, dot_into, dot_scalars_into, dot_slices_into, round_quotient};
 
 /// Proof that this CPU has AVX2 and FMA.
@@ -68,8 +70,15 @@ fn store_bits(line: &mut Line, x: __m256i) {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn load(line: &Line) -> Vector {
+    doubles(load_bits(line))
+}
+
+/// Integers in [0, 2^52), as doubles.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn doubles(words: __m256i) -> Vector {
     let two_52 = splat(TWO_52);
-    _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(load_bits(line)), two_52), two_52)
+    _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(words), two_52), two_52)
 }
 
 /// Integers in [0, 2^52), as words.

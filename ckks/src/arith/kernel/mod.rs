@@ -261,8 +261,8 @@ impl Backend {
     pub(crate) fn has_short_gemm(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Ifma(_) => true,
-            _ => false,
+            Self::Avx2(_) | Self::Ifma(_) => true,
+            Self::Scalar => false,
         }
     }
 
@@ -276,7 +276,11 @@ impl Backend {
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
             Self::Ifma(_) => unsafe { ifma::split_into(q, pieces, rows) },
-            _ => scalar::split_into(pieces, rows),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            Self::Avx2(_) => unsafe { avx2::split_into(q, pieces, rows) },
+            Self::Scalar => scalar::split_into(pieces, rows),
         }
     }
 
@@ -298,7 +302,11 @@ impl Backend {
             // SAFETY: the token exists, so this CPU has the target features of the function.
             #[expect(unsafe_code, reason = "the call that needs the token")]
             Self::Ifma(_) => unsafe { ifma::short_gemm_into(q, out, weights, (terms, run), x) },
-            _ => scalar::short_gemm_into(q, out, weights, terms, x),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the token exists, so this CPU has the target features of the function.
+            #[expect(unsafe_code, reason = "the call that needs the token")]
+            Self::Avx2(_) => unsafe { avx2::short_gemm_into(q, out, weights, (terms, run), x) },
+            Self::Scalar => scalar::short_gemm_into(q, out, weights, terms, x),
         }
     }
 

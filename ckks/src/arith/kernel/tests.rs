@@ -265,14 +265,10 @@ fn matrix_products_of_short_weights_are_those_of_residues() {
     };
     for q in moduli() {
         let value = q.value();
-        for (rows, terms, outputs, bound) in [
-            (1, 1, 1, 32_767),
-            (2, 1, 5, 32_767),
-            (30, 9, 13, 32_767),
-            (31, 16, 7, 10_000),
-            (31, 16, 3, 3),
-            (512, 256, 6, 32_767),
-        ] {
+        let tiles = (1..=GEMM_OUTPUTS).flat_map(|outputs| [(31, 16, outputs, 3), (31, 17, outputs, 10_000)]);
+        let others =
+            [(1, 1, 1, 32_767), (2, 1, 5, 32_767), (30, 9, 13, 32_767), (31, 16, 7, 10_000), (512, 256, 6, 32_767)];
+        for (rows, terms, outputs, bound) in tiles.chain(others) {
             // The longest run that their sums allow.
             let run = (Pieces::of(&q).max_run() / (2 * bound as u64)) as usize;
             let list: Vec<u32> = (0..terms as u32).map(|t| (t * 7 + 1) % (rows as u32).div_ceil(2)).collect();

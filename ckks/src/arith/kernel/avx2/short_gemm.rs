@@ -1,0 +1,270 @@
+//! Products of a matrix of 16-bit constants with one panel of residues, each cut into three pieces of 16 bits or four of 13.
+//!
+//! ```text
+//! for each tile of up to 6 outputs
+//!     for each run of terms, for each of the 3 or 4 pieces
+//!         12 accumulators (6 outputs x 2 vectors, 8 sums of 32 bits each) += weights x pieces, two rows at once
+//!         carries += what the accumulators have beyond a piece, which they lose
+//!     out := accumulators and carries, put together and reduced
+//! ```
+//!
+//! Why so: an instruction does 16 products of 16 bits, of a piece of eight residues in two rows, while a product of residues as
+//! doubles takes six for four. There are 16 registers: one piece at a time leaves room for two vectors of it and a weight, and 8 loads
+//! serve 24 instructions. So pieces lie plane by plane, the pairs of rows of each in one stream. Bounds: `NOTES.md`.
+
+use std::arch::x86_64::*;
+
+use super::super::super::modulus::Modulus;
+use super::super::{GEMM_COLUMNS, GEMM_OUTPUTS, Pair, Pieces};
+use super::{Factor, LANES, Line, Prime, Vector, add_if_negative, doubles, load_bits, splat, store_bits};
+
+/// Vectors of a row of residues in a panel, and of a piece of two rows.
+const VECTORS: usize = GEMM_COLUMNS / LANES;
+const HALVES: usize = VECTORS / 2;
+
+/// One piece of two rows of a panel.
+type Row = [Line; HALVES];
+
+/// Planes that a buffer of pieces has room for.
+const PLANES: usize = 4;
+
+/// What makes the sums of a single run positive, and the carries of several.
+const SUM_OFFSET: u64 = 1 << 31;
+const CARRY_OFFSET: u64 = 1 << 24;
+
+/// The planes of pieces of so many words.
+fn plane(words: usize) -> usize {
+    words / (LANES * HALVES * PLANES)
+}
+
+/// The 64-bit word of four 16-bit fields, the first one lowest, in every lane.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn fields(of: [i64; 4]) -> __m256i {
+    _mm256_set1_epi64x(of[0] | of[1] << 16 | of[2] << 32 | of[3] << 48)
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(in super::super) fn split_into(q: &Modulus, pieces: &mut [u64], rows: &[u64]) {
+    match Pieces::of(q) {
+        Pieces::Three => split::<3>(q, 16, pieces, rows),
+        Pieces::Four => split::<4>(q, 13, pieces, rows),
+    }
+}
+
+/// Two rows become one row of each of P planes, in pairs of both. The columns are in the order in which [`Product::finish`] finds them.
+#[target_feature(enable = "avx2,fma")]
+fn split<const P: usize>(q: &Modulus, bits: u64, pieces: &mut [u64], rows: &[u64]) {
+    let (cut, plane) = (Cut::<P>::new(q, bits), plane(pieces.len()));
+    let pieces: &mut [Row] = pieces.as_chunks_mut().0.as_chunks_mut().0;
+    let zeros = [[0; LANES]; VECTORS];
+    for (i, rows) in rows.as_chunks().0.as_chunks::<VECTORS>().0.chunks(2).enumerate() {
+        let (x, y) = (&rows[0], rows.get(1).unwrap_or(&zeros));
+        for (half, (x, y)) in x.as_chunks::<2>().0.iter().zip(y.as_chunks::<2>().0).enumerate() {
+            let ([a, b], [c, d]) = (cut.pairs(&x[0], &y[0]), cut.pairs(&x[1], &y[1]));
+            let planes = [
+                _mm256_unpacklo_epi64(a, c),
+                _mm256_unpackhi_epi64(a, c),
+                _mm256_unpacklo_epi64(b, d),
+                _mm256_unpackhi_epi64(b, d),
+            ];
+            for p in 0..P {
+                store_bits(&mut pieces[p * plane + i][half], planes[p]);
+            }
+        }
+    }
+}
+
+/// What cuts residues into P pieces.
+struct Cut<const P: usize> {
+    q: __m256i,
+    /// What all balanced pieces lack to be positive, less q.
+    shift: __m256i,
+    mask: __m256i,
+    half: __m256i,
+}
+
+impl<const P: usize> Cut<P> {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn new(q: &Modulus, bits: u64) -> Self {
+        let half = 1 << (bits - 1);
+        let halves = half * (1 + (1 << bits) + (1 << (2 * bits)));
+        Self {
+            q: _mm256_set1_epi64x(q.value().cast_signed()),
+            shift: _mm256_set1_epi64x(halves - q.value().cast_signed()),
+            mask: fields([2 * half - 1; 4]),
+            half: fields([half, half, half, 0]),
+        }
+    }
+
+    /// The pieces of four residues, each in a field of 16 bits.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn pieces(&self, x: &Line) -> __m256i {
+        let mut x = add_if_negative(_mm256_add_epi64(load_bits(x), self.shift), self.q);
+        if P == 4 {
+            // Bit 13 d becomes bit 16 d.
+            let low = _mm256_blend_epi16::<0x22>(x, _mm256_slli_epi64::<3>(x));
+            let high = _mm256_blend_epi16::<0x88>(_mm256_slli_epi64::<6>(x), _mm256_slli_epi64::<9>(x));
+            x = _mm256_and_si256(_mm256_blend_epi16::<0xcc>(low, high), self.mask);
+        }
+        _mm256_sub_epi16(x, self.half)
+    }
+
+    /// The pieces of four residues of two rows: the first two of each of both, then the others.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn pairs(&self, x: &Line, y: &Line) -> [__m256i; 2] {
+        let (x, y) = (self.pieces(x), self.pieces(y));
+        let (even, odd) = (_mm256_unpacklo_epi16(x, y), _mm256_unpackhi_epi16(x, y));
+        [_mm256_unpacklo_epi32(even, odd), _mm256_unpackhi_epi32(even, odd)]
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(in super::super) fn short_gemm_into(
+    q: &Modulus,
+    out: &mut [u64],
+    weights: &[Pair],
+    (list, run): (&[u32], usize),
+    x: &[u64],
+) {
+    let terms = (list, run);
+    match (Pieces::of(q), list.len() <= run) {
+        (Pieces::Three, true) => Product::<3, 3>::new(q, 16, terms, x).tiles(out, weights),
+        (Pieces::Three, false) => Product::<3, 4>::new(q, 16, terms, x).tiles(out, weights),
+        (Pieces::Four, true) => Product::<4, 4>::new(q, 13, terms, x).tiles(out, weights),
+        (Pieces::Four, false) => Product::<4, 5>::new(q, 13, terms, x).tiles(out, weights),
+    }
+}
+
+/// P pieces a residue. What is put together in the end has D digits: the pieces of the sums, and one more of their carries.
+struct Product<'a, const P: usize, const D: usize> {
+    p: Prime,
+    /// Bits of a piece, of two of them, and all those of one.
+    bits: [__m128i; 2],
+    mask: __m256i,
+    /// The weight of the word that begins with the third digit.
+    upper: Factor,
+    /// −(the offsets of all digits) mod q, centred.
+    start: Vector,
+    terms: &'a [u32],
+    /// Terms of a run.
+    length: usize,
+    planes: [&'a [Row]; P],
+}
+
+/// The sums of the outputs of a tile.
+type Sums<const O: usize> = [[__m256i; HALVES]; O];
+
+impl<'a, const P: usize, const D: usize> Product<'a, P, D> {
+    /// There is only one run, and nothing carried.
+    const ONE_RUN: bool = D == P;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn new(q: &Modulus, bits: u32, (terms, length): (&'a [u32], usize), x: &'a [u64]) -> Self {
+        // Carries are those of the piece before.
+        let offset = if Self::ONE_RUN { SUM_OFFSET } else { CARRY_OFFSET };
+        let offsets: u128 = (D - P..D).map(|d| u128::from(offset) << (bits as usize * d)).sum();
+        let (rows, plane) = (x.as_chunks().0.as_chunks().0, plane(x.len()));
+        Self {
+            p: Prime::new(q),
+            bits: [_mm_cvtsi32_si128(bits.cast_signed()), _mm_cvtsi32_si128(2 * bits.cast_signed())],
+            mask: _mm256_set1_epi32((1 << bits) - 1),
+            upper: Prime::factor(q, q.reduce(1 << (2 * bits))),
+            start: splat(q.centered(q.neg(q.reduce_u128(offsets))) as f64),
+            terms,
+            length,
+            planes: std::array::from_fn(|p| &rows[p * plane..][..plane]),
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn tiles(&self, out: &mut [u64], weights: &[Pair]) {
+        let tiles = out.chunks_mut(GEMM_OUTPUTS * GEMM_COLUMNS).zip(weights.chunks(GEMM_OUTPUTS * self.terms.len()));
+        for (out, weights) in tiles {
+            match out.len() / GEMM_COLUMNS {
+                1 => self.tile::<1>(out, weights),
+                2 => self.tile::<2>(out, weights),
+                3 => self.tile::<3>(out, weights),
+                4 => self.tile::<4>(out, weights),
+                5 => self.tile::<5>(out, weights),
+                _ => self.tile::<GEMM_OUTPUTS>(out, weights),
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn tile<const O: usize>(&self, out: &mut [u64], weights: &[Pair]) {
+        let first = if Self::ONE_RUN { SUM_OFFSET as i32 } else { 0 };
+        let mut sums = [[[_mm256_set1_epi32(first); HALVES]; O]; P];
+        let mut carries = [[[_mm256_set1_epi32(CARRY_OFFSET as i32); HALVES]; O]; P];
+        let weights = weights.as_chunks::<O>().0;
+        for (terms, weights) in self.terms.chunks(self.length).zip(weights.chunks(self.length)) {
+            for p in 0..P {
+                sums[p] = run(sums[p], terms, weights, self.planes[p]);
+                if !Self::ONE_RUN {
+                    for (sum, carry) in sums[p].as_flattened_mut().iter_mut().zip(carries[p].as_flattened_mut()) {
+                        *carry = _mm256_add_epi32(*carry, _mm256_sra_epi32(*sum, self.bits[0]));
+                        *sum = _mm256_and_si256(*sum, self.mask);
+                    }
+                }
+            }
+        }
+        let lines = out.as_chunks_mut().0.as_chunks_mut::<VECTORS>().0;
+        for o in 0..O {
+            for half in 0..HALVES {
+                let digit = |d: usize| match (d < P, d > 0 && !Self::ONE_RUN) {
+                    (true, true) => _mm256_add_epi32(sums[d][o][half], carries[d - 1][o][half]),
+                    (true, false) => sums[d][o][half],
+                    (false, _) => carries[d - 1][o][half],
+                };
+                let [low, high] = self.finish(std::array::from_fn(digit));
+                self.p.store_signed(&mut lines[o][2 * half], low);
+                self.p.store_signed(&mut lines[o][2 * half + 1], high);
+            }
+        }
+    }
+
+    /// The residues of eight columns, centred, from their digits, of 32 bits and not negative.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn finish(&self, digits: [__m256i; D]) -> [Vector; 2] {
+        let word = _mm256_set1_epi64x(i64::from(u32::MAX));
+        let even = self.residues(digits.map(|digit| _mm256_and_si256(digit, word)));
+        let odd = self.residues(digits.map(|digit| _mm256_srli_epi64::<32>(digit)));
+        [_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)]
+    }
+
+    /// Four residues from their digits: two words, the upper one times its weight.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn residues(&self, digits: [__m256i; D]) -> Vector {
+        let lower = _mm256_add_epi64(digits[0], _mm256_sll_epi64(digits[1], self.bits[0]));
+        let mut upper = digits[2];
+        for (digit, bits) in digits[3..].iter().zip(self.bits) {
+            upper = _mm256_add_epi64(upper, _mm256_sll_epi64(*digit, bits));
+        }
+        let lower = _mm256_add_pd(doubles(lower), self.start);
+        self.p.centre(_mm256_add_pd(lower, self.p.mul(doubles(upper), self.upper)))
+    }
+}
+
+/// The sums and the products of a run, for one piece.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn run<const O: usize>(mut sums: Sums<O>, terms: &[u32], weights: &[[Pair; O]], plane: &[Row]) -> Sums<O> {
+    for (&term, weights) in terms.iter().zip(weights) {
+        let x = plane[term as usize].each_ref().map(load_bits);
+        for o in 0..O {
+            let [even, odd] = weights[o];
+            let weight = _mm256_set1_epi32(i32::from(odd) << 16 | i32::from(even.cast_unsigned()));
+            for half in 0..HALVES {
+                sums[o][half] = _mm256_add_epi32(sums[o][half], _mm256_madd_epi16(x[half], weight));
+            }
+        }
+    }
+    sums
+}
