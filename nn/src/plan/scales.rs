@@ -8,7 +8,7 @@ use ckks::Params;
 use rayon::prelude::*;
 
 use super::{Flood, Goal};
-use crate::exec::trace::{CostModel, Trace, trace};
+use crate::exec::trace::{CostModel, Trace, Traces};
 use crate::graph::{Graph, Op};
 use crate::lower::{Options, Packing, lower};
 use crate::program::ProgramError;
@@ -43,6 +43,12 @@ pub(super) struct Task<'a> {
     pub bits: f64,
 }
 
+/// Where values lie, and traces of the programs that the graph becomes there.
+pub(super) struct Place<'a> {
+    pub packing: Packing,
+    traces: Traces<'a>,
+}
+
 /// Options that fit, and what they come to.
 pub(super) struct Tried {
     pub options: Options,
@@ -75,13 +81,18 @@ impl Tried {
     }
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    /// A packing of the graph, of which nothing is traced yet.
+    pub fn place(&self, packing: Packing) -> Place<'a> {
+        Place { packing, traces: Traces::new(self.costs, self.goal.memory_bytes) }
+    }
+
     /// What the given options come to.
-    pub fn attempt(&self, packing: &Packing, params: &Params, options: &Options) -> Result<Tried, ProgramError> {
-        let program = lower(self.graph, packing, self.magnitudes, params, options)?;
+    pub fn attempt(&self, place: &Place<'_>, params: &Params, options: &Options) -> Result<Tried, ProgramError> {
+        let program = lower(self.graph, &place.packing, self.magnitudes, params, options)?;
         let interleave = program.input().layout.interleave();
         let results = program.output().layout.features() * self.goal.samples.unwrap_or(interleave).max(interleave);
-        let mut trace = trace(&program, self.costs, self.goal.memory_bytes);
+        let mut trace = place.traces.trace(&program);
         trace.flooding = self.goal.flood.map_or(0.0, |goal| Flood::new(goal, &program).sigma());
         let spare = trace.precision_bits(results) - self.bits;
         let excess = self.goal.memory_bytes.map_or(0, |limit| trace.memory.peak_bytes().saturating_sub(limit));
@@ -94,22 +105,23 @@ impl Task<'_> {
     ///
     /// # Errors
     /// Why the last combination did not fit.
-    pub fn choose(&self, packing: &Packing, params: &Params, known: &[Options]) -> Result<Tried, ProgramError> {
-        if let Some(best) = self.adjust(packing, params, known) {
+    pub fn choose(&self, place: &Place<'_>, params: &Params, known: &[Options]) -> Result<Tried, ProgramError> {
+        if let Some(best) = self.adjust(place, params, known) {
             return Ok(best);
         }
-        let best = self.best(packing, params, &combinations(packing.has_one_feature(), self.goal.flood.is_some()))?;
-        Ok(self.refine(packing, params, best))
+        let best =
+            self.best(place, params, &combinations(place.packing.has_one_feature(), self.goal.flood.is_some()))?;
+        Ok(self.refine(place, params, best))
     }
 
     /// The cheapest of `known`, adjusted, if one of them can be made precise enough.
-    pub fn adjust(&self, packing: &Packing, params: &Params, known: &[Options]) -> Option<Tried> {
-        let best = self.best(packing, params, known).ok()?;
-        Some(self.refine(packing, params, best)).filter(Tried::is_precise)
+    pub fn adjust(&self, place: &Place<'_>, params: &Params, known: &[Options]) -> Option<Tried> {
+        let best = self.best(place, params, known).ok()?;
+        Some(self.refine(place, params, best)).filter(Tried::is_precise)
     }
 
-    fn best(&self, packing: &Packing, params: &Params, all: &[Options]) -> Result<Tried, ProgramError> {
-        let tried: Vec<_> = all.par_iter().map(|options| self.attempt(packing, params, options)).collect();
+    fn best(&self, place: &Place<'_>, params: &Params, all: &[Options]) -> Result<Tried, ProgramError> {
+        let tried: Vec<_> = all.par_iter().map(|options| self.attempt(place, params, options)).collect();
         let (mut best, mut refusal) = (None, ProgramError::Exhausted { operation: "the program".into() });
         for tried in tried {
             match tried {
@@ -126,7 +138,7 @@ impl Task<'_> {
     }
 
     /// Hill climbing on the bits of each scale.
-    fn refine(&self, packing: &Packing, params: &Params, mut best: Tried) -> Tried {
+    fn refine(&self, place: &Place<'_>, params: &Params, mut best: Tried) -> Tried {
         if best.spare < -REFINABLE_BITS {
             return best;
         }
@@ -138,7 +150,7 @@ impl Task<'_> {
                 break;
             }
             let neighbours: Vec<Options> = neighbours(&best.options).collect();
-            match self.best(packing, params, &neighbours) {
+            match self.best(place, params, &neighbours) {
                 Ok(better) if better.is_better(&best) => best = better,
                 _ => break,
             }

@@ -14,7 +14,7 @@ use ckks::RingKind;
 
 use super::chain::Chains;
 use super::depth::{least_bits, too_deep};
-use super::scales::{Task, Tried};
+use super::scales::{Place, Task, Tried};
 use super::{Goal, Objective, PlanError, ServerPlan};
 use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
@@ -111,10 +111,10 @@ pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, costs: &CostModel) -
     search.finish()
 }
 
-/// The best plan so far.
-struct Found {
+/// A plan that was found.
+struct Found<'a> {
     params: ckks::Params,
-    packing: Arc<Packing>,
+    place: Arc<Place<'a>>,
     tried: Tried,
 }
 
@@ -122,17 +122,17 @@ struct Search<'a> {
     task: Task<'a>,
     /// Of one sample, by positions and stepping.
     packings: BTreeMap<(usize, Stepping), Packing>,
-    /// Scales that served, the latest last.
-    known: Vec<Options>,
-    /// Bits of the chain that they served with.
+    /// Scales that served, each with the bits of their chain, the latest last.
+    known: Vec<(Options, u32)>,
+    /// Bits of the shortest chain that any served with.
     chain_bits: u32,
     /// Bits that no chain can do without.
     least_bits: u32,
-    best: Option<Found>,
+    best: Option<Found<'a>>,
     alternatives: Vec<Alternative>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// Tries the interleaves of a degree: the least cost found, if any.
     fn degree(&mut self, ring: RingKind, log_n: u32) -> Result<Option<f64>, PlanError> {
         let mut chains = Chains::new(ring, log_n);
@@ -161,20 +161,21 @@ impl Search<'_> {
     }
 
     /// The best plan of a place, on the shortest chain that has any.
-    fn place(&mut self, chains: &mut Chains, slots: usize, interleave: usize) -> Result<Found, PlanError> {
+    fn place(&mut self, chains: &mut Chains, slots: usize, interleave: usize) -> Result<Found<'a>, PlanError> {
         if self.shortest(chains) > chains.longest() {
             return Err(PlanError::NoChain { log_n: chains.log_n() });
         }
-        let packing = self.packing(slots, interleave, Stepping::Hoisted)?;
-        self.probe(chains, &packing)?;
+        let place = self.packed(slots, interleave, Stepping::Hoisted)?;
+        self.probe(chains, &place)?;
+        let known: Vec<Options> = self.known.iter().map(|(options, _)| options.clone()).collect();
         let (mut refusal, mut spare, mut stalled) = (None, f64::NEG_INFINITY, 0);
         for limbs in self.shortest(chains)..=chains.longest() {
             let Some(params) = chains.params(limbs, 1) else {
                 continue;
             };
-            match self.task.choose(&packing, &params, &self.known) {
+            match self.task.choose(&place, &params, &known) {
                 Ok(tried) if tried.is_precise() => {
-                    let found = self.with_specials(chains, Found { params, packing, tried });
+                    let found = self.with_specials(chains, Found { params, place, tried });
                     let found = self.with_few_keys(chains, found, (slots, interleave))?;
                     return self.within_limits(found);
                 }
@@ -194,11 +195,11 @@ impl Search<'_> {
     }
 
     /// The plan with as many special primes as make it best.
-    fn with_specials(&self, chains: &mut Chains, mut found: Found) -> Found {
+    fn with_specials(&self, chains: &mut Chains, mut found: Found<'a>) -> Found<'a> {
         let limbs = found.params.ring().q().len();
         for special in Chains::specials(limbs) {
             if let Some(params) = chains.params(limbs, special)
-                && let Ok(tried) = self.task.attempt(&found.packing, &params, &found.tried.options)
+                && let Ok(tried) = self.task.attempt(&found.place, &params, &found.tried.options)
                 && tried.is_better(&found.tried)
             {
                 found = Found { params, tried, ..found };
@@ -211,19 +212,19 @@ impl Search<'_> {
     fn with_few_keys(
         &mut self,
         chains: &mut Chains,
-        found: Found,
+        found: Found<'a>,
         (slots, interleave): (usize, usize),
-    ) -> Result<Found, PlanError> {
+    ) -> Result<Found<'a>, PlanError> {
         // Chained rotations save no memory but that of keys.
         let beyond_help = found.tried.excess > found.tried.trace.memory.key_bytes;
         if found.tried.excess_keys == 0 || beyond_help {
             return Ok(found);
         }
-        let packing = self.packing(slots, interleave, Stepping::Chained)?;
-        let Some(tried) = self.task.adjust(&packing, &found.params, std::slice::from_ref(&found.tried.options)) else {
+        let place = self.packed(slots, interleave, Stepping::Chained)?;
+        let Some(tried) = self.task.adjust(&place, &found.params, std::slice::from_ref(&found.tried.options)) else {
             return Ok(found);
         };
-        let chained = self.with_specials(chains, Found { params: found.params.clone(), packing, tried });
+        let chained = self.with_specials(chains, Found { params: found.params.clone(), place, tried });
         if !chained.tried.is_better(&found.tried) {
             return Ok(found);
         }
@@ -233,7 +234,7 @@ impl Search<'_> {
     }
 
     /// The plan, if it fits into memory and keeps to the limit of keys where there is one.
-    fn within_limits(&self, found: Found) -> Result<Found, PlanError> {
+    fn within_limits(&self, found: Found<'a>) -> Result<Found<'a>, PlanError> {
         if self.task.goal.key_bytes.is_some() && found.tried.excess_keys > 0 {
             return Err(self.too_many_keys(&found));
         }
@@ -243,21 +244,22 @@ impl Search<'_> {
         }
     }
 
-    fn too_many_keys(&self, found: &Found) -> PlanError {
+    fn too_many_keys(&self, found: &Found<'_>) -> PlanError {
         let Trace { seconds, memory, .. } = &found.tried.trace;
         PlanError::Keys { limit: self.task.goal.key_limit(), needed: memory.packed_key_bytes, seconds: *seconds }
     }
 
     /// Leaves a place alone in which scales that served elsewhere come to much more than the best plan.
-    fn probe(&self, chains: &mut Chains, packing: &Packing) -> Result<(), PlanError> {
-        let (Some(best), Some(options)) = (&self.best, self.known.last()) else {
+    fn probe(&self, chains: &mut Chains, place: &Place<'_>) -> Result<(), PlanError> {
+        let shortest = |bits: u32| (1..=chains.longest()).find(|&limbs| chains.bits(limbs) >= bits);
+        let served = self.known.iter().rev().find_map(|(options, bits)| Some((options, shortest(*bits)?)));
+        let (Some(best), Some((options, limbs))) = (&self.best, served) else {
             return Ok(());
         };
-        let limbs = (1..=chains.longest()).find(|&limbs| chains.bits(limbs) >= self.chain_bits);
-        let Some(params) = limbs.and_then(|limbs| chains.params(limbs, 1)) else {
+        let Some(params) = chains.params(limbs, 1) else {
             return Ok(());
         };
-        match self.task.attempt(packing, &params, options) {
+        match self.task.attempt(place, &params, options) {
             Ok(tried) if tried.cost > COSTLY * best.tried.cost => {
                 Err(PlanError::Costly { seconds: tried.trace.seconds, times: tried.cost / best.tried.cost })
             }
@@ -271,17 +273,18 @@ impl Search<'_> {
         (1..=chains.longest()).find(|&limbs| chains.bits(limbs) >= enough).unwrap_or(usize::MAX)
     }
 
-    fn packing(&mut self, slots: usize, interleave: usize, stepping: Stepping) -> Result<Arc<Packing>, PlanError> {
+    /// The place of an interleave, packed.
+    fn packed(&mut self, slots: usize, interleave: usize, stepping: Stepping) -> Result<Arc<Place<'a>>, PlanError> {
         let positions = slots / interleave;
         let packing = match self.packings.entry((positions, stepping)) {
             Entry::Occupied(packing) => packing.into_mut(),
             Entry::Vacant(place) => place.insert(Packing::new(self.task.graph, positions, 1, stepping)?),
         };
-        Ok(Arc::new(packing.interleaved(interleave)))
+        Ok(Arc::new(self.task.place(packing.interleaved(interleave))))
     }
 
     /// Remembers what served, and the plan itself if it is the best.
-    fn take(&mut self, found: Found) -> Figures {
+    fn take(&mut self, found: Found<'a>) -> Figures {
         let Found { params, tried, .. } = &found;
         let figures = Figures {
             limbs: params.ring().q().len(),
@@ -292,8 +295,8 @@ impl Search<'_> {
         };
         let bits = params.log_q(params.max_level()).round() as u32;
         self.chain_bits = if self.known.is_empty() { bits } else { self.chain_bits.min(bits) };
-        self.known.retain(|options| *options != tried.options);
-        self.known.push(tried.options.clone());
+        self.known.retain(|(options, _)| *options != tried.options);
+        self.known.push((tried.options.clone(), bits));
         if self.known.len() > REMEMBERED {
             self.known.remove(0);
         }
@@ -306,11 +309,11 @@ impl Search<'_> {
     fn finish(mut self) -> Result<Planned, PlanError> {
         let cost = |alternative: &Alternative| alternative.outcome.as_ref().map_or(f64::INFINITY, |found| found.cost);
         self.alternatives.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
-        let Some(Found { params, packing, tried }) = self.best else {
+        let Some(Found { params, place, tried }) = self.best else {
             return Err(self.refusal());
         };
         let Task { graph, magnitudes, .. } = self.task;
-        let plan = ServerPlan::new(graph, &packing, magnitudes, &params, tried.options)?;
+        let plan = ServerPlan::new(graph, &place.packing, magnitudes, &params, tried.options)?;
         let plan = plan.within(self.task.goal.memory_bytes).with_flood(self.task.goal.flood);
         Ok(Planned { plan, trace: tried.trace, alternatives: self.alternatives })
     }

@@ -10,6 +10,7 @@ mod counts;
 mod memory;
 mod noise;
 mod simulate;
+mod traces;
 mod work;
 mod worst;
 
@@ -23,11 +24,12 @@ pub use counts::Counts;
 pub use memory::Memory;
 use noise::Noise;
 pub use simulate::Errors;
+use traces::Scheduled;
+pub use traces::Traces;
 pub(crate) use work::Work;
 pub use worst::worst_error;
 
 use super::Interpreter;
-use super::schedule::Schedule;
 use crate::program::{Kind, LinearOperator, Operation, Program, Value};
 
 /// What running a program once, on one chunk of samples, is predicted to take.
@@ -80,11 +82,15 @@ impl Trace {
 /// Traces `program` with the costs of `cost`; its input encrypted under the secret key. Weights that do not fit into `memory_bytes`
 /// are streamed: encoded when their operation runs.
 pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> Trace {
+    Traces::new(cost, memory_bytes).trace(program)
+}
+
+/// Traces `program` with its schedule and what it holds in memory.
+fn with(program: &Program, cost: &CostModel, scheduled: &Scheduled, memory: &Memory) -> Trace {
     let params = program.params();
     let input = program.input();
     let fresh = Noise::new(0, input.magnitude, Estimate::fresh_secret(params, input.scale, input.magnitude).deviation);
-    let schedule = Schedule::new(program);
-    let mut tracer = Tracer { params, cost, traffic: schedule.traffic(program), operations: Vec::new() };
+    let mut tracer = Tracer { params, cost, traffic: &scheduled.traffic, operations: Vec::new() };
     let seconds = cost.expand(params, input);
     tracer.operations.push(OperationTrace { counts: Counts::default(), seconds, deviation: fresh.deviation() });
     let traced = Traced { noise: fresh, value: input.clone() };
@@ -93,7 +99,6 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
         Err(never) => match never {},
     };
     let mut operations = tracer.operations;
-    let memory = Memory::new(program, &schedule, cost.threads, memory_bytes);
     let mut prepare_s = cost.fresh(memory.weight_bytes + memory.buffer_bytes);
     for (index, operation) in program.operations().iter().enumerate() {
         let seconds = cost.encode(params, operation);
@@ -108,7 +113,7 @@ pub fn trace(program: &Program, cost: &CostModel, memory_bytes: Option<u64>) -> 
         seconds: operations.iter().map(|operation| operation.seconds).sum::<f64>() + cost.fresh(memory.fresh_bytes),
         prepare_s,
         counts,
-        memory,
+        memory: memory.clone(),
         input_bytes: packed_bytes(params, program.input(), 1),
         output_bytes: packed_bytes(params, program.output(), 2),
         deviation: output.noise.deviation(),
@@ -127,7 +132,7 @@ struct Tracer<'a> {
     params: &'a Params,
     cost: &'a CostModel,
     /// Of each operation, the ciphertexts that it reads from memory and writes to it.
-    traffic: Vec<(usize, usize)>,
+    traffic: &'a [(usize, usize)],
     operations: Vec<OperationTrace>,
 }
 

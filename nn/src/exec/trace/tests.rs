@@ -1,5 +1,7 @@
 //! Traces of programs whose counts can be had by hand.
 
+use std::collections::BTreeSet;
+
 use ckks::{ParamsSpec, RingKind, Scale};
 
 use super::*;
@@ -7,17 +9,53 @@ use crate::graph::{AffineMap, Graph, NodeId, Op, SparseMatrix};
 use crate::layout::Stepping;
 use crate::lower::networks::{node, two_squares};
 use crate::lower::{Options, Packing, lower};
+use crate::program::ProgramError;
 
 /// The trace of 6 → 8 → 4 → 2 at three limbs, one special prime and so three digits, N = 2^6.
 fn traced(interleave: usize, late_relinearization: bool) -> (Program, Trace) {
-    let graph = two_squares([6, 8, 4, 2], [100; 3], 1);
-    let params = ParamsSpec::new(RingKind::Standard, 6, &[50; 3], &[50]).build_insecure().unwrap();
-    let packing = Packing::new(&graph, params.slots(), interleave, Stepping::Hoisted).unwrap();
+    let packing = packing(interleave);
     let options =
         Options { input_bits: 26, weight_bits: vec![10], waterline_bits: 24, late_relinearization, last_limb: false };
-    let program = lower(&graph, &packing, &[1.0; 6], &params, &options).unwrap();
+    let program = lowered(&packing, 3, &options).unwrap();
     let trace = trace(&program, &CostModel::nominal(1), None);
     (program, trace)
+}
+
+fn packing(interleave: usize) -> Packing {
+    Packing::new(&two_squares([6, 8, 4, 2], [100; 3], 1), 32, interleave, Stepping::Hoisted).unwrap()
+}
+
+/// The same network in a packing, at so many limbs.
+fn lowered(packing: &Packing, limbs: usize, options: &Options) -> Result<Program, ProgramError> {
+    let graph = two_squares([6, 8, 4, 2], [100; 3], 1);
+    let params = ParamsSpec::new(RingKind::Standard, 6, &vec![50; limbs], &[50]).build_insecure().unwrap();
+    lower(&graph, packing, &[1.0; 6], &params, options)
+}
+
+#[test]
+fn programs_that_are_alike_share_schedule_and_memory() {
+    let cost = CostModel::nominal(2);
+    let (mut programs, mut memories) = (0, BTreeSet::new());
+    for packing in [32, 2].map(packing) {
+        let shared = Traces::new(&cost, Some(50_000));
+        for (limbs, input_bits, waterline_bits) in (2..=4)
+            .flat_map(|limbs| [26, 30, 34].map(|input| (limbs, input)))
+            .flat_map(|(limbs, input)| [24, 28, 32].map(|waterline| (limbs, input, waterline)))
+        {
+            for late_relinearization in [false, true] {
+                let weight_bits = vec![10];
+                let options =
+                    Options { input_bits, weight_bits, waterline_bits, late_relinearization, last_limb: false };
+                if let Ok(program) = lowered(&packing, limbs, &options) {
+                    let found = shared.trace(&program);
+                    assert_eq!(found, trace(&program, &cost, Some(50_000)), "{limbs} {options:?}");
+                    programs += 1;
+                    memories.insert((packing.has_one_feature(), found.memory.peak_bytes()));
+                }
+            }
+        }
+    }
+    assert!(programs > 40 && (4..programs / 2).contains(&memories.len()), "{programs} {}", memories.len());
 }
 
 #[test]
