@@ -174,14 +174,6 @@ impl Prime {
         _mm256_fnmadd_pd(self.round_product(x, self.inverse), self.q, x)
     }
 
-    /// From (−q, q) to [0, q).
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn finish(&self, x: Vector) -> Vector {
-        let negative = _mm256_cmp_pd::<_CMP_LT_OQ>(x, _mm256_setzero_pd());
-        _mm256_add_pd(x, _mm256_and_pd(negative, self.q))
-    }
-
     /// From (−q, q) to [0, q), as words.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
@@ -191,13 +183,6 @@ impl Prime {
         let difference = _mm256_castsi256_pd(_mm256_sub_epi64(x, _mm256_castpd_si256(self.rounder)));
         let sum = _mm256_castsi256_pd(_mm256_sub_epi64(x, self.rounder_less_q));
         store_bits(line, _mm256_castpd_si256(_mm256_blendv_pd(difference, sum, difference)));
-    }
-
-    /// From |x| <= 8q to [0, q).
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn reduce(&self, x: Vector) -> Vector {
-        self.finish(self.centre(x))
     }
 }
 
@@ -209,7 +194,7 @@ pub(super) fn reduce_signed_into(q: &Modulus, out: &mut [u64], x: &[i64]) {
     for (out, x) in out.iter_mut().zip(x) {
         // x in the mantissa of 3 · 2^51.
         let x = _mm256_add_epi64(load_bits(&x.map(i64::cast_unsigned)), rounder);
-        store(out, p.finish(p.centre(_mm256_sub_pd(_mm256_castsi256_pd(x), p.rounder))));
+        p.store_signed(out, p.centre(_mm256_sub_pd(_mm256_castsi256_pd(x), p.rounder)));
     }
     scalar::reduce_signed_into(q, out_rest, x_rest);
 }
@@ -258,7 +243,7 @@ pub(super) fn mul_into(q: &Modulus, out: &mut [u64], a: &[u64], b: &[u64]) {
     let p = Prime::new(q);
     let ((out, out_rest), (a, a_rest), (b, b_rest)) = (out.as_chunks_mut(), a.as_chunks(), b.as_chunks());
     for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-        store(out, p.finish(p.product(load(a), load(b))));
+        p.store_signed(out, p.product(load(a), load(b)));
     }
     scalar::mul_into(q, out_rest, a_rest, b_rest);
 }
@@ -268,7 +253,7 @@ pub(super) fn mul_assign(q: &Modulus, a: &mut [u64], b: &[u64]) {
     let p = Prime::new(q);
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
     for (a, b) in a.iter_mut().zip(b) {
-        store(a, p.finish(p.product(load(a), load(b))));
+        p.store_signed(a, p.product(load(a), load(b)));
     }
     scalar::mul_assign(q, a_rest, b_rest);
 }
@@ -278,7 +263,7 @@ pub(super) fn mul_add_assign(q: &Modulus, acc: &mut [u64], a: &[u64], b: &[u64])
     let p = Prime::new(q);
     let ((acc, acc_rest), (a, a_rest), (b, b_rest)) = (acc.as_chunks_mut(), a.as_chunks(), b.as_chunks());
     for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
-        store(acc, p.reduce(_mm256_add_pd(load(acc), p.product(load(a), load(b)))));
+        p.store_signed(acc, p.centre(_mm256_add_pd(load(acc), p.product(load(a), load(b)))));
     }
     scalar::mul_add_assign(q, acc_rest, a_rest, b_rest);
 }
@@ -288,7 +273,7 @@ pub(super) fn mul_scalar_assign(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
     let (p, factor) = (Prime::new(q), Prime::factor(q, w.value));
     let (a, rest) = a.as_chunks_mut();
     for a in a {
-        store(a, p.finish(p.mul(load(a), factor)));
+        p.store_signed(a, p.mul(load(a), factor));
     }
     scalar::mul_scalar_assign(q, rest, w);
 }
@@ -298,7 +283,7 @@ pub(super) fn mul_scalar_add_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: Sh
     let (p, factor) = (Prime::new(q), Prime::factor(q, w.value));
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
     for (a, b) in a.iter_mut().zip(b) {
-        store(a, p.reduce(_mm256_add_pd(load(a), p.mul(load(b), factor))));
+        p.store_signed(a, p.centre(_mm256_add_pd(load(a), p.mul(load(b), factor))));
     }
     scalar::mul_scalar_add_assign(q, a_rest, b_rest, w);
 }
@@ -308,7 +293,7 @@ pub(super) fn sub_mul_scalar_assign(q: &Modulus, a: &mut [u64], b: &[u64], w: Sh
     let (p, factor) = (Prime::new(q), Prime::factor(q, w.value));
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
     for (a, b) in a.iter_mut().zip(b) {
-        store(a, p.finish(p.mul(_mm256_sub_pd(load(a), load(b)), factor)));
+        p.store_signed(a, p.mul(_mm256_sub_pd(load(a), load(b)), factor));
     }
     scalar::sub_mul_scalar_assign(q, a_rest, b_rest, w);
 }
@@ -349,27 +334,70 @@ fn gemm_tile<const O: usize>(p: &Prime, out: &mut [u64], weights: &[u64], terms:
             sums.iter_mut().for_each(|sum| *sum = p.centre(*sum));
         }
         for (out, sum) in out.chunks_mut(width).zip(sums) {
-            store(&mut out.as_chunks_mut().0[i], p.finish(sum));
+            p.store_signed(&mut out.as_chunks_mut().0[i], sum);
         }
+    }
+}
+
+/// Constants that centre residues of d.
+#[derive(Clone, Copy)]
+struct Centring {
+    half: Vector,
+    d: Vector,
+}
+
+impl Centring {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn new(d: u64) -> Self {
+        Self { half: splat((d / 2) as f64), d: splat(d as f64) }
+    }
+
+    /// The representative of x < d in (−d/2, d/2].
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn load(&self, x: &Line) -> Vector {
+        let x = load(x);
+        let upper = _mm256_cmp_pd::<_CMP_GT_OQ>(x, self.half);
+        _mm256_sub_pd(x, _mm256_and_pd(upper, self.d))
     }
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn center_into(q: &Modulus, out: &mut [u64], x: &[u64], d: u64) {
-    let p = Prime::new(q);
-    let (half, d_lanes) = (splat((d / 2) as f64), splat(d as f64));
+    let (p, centring) = (Prime::new(q), Centring::new(d));
     let ((out, out_rest), (x, x_rest)) = (out.as_chunks_mut(), x.as_chunks());
     for (out, x) in out.iter_mut().zip(x) {
-        let x = load(x);
-        let upper = _mm256_cmp_pd::<_CMP_GT_OQ>(x, half);
-        store(out, p.finish(p.centre(_mm256_sub_pd(x, _mm256_and_pd(upper, d_lanes)))));
+        p.store_signed(out, p.centre(centring.load(x)));
     }
     scalar::center_into(q, out_rest, x_rest, d);
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
-    scalar::permute_into(out, a, table);
+    let ((lines, rest), (tables, table_rest)) = (out.as_chunks_mut::<LANES>(), table.as_chunks::<LANES>());
+    let sources = a.as_chunks().0;
+    for (line, table) in lines.iter_mut().zip(tables) {
+        // An automorphism maps aligned blocks of four to aligned blocks of four (`NOTES.md`).
+        let (block, places) = (table[0] as usize / LANES, _mm256_cvtepu32_epi64(load_half(table)));
+        let strays = _mm256_xor_si256(_mm256_srli_epi64::<2>(places), _mm256_set1_epi64x(block as i64));
+        if let (1, Some(source)) = (_mm256_testz_si256(strays, strays), sources.get(block)) {
+            // The halves of word p are 2p and 2p + 1, of which three bits count.
+            let lower = _mm256_add_epi64(places, places);
+            let halves = _mm256_or_si256(lower, _mm256_slli_epi64::<32>(lower));
+            let halves = _mm256_or_si256(halves, _mm256_set1_epi64x(1 << 32));
+            store_bits(line, _mm256_permutevar8x32_epi32(load_bits(source), halves));
+        } else {
+            scalar::permute_into(line, a, table);
+        }
+    }
+    scalar::permute_into(rest, a, table_rest);
+}
+
+#[inline(always)]
+fn load_half(line: &[u32; LANES]) -> __m128i {
+    // SAFETY: the reference covers the 16 bytes of a vector, whose bits may be any, and the read does not need alignment.
+    unsafe { line.as_ptr().cast::<__m128i>().read_unaligned() }
 }
 
 #[inline]

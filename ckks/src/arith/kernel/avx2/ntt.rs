@@ -10,30 +10,30 @@ use std::arch::x86_64::*;
 
 use super::super::super::modulus::{Modulus, ShoupFactor};
 use super::super::super::twiddles::{Pass, Passes};
-use super::super::layers::{block_lines, columns, part_lines, rows};
+use super::super::layers::{block_lines, part_lines, rows};
 use super::super::{OnPart, Root, Start};
 use super::stages::{
-    LEAF, PAIR, broadcast, chained, factors, lane_factor, load_double, load_leaf, staged, store_double, transpose,
+    LEAF, PAIR, broadcast, chained, factors, lane_factor, load_double, load_leaf, single, staged, store_double,
+    transpose,
 };
-use super::{Factor, LANES, Line, Prime, Vector, center_into, load, store};
+use super::{Centring, Factor, LANES, Line, Prime, Vector, load};
 
 /// Layers after which values that were below q stay below 4q.
 const DRIFT: usize = 4;
 
 #[target_feature(enable = "avx2,fma")]
 pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes, start: Start<'_>, done: OnPart<'_>) {
-    match start {
-        Start::Limb => {}
-        Start::Fold(fold) => add_multiple_of_mirrored(q, a, fold.minus_i),
-        Start::Centred { x, d } => center_into(q, a, x, d),
+    if let Start::Fold(fold) = start {
+        add_multiple_of_mirrored(q, a, fold.minus_i);
     }
     let transform = Transform { p: Prime::new(q), root: [Prime::factor(q, 1); 2], twiddles };
     let lines = a.as_chunks_mut().0;
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
-    let child = block_lines::<LANES>(rest);
-    match root.radix {
-        2 => transform.down::<2, false>(lines, root, (0, child), |line| load(line)),
-        _ => transform.down::<4, false>(lines, root, (0, child), |line| load(line)),
+    match (root.radix, start) {
+        (2, Start::Centred { x, d }) => transform.centred_root::<2>(lines, root, x, d),
+        (_, Start::Centred { x, d }) => transform.centred_root::<4>(lines, root, x, d),
+        (2, _) => transform.down::<2, false>(lines, root, (0, lines.len() / 2), load_of(|line| load(line))),
+        (_, _) => transform.down::<4, false>(lines, root, (0, lines.len() / 4), load_of(|line| load(line))),
     }
     transform.descend(lines, rest, (0, root.radix.ilog2() as usize), done);
 }
@@ -70,8 +70,8 @@ fn add_multiple_of_mirrored(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
     let (high_rest, high) = high[1..].as_rchunks_mut::<LANES>();
     for (x, y) in low.iter_mut().zip(high.iter_mut().rev()) {
         let (a, b) = (load(x), reversed(load(y)));
-        store(x, p.reduce(_mm256_add_pd(a, p.mul(b, factor))));
-        store(y, reversed(p.reduce(_mm256_add_pd(b, p.mul(a, factor)))));
+        p.store_signed(x, p.centre(_mm256_add_pd(a, p.mul(b, factor))));
+        p.store_signed(y, reversed(p.centre(_mm256_add_pd(b, p.mul(a, factor)))));
     }
     for (x, y) in low_rest.iter_mut().zip(high_rest.iter_mut().rev()) {
         (*x, *y) = (q.add(*x, q.mul_shoup(*y, w)), q.add(*y, q.mul_shoup(*x, w)));
@@ -85,6 +85,24 @@ fn add_multiple_of_mirrored(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
 #[target_feature(enable = "avx2,fma")]
 fn reversed(x: Vector) -> Vector {
     _mm256_permute4x64_pd::<0b00_01_10_11>(x)
+}
+
+/// The rows of a block, in pairs of vectors.
+type PairedRows<'a, const R: usize> = [&'a mut [[Line; PAIR]]; R];
+
+/// Those of this block, and how many pairs each has.
+#[inline(always)]
+fn paired_rows<const R: usize>(block: &mut [Line]) -> (PairedRows<'_, R>, usize) {
+    let (rows, columns) = rows::<Line, R>(block);
+    (rows.map(|row| row.as_chunks_mut().0), columns / PAIR)
+}
+
+/// What loads column c of pair i of row r.
+#[inline(always)]
+fn load_of<const R: usize>(
+    load: impl Fn(&Line) -> Vector,
+) -> impl Fn(&PairedRows<'_, R>, usize, usize, usize) -> Vector {
+    move |rows, i, c, r| load(&rows[r][i][c])
 }
 
 /// Both directions for one prime.
@@ -114,10 +132,10 @@ impl Transform<'_> {
             let centre = drift + layers > DRIFT;
             let at = (first, block_lines::<LANES>(rest));
             match (pass.radix, centre) {
-                (2, true) => self.down::<2, true>(lines, pass, at, |line| load_double(line)),
-                (2, false) => self.down::<2, false>(lines, pass, at, |line| load_double(line)),
-                (_, true) => self.down::<4, true>(lines, pass, at, |line| load_double(line)),
-                (_, false) => self.down::<4, false>(lines, pass, at, |line| load_double(line)),
+                (2, true) => self.down::<2, true>(lines, pass, at, load_of(|line| load_double(line))),
+                (2, false) => self.down::<2, false>(lines, pass, at, load_of(|line| load_double(line))),
+                (_, true) => self.down::<4, true>(lines, pass, at, load_of(|line| load_double(line))),
+                (_, false) => self.down::<4, false>(lines, pass, at, load_of(|line| load_double(line))),
             }
             let drift = if centre { layers } else { drift + layers };
             self.descend(lines, rest, (first * pass.radix, drift), done);
@@ -132,33 +150,32 @@ impl Transform<'_> {
         lines: &mut [Line],
         pass: &Pass,
         (first, child): (usize, usize),
-        load: impl Fn(&Line) -> Vector,
+        load: impl Fn(&PairedRows<'_, R>, usize, usize, usize) -> Vector,
     ) {
         let this = *self;
         let nodes = pass.records[2 * R * first..].chunks_exact(2 * R);
         for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
             let w = factors::<R>(record);
+            let store =
+                |rows: &mut PairedRows<'_, R>, i: usize, c: usize, r: usize, x| store_double(&mut rows[r][i][c], x);
             let first = |x, y| this.butterfly(if CENTRE { this.p.centre(x) } else { x }, y, w[1]);
+            let (mut rows, count) = paired_rows(block);
             if R == 2 {
-                columns::<Line, Vector, R, 4>(
-                    block,
-                    this.p.q,
-                    &load,
-                    |line, x| store_double(line, x),
-                    |v| v.iter_mut().for_each(|v| (v[0], v[1]) = first(v[0], v[1])),
-                );
-                continue;
+                single(&mut rows, count, &load, store, first);
+            } else {
+                let second = |_, _, k, x, y| this.butterfly(x, y, w[R / 2 + k]);
+                staged::<_, true>(&mut rows, count, &load, store, |_, _, _, x, y| first(x, y), second);
             }
-            let (rows, columns) = rows::<Line, 4>(block);
-            staged::<_, true>(
-                &mut rows.map(|row| row.as_chunks_mut::<PAIR>().0),
-                columns / PAIR,
-                |rows, i, c, r| load(&rows[r][i][c]),
-                |rows, i, c, r, x| store_double(&mut rows[r][i][c], x),
-                |_, _, _, x, y| first(x, y),
-                |_, _, k, x, y| this.butterfly(x, y, w[R / 2 + k]),
-            );
         }
+    }
+
+    /// The pass at the root, of the representatives of residues `x` of d.
+    #[target_feature(enable = "avx2,fma")]
+    fn centred_root<const R: usize>(&self, lines: &mut [Line], pass: &Pass, x: &[u64], d: u64) {
+        let (centring, child) = (Centring::new(d), lines.len() / R);
+        let x = x.as_chunks::<LANES>().0.as_chunks::<PAIR>().0;
+        let sources: [_; R] = std::array::from_fn(|r| &x[r * child / PAIR..][..child / PAIR]);
+        self.down::<R, false>(lines, pass, (0, child), |_, i, c, r| centring.load(&sources[r][i][c]));
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -233,35 +250,24 @@ impl Transform<'_> {
     fn up<const R: usize, const ROOT: bool>(&self, lines: &mut [Line], pass: &Pass, (first, child): (usize, usize)) {
         let this = *self;
         let nodes = pass.records[2 * R * first..].chunks_exact(2 * R);
-        let store = |line: &mut Line, x| {
+        let store = |rows: &mut PairedRows<'_, R>, i: usize, c: usize, r: usize, x| {
             if ROOT {
-                this.p.store_signed(line, x);
+                this.p.store_signed(&mut rows[r][i][c], x);
             } else {
-                store_double(line, x);
+                store_double(&mut rows[r][i][c], x);
             }
         };
         for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
             let w = factors::<R>(record);
             let last = |x, y| if ROOT { this.root_butterfly(x, y) } else { this.centred_butterfly(x, y, w[1]) };
+            let (mut rows, count) = paired_rows::<R>(block);
+            let load = load_of(|line| load_double(line));
             if R == 2 {
-                columns::<Line, Vector, R, 4>(
-                    block,
-                    this.p.q,
-                    |line| load_double(line),
-                    &store,
-                    |v| v.iter_mut().for_each(|v| (v[0], v[1]) = last(v[0], v[1])),
-                );
-                continue;
+                single(&mut rows, count, load, store, last);
+            } else {
+                let first = |_, _, k, x, y| this.inverse_butterfly(x, y, w[R / 2 + k]);
+                staged::<_, false>(&mut rows, count, load, store, first, |_, _, _, x, y| last(x, y));
             }
-            let (rows, columns) = rows::<Line, 4>(block);
-            staged::<_, false>(
-                &mut rows.map(|row| row.as_chunks_mut::<PAIR>().0),
-                columns / PAIR,
-                |rows, i, c, r| load_double(&rows[r][i][c]),
-                |rows, i, c, r, x| store(&mut rows[r][i][c], x),
-                |_, _, k, x, y| this.inverse_butterfly(x, y, w[R / 2 + k]),
-                |_, _, _, x, y| last(x, y),
-            );
         }
     }
 

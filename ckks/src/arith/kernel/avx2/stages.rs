@@ -63,6 +63,24 @@ pub(super) fn transpose(v: &mut [Vector; LANES]) {
     }
 }
 
+/// One layer, on pairs of columns of two vectors.
+#[inline(always)]
+pub(super) fn single<D>(
+    data: &mut D,
+    count: usize,
+    load: impl Fn(&D, usize, usize, usize) -> Vector,
+    store: impl Fn(&mut D, usize, usize, usize, Vector),
+    butterfly: impl Fn(Vector, Vector) -> (Vector, Vector),
+) {
+    for i in 0..count {
+        for c in 0..PAIR {
+            let (x, y) = butterfly(load(data, i, c, 0), load(data, i, c, 1));
+            store(data, i, c, 0, x);
+            store(data, i, c, 1, y);
+        }
+    }
+}
+
 /// Two layers, DOWN from the wide one or up from the narrow one, on pairs of columns of four vectors: `load` and `store` get the pair, the
 /// column and the row, butterflies the pair, the column and which of the two of their layer they are.
 ///
