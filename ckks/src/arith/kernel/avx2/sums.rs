@@ -8,6 +8,8 @@
 
 use std::arch::x86_64::*;
 
+use smallvec::SmallVec;
+
 use super::super::super::modulus::{Modulus, ShoupFactor};
 use super::super::{Rows, scalar};
 use super::{LANES, Line, Prime, TWO_52, Vector, load, load_bits, splat, store};
@@ -34,6 +36,9 @@ fn group(rows: Rows<'_>, r: usize) -> &Group {
 fn group_at(row: &[u64], i: usize) -> &Group {
     group(Rows::of(row).from(WORDS * i), 0)
 }
+
+/// A weight y and C − 2^52 y for each row; no allocation for the rows of a key switch.
+type Weights = SmallVec<[[f64; 2]; 32]>;
 
 /// How products below 2^s are summed modulo q.
 #[derive(Clone, Copy)]
@@ -65,7 +70,7 @@ impl Cut {
     }
 
     /// The constants of weights that words below 2^50 are multiplied by: see [`Sums::add_multiple`].
-    fn weights(&self, weights: impl Iterator<Item = u64>) -> Vec<[f64; 2]> {
+    fn weights(&self, weights: impl Iterator<Item = u64>) -> Weights {
         weights.map(|y| [y as f64, self.adder - TWO_52 * y as f64]).collect()
     }
 
