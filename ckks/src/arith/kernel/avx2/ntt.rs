@@ -18,15 +18,13 @@ use super::stages::{
 };
 use super::{Centring, Factor, LANES, Line, Prime, Vector, load};
 
-/// Layers after which values that were below q stay below 4q.
-const DRIFT: usize = 4;
-
 #[target_feature(enable = "avx2,fma")]
 pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes, start: Start<'_>, done: OnPart<'_>) {
     if let Start::Fold(fold) = start {
         add_multiple_of_mirrored(q, a, fold.minus_i);
     }
-    let transform = Transform { p: Prime::new(q), root: [Prime::factor(q, 1); 2], twiddles };
+    let root = [Prime::factor(q, 1); 2];
+    let transform = Transform { p: Prime::new(q), root, twiddles, centred: centred_down(q, &twiddles.passes) };
     let lines = a.as_chunks_mut().0;
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
     match (root.radix, start) {
@@ -35,7 +33,7 @@ pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passe
         (2, _) => transform.down::<2, false>(lines, root, (0, lines.len() / 2), load_of(|line| load(line))),
         (_, _) => transform.down::<4, false>(lines, root, (0, lines.len() / 4), load_of(|line| load(line))),
     }
-    transform.descend(lines, rest, (0, root.radix.ilog2() as usize), done);
+    transform.descend(lines, rest, 0, done);
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -47,13 +45,13 @@ pub(in super::super) fn ntt_inverse(
     fill: OnPart<'_>,
 ) {
     let root = factors.map(|w| Prime::factor(q, w.value));
-    let transform = Transform { p: Prime::new(q), root, twiddles };
+    let transform = Transform { p: Prime::new(q), root, twiddles, centred: centred_up(q, &twiddles.passes) };
     let lines = a.as_chunks_mut().0;
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
     transform.ascend(lines, rest, 0, fill);
     match root.radix {
-        2 => transform.up::<2, true>(lines, root, (0, block_lines::<LANES>(rest))),
-        _ => transform.up::<4, true>(lines, root, (0, block_lines::<LANES>(rest))),
+        2 => transform.up::<2, true, true>(lines, root, (0, block_lines::<LANES>(rest))),
+        _ => transform.up::<4, true, true>(lines, root, (0, block_lines::<LANES>(rest))),
     }
     if let Some(fold) = fold {
         a[0] = q.add(a[0], a[0]);
@@ -87,6 +85,43 @@ fn reversed(x: Vector) -> Vector {
     _mm256_permute4x64_pd::<0b00_01_10_11>(x)
 }
 
+/// Which steps of the forward transform centre what their first layer adds to, so that factors below 2^52 are multiplied: bit i for the
+/// i-th pass from the bottom, of one, bit 0 for the leaf.
+fn centred_down(q: &Modulus, passes: &[Pass]) -> u32 {
+    // Layers after which residues are below 2^52 still (`NOTES.md`).
+    let room = match q.bits() {
+        50 => 4,
+        49 => 11,
+        _ => return 0,
+    };
+    let (mut centred, mut layers) = (0, 0);
+    let steps = passes.iter().map(|pass| pass.radix.ilog2()).chain([2 * LANES.ilog2()]);
+    for (above, step) in steps.enumerate() {
+        layers += step;
+        if layers > room {
+            centred |= 1 << (passes.len() - above);
+            layers = step;
+        }
+    }
+    centred
+}
+
+/// Which steps of the inverse transform centre the sums of their last layer, so that differences below 2^52 are multiplied: bit 0 for the
+/// layers inside the vectors of a leaf, bit 1 for those between them, bit 1 + i for the i-th pass from the bottom, of one.
+fn centred_up(q: &Modulus, passes: &[Pass]) -> u32 {
+    let (mut centred, mut layers) = (0, 0);
+    let steps = [LANES; 2].into_iter().chain(passes.iter().rev().map(|pass| pass.radix)).map(usize::ilog2);
+    for (i, (step, next)) in steps.clone().zip(steps.skip(1)).enumerate() {
+        layers += step;
+        // Each layer doubles what was below q.
+        if layers + next > 52 - q.bits() {
+            centred |= 1 << i;
+            layers = 0;
+        }
+    }
+    centred
+}
+
 /// The rows of a block, in pairs of vectors.
 type PairedRows<'a, const R: usize> = [&'a mut [[Line; PAIR]]; R];
 
@@ -112,33 +147,41 @@ struct Transform<'a> {
     /// What the last layer of the inverse multiplies sums and differences by.
     root: [Factor; 2],
     twiddles: &'a Passes,
+    /// The steps that centre.
+    centred: u32,
 }
 
 impl Transform<'_> {
-    /// The nodes from `first` on of the first of `passes`, and all below, `drift` layers after values were centred: depth first while
-    /// blocks are larger than the cache, then pass after pass.
+    /// Whether step `i` centres.
+    fn centres(&self, i: usize) -> bool {
+        self.centred >> i & 1 == 1
+    }
+
+    /// The nodes from `first` on of the first of `passes`, and all below: depth first while blocks are larger than the cache, then pass
+    /// after pass.
     #[target_feature(enable = "avx2,fma")]
-    fn descend(&self, lines: &mut [Line], passes: &[Pass], (first, drift): (usize, usize), done: OnPart<'_>) {
+    fn descend(&self, lines: &mut [Line], passes: &[Pass], first: usize, done: OnPart<'_>) {
         let size = block_lines::<LANES>(passes);
         let part = part_lines::<LANES>(lines.len(), size);
         for (k, lines) in lines.chunks_exact_mut(part).enumerate() {
             let first = first + k * (part / size);
             let Some((pass, rest)) = passes.split_first() else {
-                self.leaves_down(lines, first);
+                if self.centres(0) {
+                    self.leaves_down::<true>(lines, first)
+                } else {
+                    self.leaves_down::<false>(lines, first)
+                }
                 done(first * LANES * LANES, lines.as_flattened_mut());
                 continue;
             };
-            let layers = pass.radix.ilog2() as usize;
-            let centre = drift + layers > DRIFT;
             let at = (first, block_lines::<LANES>(rest));
-            match (pass.radix, centre) {
+            match (pass.radix, self.centres(passes.len())) {
                 (2, true) => self.down::<2, true>(lines, pass, at, load_of(|line| load_double(line))),
                 (2, false) => self.down::<2, false>(lines, pass, at, load_of(|line| load_double(line))),
                 (_, true) => self.down::<4, true>(lines, pass, at, load_of(|line| load_double(line))),
                 (_, false) => self.down::<4, false>(lines, pass, at, load_of(|line| load_double(line))),
             }
-            let drift = if centre { layers } else { drift + layers };
-            self.descend(lines, rest, (first * pass.radix, drift), done);
+            self.descend(lines, rest, first * pass.radix, done);
         }
     }
 
@@ -179,7 +222,7 @@ impl Transform<'_> {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn leaves_down(&self, lines: &mut [Line], first: usize) {
+    fn leaves_down<const CENTRE: bool>(&self, lines: &mut [Line], first: usize) {
         let this = *self;
         let records = &this.twiddles.leaves.as_chunks::<LEAF>().0[first..][..lines.len() / LANES];
         let leaves = lines.as_chunks_mut::<LANES>().0;
@@ -189,7 +232,7 @@ impl Transform<'_> {
             pairs.len(),
             |lines, i, c, r| load_double(&lines[i][c][r]),
             |lines, i, c, r, x| store_double(&mut lines[i][c][r], x),
-            |i, c, _, x, y| this.butterfly(this.p.centre(x), y, broadcast(&pairs[i][c], 1)),
+            |i, c, _, x, y| this.butterfly(if CENTRE { this.p.centre(x) } else { x }, y, broadcast(&pairs[i][c], 1)),
             |i, c, k, x, y| this.butterfly(x, y, broadcast(&pairs[i][c], 2 + k)),
         );
         chained(
@@ -232,14 +275,20 @@ impl Transform<'_> {
             let first = first + k * (part / size);
             let Some((pass, rest)) = passes.split_first() else {
                 fill(first * LANES * LANES, lines.as_flattened_mut());
-                self.leaves_up(lines, first);
+                match (self.centres(0), self.centres(1)) {
+                    (true, _) => self.leaves_up::<true, true>(lines, first),
+                    (false, true) => self.leaves_up::<false, true>(lines, first),
+                    (false, false) => self.leaves_up::<false, false>(lines, first),
+                }
                 continue;
             };
             self.ascend(lines, rest, first * pass.radix, fill);
             let at = (first, block_lines::<LANES>(rest));
-            match pass.radix {
-                2 => self.up::<2, false>(lines, pass, at),
-                _ => self.up::<4, false>(lines, pass, at),
+            match (pass.radix, self.centres(1 + passes.len())) {
+                (2, true) => self.up::<2, true, false>(lines, pass, at),
+                (2, false) => self.up::<2, false, false>(lines, pass, at),
+                (_, true) => self.up::<4, true, false>(lines, pass, at),
+                (_, false) => self.up::<4, false, false>(lines, pass, at),
             }
         }
     }
@@ -247,7 +296,12 @@ impl Transform<'_> {
     /// A pass of the inverse transform; the one at the root scales and reduces.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn up<const R: usize, const ROOT: bool>(&self, lines: &mut [Line], pass: &Pass, (first, child): (usize, usize)) {
+    fn up<const R: usize, const CENTRE: bool, const ROOT: bool>(
+        &self,
+        lines: &mut [Line],
+        pass: &Pass,
+        (first, child): (usize, usize),
+    ) {
         let this = *self;
         let nodes = pass.records[2 * R * first..].chunks_exact(2 * R);
         let store = |rows: &mut PairedRows<'_, R>, i: usize, c: usize, r: usize, x| {
@@ -259,7 +313,7 @@ impl Transform<'_> {
         };
         for (block, record) in lines.chunks_exact_mut(R * child).zip(nodes) {
             let w = factors::<R>(record);
-            let last = |x, y| if ROOT { this.root_butterfly(x, y) } else { this.centred_butterfly(x, y, w[1]) };
+            let last = |x, y| if ROOT { this.root_butterfly(x, y) } else { this.last_butterfly::<CENTRE>(x, y, w[1]) };
             let (mut rows, count) = paired_rows::<R>(block);
             let load = load_of(|line| load_double(line));
             if R == 2 {
@@ -271,8 +325,9 @@ impl Transform<'_> {
         }
     }
 
+    /// Those inside vectors centre only if those between them do, too.
     #[target_feature(enable = "avx2,fma")]
-    fn leaves_up(&self, lines: &mut [Line], first: usize) {
+    fn leaves_up<const INSIDE: bool, const BETWEEN: bool>(&self, lines: &mut [Line], first: usize) {
         let this = *self;
         let records = &this.twiddles.leaves.as_chunks::<LEAF>().0[first..][..lines.len() / LANES];
         let leaves = lines.as_chunks_mut::<LANES>().0;
@@ -290,7 +345,7 @@ impl Transform<'_> {
             |leaf, i, mut v| {
                 let w = lane_factor(&records[i], 1);
                 for k in 0..2 {
-                    (v[k], v[2 + k]) = this.centred_butterfly(v[k], v[2 + k], w);
+                    (v[k], v[2 + k]) = this.last_butterfly::<INSIDE>(v[k], v[2 + k], w);
                 }
                 transpose(&mut v);
                 for r in 0..LANES {
@@ -305,16 +360,16 @@ impl Transform<'_> {
             |lines, i, c, r| load_double(&lines[i][c][r]),
             |lines, i, c, r, x| store_double(&mut lines[i][c][r], x),
             |i, c, k, x, y| this.inverse_butterfly(x, y, broadcast(&pairs[i][c], 2 + k)),
-            |i, c, _, x, y| this.centred_butterfly(x, y, broadcast(&pairs[i][c], 1)),
+            |i, c, _, x, y| this.last_butterfly::<BETWEEN>(x, y, broadcast(&pairs[i][c], 1)),
         );
     }
 
-    /// [`Self::inverse_butterfly`] with its sum centred.
+    /// [`Self::inverse_butterfly`] in the last layer of a step, which may centre its sum.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn centred_butterfly(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+    fn last_butterfly<const CENTRE: bool>(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
         let (sum, product) = self.inverse_butterfly(x, y, w);
-        (self.p.centre(sum), product)
+        (if CENTRE { self.p.centre(sum) } else { sum }, product)
     }
 
     /// The last layer: both multiplied.
