@@ -5,7 +5,7 @@
 
 mod check;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ckks::Entropy;
@@ -48,6 +48,14 @@ pub struct Job<'a> {
 /// Threads to compute on.
 pub struct Engine {
     pool: ThreadPool,
+    /// What operations take on them, once anything was planned.
+    costs: Mutex<Option<Arc<Costs>>>,
+}
+
+/// What operations take, and the memory that timing them has left to this process: a run uses it first.
+struct Costs {
+    model: CostModel,
+    idle_bytes: u64,
 }
 
 impl Engine {
@@ -58,7 +66,7 @@ impl Engine {
     pub fn new(threads: Option<usize>) -> Result<Self> {
         let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
         let pool = builder.build().map_err(|error| Error::Threads { problem: error.to_string() })?;
-        Ok(Self { pool })
+        Ok(Self { pool, costs: Mutex::default() })
     }
 
     /// Does `work` on these threads.
@@ -71,7 +79,19 @@ impl Engine {
     /// # Errors
     /// [`Error::Ckks`] if the scheme does not work on this machine.
     pub fn remeasure(&self) -> Result<()> {
-        self.pool.install(|| measure::costs(true).map(drop))
+        self.pool.install(|| self.costs(true).map(drop))
+    }
+
+    /// The costs on the threads of the pool, on which this is; measured again if asked for.
+    fn costs(&self, again: bool) -> Result<Arc<Costs>> {
+        let known = || self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(costs) = known().clone().filter(|_| !again) {
+            return Ok(costs);
+        }
+        let before = resident_memory_bytes().unwrap_or(0);
+        let model = measure::costs(again)?;
+        let idle_bytes = resident_memory_bytes().unwrap_or(0).saturating_sub(before);
+        Ok(Arc::clone(known().insert(Arc::new(Costs { model, idle_bytes }))))
     }
 
     /// Runs `job`: its results, [n, results] in row-major order, behind the model's [`Head`](crate::graph::Head), and the report,
@@ -80,7 +100,10 @@ impl Engine {
     /// # Errors
     /// Those of every stage; [`Error::NotFinite`] if the model itself gives no number for a sample.
     pub fn run(&self, job: &Job<'_>, progress: &dyn Progress) -> Result<(Vec<f64>, Report)> {
-        self.pool.install(|| Run::new(job, progress)?.finish(self.pool.current_num_threads()))
+        self.pool.install(|| {
+            progress.begin("plan", 1);
+            Run::new(job, self.costs(false)?, progress)?.finish(self.pool.current_num_threads())
+        })
     }
 
     /// The plan for `model` and samples like those of `calibration`, and its report with all that was considered.
@@ -103,18 +126,24 @@ impl Engine {
             let (_, magnitudes) = check::clear_run(&graph, path, &samples)?;
             let outside = check::outside_fits((&simplified, &graph), &magnitudes, &approximations, &samples)?;
             check::fits_serve(&outside, &approximations, path)?;
-            let (mut planned, errors) =
-                precise(&graph, &magnitudes, &within_machine(goal), &measure::costs(false)?, calibration)?;
+            let costs = self.costs(false)?;
+            let (mut planned, errors) = precise(&graph, &magnitudes, &within_machine(goal), &costs.model, calibration)?;
             let activations = ActivationReport::all(&approximations, &outside);
             planned.plan = planned.plan.with_approximations(approximations);
-            let report = PlanReport::new(&planned, &errors, goal.samples, loss);
+            let report = PlanReport::new((&planned, &errors), goal.samples, loss, costs.idle_bytes);
             Ok((plan_file(&planned.plan, model)?, PlanReport { activations, ..report }))
         })
     }
 }
 
+/// Plans are made so many times at most, each to make up for what samples lack with the one before.
+const ATTEMPTS: usize = 3;
+
 /// The plan for `graph`, and the errors of its results on samples like those of `calibration`. The search holds typical values to the goal; where
-/// samples lose more than was asked for, it goes again with what they lack.
+/// samples lose more than was asked for, or without a goal [`Goal::SLACK_BITS`] more, it goes again with what they lack.
+///
+/// # Errors
+/// Those of the search; [`PlanError::Unreached`] where no plan gives samples the precision that was asked for.
 fn precise(
     graph: &Graph,
     magnitudes: &[f64],
@@ -122,22 +151,34 @@ fn precise(
     costs: &CostModel,
     calibration: &Dataset,
 ) -> Result<(Planned, Errors)> {
-    let find = |goal: &Goal| -> Result<(Planned, Errors, f64)> {
-        let planned = plan(graph, magnitudes, goal, costs)?;
+    let largest = magnitudes.get(graph.output().0).map_or(1.0, |magnitude| magnitude * goal.margin);
+    let mut asked = goal.bits(largest);
+    let wanted = goal.precision_bits.unwrap_or(asked - Goal::SLACK_BITS);
+    let mut best: Option<(f64, Planned, Errors)> = None;
+    for _ in 0..ATTEMPTS {
+        let planned = match (plan(graph, magnitudes, &Goal { precision_bits: Some(asked), ..*goal }, costs), &best) {
+            (Ok(planned), _) => planned,
+            (Err(error), None) => return Err(error.into()),
+            (Err(_), Some(_)) => break,
+        };
         let errors = errors(&planned.plan, calibration);
         let client = planned.plan.client();
         let samples = goal.samples.unwrap_or(client.interleave());
         let bits = errors.precision_bits(client.output.layout.features() * samples, planned.trace.flooding);
-        Ok((planned, errors, bits))
-    };
-    let (planned, errors, bits) = find(goal)?;
-    let Some(wanted) = goal.precision_bits.filter(|&wanted| bits < wanted) else {
-        return Ok((planned, errors));
-    };
-    let further = Goal { precision_bits: Some(wanted + (wanted - bits)), ..*goal };
-    match find(&further) {
-        Ok((planned, errors, better)) if better > bits => Ok((planned, errors)),
-        _ => Ok((planned, errors)),
+        asked += wanted - bits;
+        if best.as_ref().is_none_or(|(before, ..)| bits > *before) {
+            best = Some((bits, planned, errors));
+        }
+        if bits >= wanted {
+            break;
+        }
+    }
+    match best {
+        Some((bits, ..)) if goal.precision_bits.is_some() && bits < wanted => {
+            Err(PlanError::Unreached { wanted, bits }.into())
+        }
+        Some((_, planned, errors)) => Ok((planned, errors)),
+        None => Err(PlanError::Unreached { wanted, bits: f64::NEG_INFINITY }.into()),
     }
 }
 
@@ -184,8 +225,12 @@ fn approximations(graph: &Graph, samples: &Dataset, labels: Option<&[usize]>, go
         return Err(Error::OneSample { path: samples.path().into() });
     }
     let samples = samples.to_f64();
-    let Goal { margin, max_degree, .. } = *goal;
-    calibrate(graph, &Calibration { samples: &samples, labels, margin, loss: Calibration::LOSS, max_degree })
+    let Goal { margin, min_degree, max_degree, .. } = *goal;
+    if min_degree > max_degree {
+        return Err(Error::Degrees { least: min_degree, largest: max_degree });
+    }
+    let loss = Calibration::LOSS;
+    calibrate(graph, &Calibration { samples: &samples, labels, margin, loss, min_degree, max_degree })
 }
 
 /// A run under way.
@@ -203,14 +248,14 @@ struct Run<'a> {
     outside: Vec<Outside>,
     /// Resident memory once planned, and the samples as they will be encrypted.
     resident: u64,
+    costs: Arc<Costs>,
     times: Times,
     operations: Vec<OperationTime>,
     bytes: Bytes,
 }
 
 impl<'a> Run<'a> {
-    fn new(job: &'a Job<'a>, progress: &'a dyn Progress) -> Result<Self> {
-        progress.begin("plan", 1);
+    fn new(job: &'a Job<'a>, costs: Arc<Costs>, progress: &'a dyn Progress) -> Result<Self> {
         let started = Instant::now();
         let mut times = Times::default();
         let labels = job.labels.filter(|_| job.calibration.is_none());
@@ -229,10 +274,9 @@ impl<'a> Run<'a> {
             .map(|calibration| check::clear_run(&graph, calibration.path(), &calibration.to_f64()))
             .transpose()?;
         let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
-        let costs = measure::costs(false)?;
         let goal = within_machine(&job.goal);
         let (Planned { plan, trace, .. }, errors) =
-            timed(&mut times.plan, || precise(&graph, &planned, &goal, &costs, samples))?;
+            timed(&mut times.plan, || precise(&graph, &planned, &goal, &costs.model, samples))?;
         check::within_plan(&graph, &magnitudes, path, plan.program())?;
         let plan = plan.with_approximations(approximations);
         Ok(Self {
@@ -246,6 +290,7 @@ impl<'a> Run<'a> {
             errors,
             outside,
             resident: resident_memory_bytes().unwrap_or(0) + size_of_val(job.data.samples()) as u64 * 2,
+            costs,
             times,
             operations: Vec::new(),
             bytes: Bytes::default(),
@@ -272,7 +317,7 @@ impl<'a> Run<'a> {
             predicted: Prediction::new(
                 (&self.trace, &self.errors),
                 (samples, interleave, client.output.layout.features()),
-                self.resident,
+                (self.resident, self.costs.idle_bytes),
             ),
             accuracy,
             machine: Machine::detect(threads, client.params.ring().backend().name()),
@@ -353,3 +398,6 @@ fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> Result<T>) -> Result<T> {
     *seconds += start.elapsed().as_secs_f64();
     result
 }
+
+#[cfg(test)]
+mod tests;

@@ -251,6 +251,14 @@ pub enum Error {
         /// Number of the result.
         result: usize,
     },
+    /// A least degree above the largest.
+    #[error("polynomials of degree {least} and more (--min-degree), and of at most {largest} (--degree), are none")]
+    Degrees {
+        /// Least degree asked for.
+        least: usize,
+        /// Largest degree allowed.
+        largest: usize,
+    },
     /// One sample to take ranges from.
     #[error("{}: one sample says nothing of the range of others; calibrate with several, better hundreds, like the data (--calibration)", path.display())]
     OneSample {

@@ -49,7 +49,8 @@ pub struct GoalArgs {
     /// Most evaluation keys that the plan may ask for, in MB as they travel; left out, it keeps to 150 MB where that only takes time.
     #[arg(long, value_name = "MB", value_parser = positive_number)]
     pub keys: Option<f64>,
-    /// Bits of precision that the results need at least (-log2 of the largest error); left out, 9 bits below the largest result.
+    /// Bits of precision that the results need at least (-log2 of the largest error); left out, 9 bits below the largest result for
+    /// typical samples.
     #[arg(long, value_name = "BITS", value_parser = finite_number, allow_negative_numbers = true)]
     pub precision: Option<f64>,
     /// Force the number of samples that are interleaved in a ciphertext, a power of two.
@@ -64,6 +65,9 @@ pub struct GoalArgs {
     /// Largest degree of the polynomials that stand for activations; otherwise as high as accuracy needs it, at most 32.
     #[arg(long, value_name = "D", value_parser = positive)]
     pub degree: Option<usize>,
+    /// Least degree of these polynomials: for networks whose results are values and not scores of classes, to which little error may be much.
+    #[arg(long, value_name = "D", value_parser = positive)]
+    pub min_degree: Option<usize>,
     /// Time this machine's primitives again; they were timed when the first plan was made, and kept.
     #[arg(long)]
     pub remeasure: bool,
@@ -80,6 +84,7 @@ impl GoalArgs {
             memory_bytes: self.memory.map(bytes),
             key_bytes: self.keys.map(|megabytes| (megabytes * 1e6) as u64),
             flood: self.flood.map(|security_bits| FloodGoal { security_bits, queries: self.flood_queries as u64 }),
+            min_degree: self.min_degree.unwrap_or(Goal::default().min_degree),
             max_degree: self.degree.unwrap_or(Goal::default().max_degree),
             ..Goal::default()
         }

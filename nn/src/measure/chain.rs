@@ -1,8 +1,8 @@
-//! Matrices of constants, as programs with one feature a ciphertext have them: in chains, on inputs from memory.
+//! Matrices of constants, as programs with one feature a ciphertext have them: in chains, on inputs from memory and on seeds.
 
 use ckks::{
     Ciphertext, Encoder, Encryptor, Entropy, KeyGenerator, Pointwise, PointwiseInputs, ScalarMatrix, Scale,
-    apply_pointwise,
+    SeededCiphertext, apply_pointwise,
 };
 
 use super::shape::Shape;
@@ -70,10 +70,12 @@ pub(super) fn measure() -> Result<GemmCost> {
     let secret = KeyGenerator::new(&params, &mut entropy).secret_key();
     let values = vec![0.5; params.slots()];
     let plaintext = Encoder::new(&params).encode(&values, Scale::power_of_two(SHORT_BITS), 0)?;
-    let x = Encryptor::new(&secret, entropy).encrypt(&plaintext)?;
-    let inputs: Vec<Ciphertext> = vec![x; DENSE.inputs()];
+    let seeded = Encryptor::new(&secret, entropy).encrypt_seeded(&plaintext)?;
+    let inputs: Vec<Ciphertext> = vec![seeded.expand(); DENSE.inputs()];
     let inputs: Vec<&Ciphertext> = inputs.iter().collect();
-    let inputs = &inputs;
+    let seeded: Vec<SeededCiphertext> = vec![seeded; POOL.inputs()];
+    let seeded: Vec<&SeededCiphertext> = seeded.iter().collect();
+    let (inputs, seeded) = (&inputs, &seeded);
     let short = |groups: Groups| groups.matrix(SHORT_BITS);
     let [long, dense, twice] = [DENSE.matrix(LONG_BITS)?, short(DENSE)?, short(TWICE)?];
     let [windows, pool] = [short(WINDOWS)?, short(POOL)?];
@@ -86,12 +88,15 @@ pub(super) fn measure() -> Result<GemmCost> {
         (WINDOWS, vec![affine(&windows), Pointwise::Square]),
         (POOL, vec![affine(&pool)]),
     ];
-    let operations = chains.map(|(groups, chain)| {
+    let [first, second, third, fourth, fifth, sixth] = chains.map(|(groups, chain)| {
         let run = move |inputs: &[_]| apply_pointwise(&chain, PointwiseInputs::Whole(inputs));
         one(move |_| &inputs[..groups.inputs()], run)
     });
+    let on_seeds = one(|_| (), |()| apply_pointwise(&[affine(&pool)], PointwiseInputs::Seeded(seeded)));
+    let operations = [first, second, third, fourth, fifth, sixth, on_seeds];
     let residues = 2.0 * params.ring().n() as f64 / rayon::current_num_threads() as f64;
-    let [dense, twice, long, windows, squared, pool] = in_turns(operations)?.map(|seconds| seconds / residues);
+    let [dense, twice, long, windows, squared, pool, on_seeds] =
+        in_turns(operations)?.map(|seconds| seconds / residues);
     let short_mac = ((twice - dense) / (TWICE.macs() - DENSE.macs())).max(0.0);
     let mac = short_mac + ((long - dense) / DENSE.macs()).max(0.0);
     // Where few rows read what comes from memory, both costs of a row are one; windows overlap, and have more of the first.
@@ -103,5 +108,7 @@ pub(super) fn measure() -> Result<GemmCost> {
     // A square has three parts for two.
     let outputs = WINDOWS.outputs() as f64;
     let square = (2.0 * (squared - windows) / outputs - traffic).max(0.0);
-    Ok(GemmCost { mac, short_mac, edge, traffic, square })
+    // One of two parts is expanded.
+    let seed = (2.0 * (on_seeds - pool) / POOL.inputs() as f64).max(0.0);
+    Ok(GemmCost { mac, short_mac, edge, traffic, square, seed })
 }

@@ -193,8 +193,9 @@ impl Operands {
     fn encodings(&self, work: &Work) -> Result<(f64, f64, f64)> {
         let encode = |level: usize| self.encoder.encode(&self.values, Scale::power_of_two(SCALE_BITS), level);
         let extend = |_: usize| Ok(encode(self.params.max_level())?.extend());
-        let expand = |_: usize| Ok(self.seeded.expand());
-        let [least, all, expand] = in_turns([many(|n| n, |_| encode(0)), many(|n| n, extend), many(|n| n, expand)])?;
+        let expand = |seeded: SeededCiphertext| Ok(seeded.into_expanded());
+        let seeded = |_: usize| self.seeded.clone();
+        let [least, all, expand] = in_turns([many(|n| n, |_| encode(0)), many(|n| n, extend), many(seeded, expand)])?;
         let limb = ((all - least) / (work.encoding() - 1.0)).max(0.0);
         Ok(((least - limb).max(0.0), limb, expand / work.limbs))
     }

@@ -35,7 +35,9 @@ pub struct Calibration<'a> {
     pub margin: f64,
     /// Share of the samples that the network may classify worse than with its own activations.
     pub loss: f64,
-    /// The largest degree allowed.
+    /// The least degree allowed.
+    pub min_degree: usize,
+    /// The largest degree allowed; what is taken, too, where no degree worth trying lies between.
     pub max_degree: usize,
 }
 
@@ -112,7 +114,8 @@ impl Layer {
             return Err(wrong(format!("{} is not finite on the whole of [{low:.3}, {high:.3}]", function.name())));
         }
         let all = shape.degrees().iter().copied();
-        let mut degrees: Vec<usize> = all.filter(|&degree| degree <= calibration.max_degree).collect();
+        let allowed = calibration.min_degree..=calibration.max_degree;
+        let mut degrees: Vec<usize> = all.filter(|degree| allowed.contains(degree)).collect();
         if degrees.is_empty() {
             degrees.push(calibration.max_degree);
         }

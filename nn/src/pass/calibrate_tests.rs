@@ -21,7 +21,7 @@ fn network(activation: Activation) -> Graph {
 }
 
 fn calibration(samples: &[f64]) -> Calibration<'_> {
-    Calibration { samples, labels: None, margin: 1.25, loss: Calibration::LOSS, max_degree: 32 }
+    Calibration { samples, labels: None, margin: 1.25, loss: Calibration::LOSS, min_degree: 0, max_degree: 32 }
 }
 
 #[test]
@@ -44,6 +44,10 @@ fn a_network_keeps_its_classes_with_the_lowest_degrees_that_do() {
                 .unwrap()
                 .approximations;
             assert!(lower[layer].fit.degree() <= max_degree);
+            // From any other least degree on, the lowest that is worth trying.
+            let least = |min_degree| Calibration { min_degree, loss: 1.0, ..calibration(&data) };
+            let fewest = |min_degree| calibrate(&graph, &least(min_degree)).unwrap().approximations[layer].fit.degree();
+            assert!(fewest(0) <= 3 && (9..=16).contains(&fewest(9)), "{} {}", fewest(0), fewest(9));
             let mut found = found.clone();
             found[layer] = lower[layer].clone();
             let friendly = he_friendly(&graph, &MergeRule::default(), &found).unwrap();

@@ -25,6 +25,16 @@ pub enum PlanError {
         /// What stood in the way of the largest parameters.
         refusal: String,
     },
+    /// Plans that hold the precision for typical values, and not for samples like those of the calibration.
+    #[error(
+        "no plan gives samples like those of the calibration {wanted:.1} bits of precision; the best gives {bits:.1}: ask for that (--precision), lower the degrees (--degree), or leave out samples far from all others"
+    )]
+    Unreached {
+        /// Precision asked for.
+        wanted: f64,
+        /// What can be had.
+        bits: f64,
+    },
     /// Chains that hold the values, but not precisely enough.
     #[error("{limbs} primes give {bits:.1} of {wanted:.1} bits of precision")]
     Imprecise {

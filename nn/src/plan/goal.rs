@@ -13,7 +13,7 @@ pub struct Goal {
     /// b, if it is not free.
     pub interleave: Option<usize>,
     /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error of typical
-    /// values is held to 2^−9 of the largest result.
+    /// values is held to 2^−9 of the largest result, and that of samples if possible to [`Goal::SLACK_BITS`] less.
     pub precision_bits: Option<f64>,
     /// Largest resident memory that a server may have.
     pub memory_bytes: Option<u64>,
@@ -24,7 +24,9 @@ pub struct Goal {
     pub flood: Option<FloodGoal>,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
-    /// Largest degree of a polynomial that stands for an activation.
+    /// Least degree of a polynomial that stands for an activation: what classes need may be too few for those who need the values.
+    pub min_degree: usize,
+    /// Largest degree of such a polynomial.
     pub max_degree: usize,
 }
 
@@ -50,6 +52,7 @@ impl Default for Goal {
             key_bytes: None,
             flood: None,
             margin: 1.25,
+            min_degree: 0,
             max_degree: 32,
         }
     }
@@ -62,6 +65,9 @@ const FEW_KEY_BYTES: u64 = 150_000_000;
 const RELATIVE_BITS: f64 = 9.0;
 
 impl Goal {
+    /// Where no precision is asked for, samples may have so many bits less than typical values.
+    pub(crate) const SLACK_BITS: f64 = 2.0;
+
     /// What to minimise, of a chunk of `interleave` samples.
     pub(super) fn cost(&self, trace: &Trace, interleave: usize) -> f64 {
         let samples = self.samples.unwrap_or(interleave).max(1);
@@ -80,7 +86,7 @@ impl Goal {
     }
 
     /// Bits of precision that results of at most `largest` need.
-    pub(super) fn bits(&self, largest: f64) -> f64 {
+    pub(crate) fn bits(&self, largest: f64) -> f64 {
         self.precision_bits.unwrap_or(RELATIVE_BITS - largest.max(f64::MIN_POSITIVE).log2())
     }
 

@@ -151,19 +151,20 @@ pub struct AlternativeReport {
 
 impl Prediction {
     /// What `trace`, of one chunk of `interleave` samples with `results` results each, and `errors` come to for `samples` samples in a
-    /// process that has `resident` bytes before.
+    /// process that has `resident` bytes before, of which `idle` serve the run.
     pub fn new(
         (trace, errors): (&Trace, &Errors),
         (samples, interleave, results): (usize, usize, usize),
-        resident: u64,
+        (resident, idle): (u64, u64),
     ) -> Self {
+        let with = |run: u64| resident + run.saturating_sub(idle);
         Self {
             samples,
             prepare_s: trace.prepare_s,
             infer_s: trace.seconds * samples.div_ceil(interleave) as f64,
             chunk_s: trace.seconds,
-            peak_memory_bytes: resident + trace.memory.peak_bytes(),
-            public_peak_memory_bytes: resident + trace.memory.public_peak_bytes(),
+            peak_memory_bytes: with(trace.memory.peak_bytes()),
+            public_peak_memory_bytes: with(trace.memory.public_peak_bytes()),
             evaluation_keys: trace.memory.key_bytes,
             packed_evaluation_keys: trace.memory.packed_key_bytes,
             encrypted_input: trace.input_bytes,
@@ -176,8 +177,8 @@ impl Prediction {
 
 impl PlanReport {
     /// The figures of a plan whose results have such `errors`, for `samples` samples, a full chunk if left out, of a network expected to
-    /// lose `expected_loss` of them.
-    pub fn new(planned: &Planned, errors: &Errors, samples: Option<usize>, expected_loss: f64) -> Self {
+    /// lose `expected_loss` of them, in a process of whose memory so many bytes are `idle`.
+    pub fn new((planned, errors): (&Planned, &Errors), samples: Option<usize>, expected_loss: f64, idle: u64) -> Self {
         let client = planned.plan.client();
         let interleave = client.interleave();
         let samples = samples.unwrap_or(interleave);
@@ -194,7 +195,7 @@ impl PlanReport {
             predicted: Prediction::new(
                 (&planned.trace, errors),
                 (samples, interleave, client.output.layout.features()),
-                resident_memory_bytes().unwrap_or(0),
+                (resident_memory_bytes().unwrap_or(0), idle),
             ),
             alternatives: planned.alternatives.iter().map(AlternativeReport::new).collect(),
         }

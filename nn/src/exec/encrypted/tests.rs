@@ -234,8 +234,8 @@ fn every_activation_as_a_polynomial() {
             .chain(ops.into_iter().enumerate().map(|(i, op)| node(op, &[i], [12, 12, 5][i])));
         let graph = Graph::new(nodes.collect(), NodeId(3)).unwrap();
         let data = samples(50, 9);
-        let calibration =
-            Calibration { samples: &data, labels: None, margin: 1.25, loss: -1.0, max_degree: [4, 8, 16][index % 3] };
+        let (margin, max_degree) = (1.25, [4, 8, 16][index % 3]);
+        let calibration = Calibration { samples: &data, labels: None, margin, loss: -1.0, min_degree: 0, max_degree };
         let simplified = simplify(&graph, &MergeRule::default()).unwrap();
         let found = calibrate(&simplified, &calibration).unwrap().approximations;
         assert!(found.iter().all(|found| found.fit.degree() <= calibration.max_degree));

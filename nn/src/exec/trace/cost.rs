@@ -36,6 +36,8 @@ pub struct GemmCost {
     pub traffic: f64,
     /// A square on the way.
     pub square: f64,
+    /// An input that is expanded from a seed instead of read.
+    pub seed: f64,
 }
 
 /// What operations take at one degree.
@@ -115,12 +117,13 @@ impl GemmCost {
             edge: op(self.edge, other.edge),
             traffic: op(self.traffic, other.traffic),
             square: op(self.square, other.square),
+            seed: op(self.seed, other.seed),
         }
     }
 
-    fn figures(&self) -> [f64; 5] {
-        let Self { mac, short_mac, edge, traffic, square } = *self;
-        [mac, short_mac, edge, traffic, square]
+    fn figures(&self) -> [f64; 6] {
+        let Self { mac, short_mac, edge, traffic, square, seed } = *self;
+        [mac, short_mac, edge, traffic, square, seed]
     }
 }
 
@@ -205,7 +208,8 @@ impl CostModel {
                 encode_limb: 2e-9 * n,
             }
         };
-        let gemm = GemmCost { mac: 0.08e-9, short_mac: 0.05e-9, edge: 0.3e-9, traffic: 0.3e-9, square: 0.5e-9 };
+        let (mac, short_mac) = (0.08e-9, 0.05e-9);
+        let gemm = GemmCost { mac, short_mac, edge: 0.3e-9, traffic: 0.3e-9, square: 0.5e-9, seed: 2e-9 };
         Self { threads, gemm, position: 50e-9, fresh_byte: 0.2e-9, degrees: (12..=16).map(at).collect() }
     }
 
@@ -244,21 +248,25 @@ impl CostModel {
         bytes as f64 * self.fresh_byte / self.threads as f64
     }
 
-    /// Wall seconds of expanding the seeds of an encrypted input.
-    pub(super) fn expand(&self, params: &Params, input: &Value) -> f64 {
+    /// Wall seconds of expanding the seeds of an encrypted input: `whole` of them into memory, the others in the chains that read them.
+    pub(super) fn expand(&self, params: &Params, input: &Value, whole: usize) -> f64 {
         let at = Costs::new(self, params, input.level);
-        let (ciphertexts, each) = (input.layout.ciphertexts(), at.work.limbs * at.limb.expand);
-        each * ciphertexts.div_ceil(self.threads) as f64
+        let on_the_way = (input.layout.ciphertexts() - whole) as f64;
+        at.work.limbs
+            * (at.limb.expand * whole.div_ceil(self.threads) as f64
+                + at.spread(on_the_way * at.n as f64 * self.gemm.seed))
     }
 
-    /// Wall seconds of making the diagonals of an operation, encoding them, and taking them to the basis QP.
+    /// Wall seconds of making the diagonals of an operation, encoding them, and taking them to the basis QP; and of its constants.
     pub(super) fn encode(&self, params: &Params, operation: &Operation) -> f64 {
-        let Some(plan) = operation.kind.diagonals() else {
+        let (Kind::LinearMap { map, .. }, Some(plan)) = (&operation.kind, operation.kind.diagonals()) else {
             return 0.0;
         };
         let at = Costs::new(self, params, operation.value.level);
         let one = plan.period() as f64 * self.position + at.limb.encode + at.limb.encode_limb * at.work.encoding();
-        at.spread(plan.products() as f64 * one)
+        let constants = if map.map().bias.iter().any(|&c| c != 0.0) { map.output().ciphertexts() } else { 0 };
+        let constant = at.limb.encode + at.limb.encode_limb * at.work.limbs;
+        at.spread(plan.products() as f64 * one + constants as f64 * constant)
     }
 
     /// The costs of a degree; those of the nearest one measured, in proportion.

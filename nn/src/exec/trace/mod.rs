@@ -9,6 +9,7 @@ mod cost;
 mod counts;
 mod memory;
 mod noise;
+mod put_off;
 mod simulate;
 mod traces;
 mod work;
@@ -60,7 +61,7 @@ pub struct Trace {
 pub struct OperationTrace {
     /// What it counts.
     pub counts: Counts,
-    /// Wall seconds; of the input, those of expanding its seeds.
+    /// Wall seconds: none where another operation does it on its way; of the input, those of expanding its seeds.
     pub seconds: f64,
     /// Standard deviation of the error of its values.
     pub deviation: f64,
@@ -90,8 +91,8 @@ fn with(program: &Program, cost: &CostModel, scheduled: &Scheduled, memory: &Mem
     let params = program.params();
     let input = program.input();
     let fresh = Noise::new(0, input.magnitude, Estimate::fresh_secret(params, input.scale, input.magnitude).deviation);
-    let mut tracer = Tracer { params, cost, traffic: &scheduled.traffic, operations: Vec::new() };
-    let seconds = cost.expand(params, input);
+    let mut tracer = Tracer { params, cost, scheduled, operations: Vec::new() };
+    let seconds = cost.expand(params, input, scheduled.expanded);
     tracer.operations.push(OperationTrace { counts: Counts::default(), seconds, deviation: fresh.deviation() });
     let traced = Traced { noise: fresh, value: input.clone() };
     let output = match super::run(program, &mut tracer, traced) {
@@ -131,8 +132,7 @@ struct Traced {
 struct Tracer<'a> {
     params: &'a Params,
     cost: &'a CostModel,
-    /// Of each operation, the ciphertexts that it reads from memory and writes to it.
-    traffic: &'a [(usize, usize)],
+    scheduled: &'a Scheduled,
     operations: Vec<OperationTrace>,
 }
 
@@ -153,11 +153,12 @@ impl Interpreter for Tracer<'_> {
         let y = inputs.last().unwrap_or(x);
         let counts = counts::of(self.params, &operation.kind, &x.value, &value);
         let noise = noise::of(self.params, (index, operation), (&x.value, &x.noise), &y.noise);
-        self.operations.push(OperationTrace {
-            counts,
-            seconds: self.cost.seconds(self.params, &operation.kind, &x.value, self.traffic[index]),
-            deviation: noise.deviation(),
-        });
+        let Scheduled { traffic, put_off, .. } = self.scheduled;
+        let seconds = match put_off[index] {
+            true => 0.0,
+            false => self.cost.seconds(self.params, &operation.kind, &x.value, traffic[index]),
+        };
+        self.operations.push(OperationTrace { counts, seconds, deviation: noise.deviation() });
         Ok(Traced { noise, value })
     }
 }

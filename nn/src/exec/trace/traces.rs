@@ -6,7 +6,9 @@ use std::hash::Hash;
 use std::mem::Discriminant;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::put_off::put_off;
 use super::{CostModel, Memory, Trace};
+use crate::exec::is_one;
 use crate::exec::schedule::Schedule;
 use crate::program::{Kind, LinearMap, Operation, Program, ValueId};
 
@@ -20,11 +22,25 @@ pub struct Traces<'a> {
     memories: Known<(Vec<u64>, Vec<Held>), Memory>,
 }
 
-/// A schedule, and of each operation the ciphertexts that it reads from memory and writes to it.
+/// A schedule and what operations cost by it.
 #[derive(Debug)]
 pub(super) struct Scheduled {
-    pub(super) schedule: Schedule,
+    schedule: Schedule,
+    /// Of each operation, the ciphertexts that it reads from memory and writes to it.
     pub(super) traffic: Vec<(usize, usize)>,
+    /// Of each operation, whether another does it on its way.
+    pub(super) put_off: Vec<bool>,
+    /// Ciphertexts of the input that are expanded whole; chains expand the others as they read them.
+    pub(super) expanded: usize,
+}
+
+impl Scheduled {
+    fn new(program: &Program) -> Self {
+        let schedule = Schedule::new(program);
+        let (traffic, put_off) = (schedule.traffic(program), put_off(program, &schedule));
+        let expanded = schedule.steps().iter().map(|step| step.expands.len()).sum();
+        Self { schedule, traffic, put_off, expanded }
+    }
 }
 
 /// What an operation is to a schedule.
@@ -34,6 +50,8 @@ struct Outline {
     inputs: [Option<ValueId>; 2],
     ciphertexts: usize,
     map: Option<Same>,
+    /// Whether it only changes a scale.
+    is_one: bool,
 }
 
 /// What it is to memory.
@@ -69,8 +87,9 @@ impl Outline {
             Kind::LinearMap { map, .. } => Some(Same(Arc::clone(map))),
             _ => None,
         };
+        let is_one = matches!(kind, Kind::MulConstant { constant, scale } if is_one(*constant, *scale));
         let inputs = [inputs.first().copied(), inputs.get(1).copied()];
-        Self { kind: std::mem::discriminant(kind), inputs, ciphertexts: value.layout.ciphertexts(), map }
+        Self { kind: std::mem::discriminant(kind), inputs, ciphertexts: value.layout.ciphertexts(), map, is_one }
     }
 }
 
@@ -84,10 +103,7 @@ impl<'a> Traces<'a> {
     pub fn trace(&self, program: &Program) -> Trace {
         let operations = program.operations();
         let outlines = operations.iter().map(Outline::of).collect();
-        let scheduled = self.schedules.get(outlines, || {
-            let schedule = Schedule::new(program);
-            Scheduled { traffic: schedule.traffic(program), schedule }
-        });
+        let scheduled = self.schedules.get(outlines, || Scheduled::new(program));
         let ring = program.params().ring();
         let moduli = ring.q().chain(ring.p()).map(|prime| prime.value()).collect();
         let held = |operation: &Operation| {

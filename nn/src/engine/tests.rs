@@ -1,0 +1,52 @@
+//! The precision that is asked for, and what samples have.
+
+use super::*;
+use crate::data::write_outputs;
+use crate::graph::{NodeId, Op};
+use crate::lower::networks::{activation, node};
+
+/// A polynomial of three features that is steepest at 1, near which all samples lie.
+fn steep() -> (tempfile::TempDir, Dataset, Graph) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("samples.csv");
+    let values: Vec<f64> = (0..120).map(|i| 1.0 - f64::from(i % 7) / 70.0).collect();
+    write_outputs(&path, &values, 3).unwrap();
+    let cubic = activation(&[0.0, 0.125, 0.0, 0.5]);
+    let graph = Graph::new(vec![node(Op::Input, &[], 3), node(cubic, &[0], 3)], NodeId(1)).unwrap();
+    let samples = Dataset::read(&path).unwrap();
+    (folder, samples, graph)
+}
+
+#[test]
+fn a_precision_that_samples_do_not_have_is_refused_with_the_one_that_they_have() {
+    let (_folder, samples, graph) = steep();
+    let costs = CostModel::nominal(2);
+    let found = |precision_bits: Option<f64>| {
+        let goal = Goal { precision_bits, interleave: Some(8), samples: Some(8), ..Goal::default() };
+        let found = precise(&graph, &[1.0, 0.625], &goal, &costs, &samples);
+        found.map(|(planned, errors)| errors.precision_bits(24, planned.trace.flooding))
+    };
+    let (mut kept, mut refused) = (10.0, 80.0);
+    assert!(found(Some(kept)).unwrap() >= kept && found(Some(refused)).is_err());
+    let mut reachable = None;
+    while refused - kept > 0.25 {
+        let bits = f64::midpoint(kept, refused);
+        match found(Some(bits)) {
+            Ok(has) => {
+                assert!(has >= bits);
+                kept = bits;
+            }
+            Err(Error::Plan(PlanError::Unreached { wanted, bits: reached })) => {
+                assert!(wanted == bits && reached < bits);
+                (refused, reachable) = (bits, Some(reached));
+            }
+            Err(_) => refused = bits,
+        }
+    }
+    // What is named as reachable is.
+    assert!(found(reachable.map(|reached| reached - 0.25)).is_ok(), "{kept} {reachable:?}");
+    assert!(reachable.is_some());
+    // Without a goal of one's own, samples have what typical values are held to, but for a little.
+    let relative = Goal::default().bits(0.625 * Goal::default().margin);
+    assert!(found(None).unwrap() >= relative - Goal::SLACK_BITS);
+}
