@@ -70,15 +70,8 @@ fn store_bits(line: &mut Line, x: __m256i) {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn load(line: &Line) -> Vector {
-    doubles(load_bits(line))
-}
-
-/// Integers in [0, 2^52), as doubles.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn doubles(words: __m256i) -> Vector {
     let two_52 = splat(TWO_52);
-    _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(words), two_52), two_52)
+    _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(load_bits(line)), two_52), two_52)
 }
 
 /// Integers in [0, 2^52), as words.

@@ -16,7 +16,7 @@ use std::arch::x86_64::*;
 
 use super::super::super::modulus::Modulus;
 use super::super::{GEMM_COLUMNS, GEMM_OUTPUTS, Pair, Pieces};
-use super::{Factor, LANES, Line, Prime, Vector, add_if_negative, doubles, load_bits, splat, store_bits};
+use super::{Factor, LANES, Line, Prime, Vector, add_if_negative, load_bits, splat, store_bits};
 
 /// Vectors of a row of residues in a panel, and of a piece of two rows.
 const VECTORS: usize = GEMM_COLUMNS / LANES;
@@ -28,11 +28,7 @@ type Row = [Line; HALVES];
 /// Planes that a buffer of pieces has room for.
 const PLANES: usize = 4;
 
-/// What makes the sums of a single run positive, and the carries of several.
-const SUM_OFFSET: u64 = 1 << 31;
-const CARRY_OFFSET: u64 = 1 << 24;
-
-/// The planes of pieces of so many words.
+/// Rows of each plane of a buffer of so many words.
 fn plane(words: usize) -> usize {
     words / (LANES * HALVES * PLANES)
 }
@@ -142,13 +138,12 @@ pub(in super::super) fn short_gemm_into(
 /// P pieces a residue. What is put together in the end has D digits: the pieces of the sums, and one more of their carries.
 struct Product<'a, const P: usize, const D: usize> {
     p: Prime,
-    /// Bits of a piece, of two of them, and all those of one.
-    bits: [__m128i; 2],
+    /// Bits of a piece, and all of them.
+    bits: __m128i,
     mask: __m256i,
-    /// The weight of the word that begins with the third digit.
+    /// The weights of the second digit of a word, of the third, and of the word that begins with the third.
+    digits: [Vector; 2],
     upper: Factor,
-    /// −(the offsets of all digits) mod q, centred.
-    start: Vector,
     terms: &'a [u32],
     /// Terms of a run.
     length: usize,
@@ -165,16 +160,13 @@ impl<'a, const P: usize, const D: usize> Product<'a, P, D> {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn new(q: &Modulus, bits: u32, (terms, length): (&'a [u32], usize), x: &'a [u64]) -> Self {
-        // Carries are those of the piece before.
-        let offset = if Self::ONE_RUN { SUM_OFFSET } else { CARRY_OFFSET };
-        let offsets: u128 = (D - P..D).map(|d| u128::from(offset) << (bits as usize * d)).sum();
         let (rows, plane) = (x.as_chunks().0.as_chunks().0, plane(x.len()));
         Self {
             p: Prime::new(q),
-            bits: [_mm_cvtsi32_si128(bits.cast_signed()), _mm_cvtsi32_si128(2 * bits.cast_signed())],
+            bits: _mm_cvtsi32_si128(bits.cast_signed()),
             mask: _mm256_set1_epi32((1 << bits) - 1),
+            digits: [1u64 << bits, 1 << (2 * bits)].map(|weight| splat(weight as f64)),
             upper: Prime::factor(q, q.reduce(1 << (2 * bits))),
-            start: splat(q.centered(q.neg(q.reduce_u128(offsets))) as f64),
             terms,
             length,
             planes: std::array::from_fn(|p| &rows[p * plane..][..plane]),
@@ -198,16 +190,15 @@ impl<'a, const P: usize, const D: usize> Product<'a, P, D> {
 
     #[target_feature(enable = "avx2,fma")]
     fn tile<const O: usize>(&self, out: &mut [u64], weights: &[Pair]) {
-        let first = if Self::ONE_RUN { SUM_OFFSET as i32 } else { 0 };
-        let mut sums = [[[_mm256_set1_epi32(first); HALVES]; O]; P];
-        let mut carries = [[[_mm256_set1_epi32(CARRY_OFFSET as i32); HALVES]; O]; P];
+        let (mut sums, mut carries) =
+            ([[[_mm256_setzero_si256(); HALVES]; O]; P], [[[_mm256_setzero_si256(); HALVES]; O]; P]);
         let weights = weights.as_chunks::<O>().0;
         for (terms, weights) in self.terms.chunks(self.length).zip(weights.chunks(self.length)) {
             for p in 0..P {
                 sums[p] = run(sums[p], terms, weights, self.planes[p]);
                 if !Self::ONE_RUN {
                     for (sum, carry) in sums[p].as_flattened_mut().iter_mut().zip(carries[p].as_flattened_mut()) {
-                        *carry = _mm256_add_epi32(*carry, _mm256_sra_epi32(*sum, self.bits[0]));
+                        *carry = _mm256_add_epi32(*carry, _mm256_sra_epi32(*sum, self.bits));
                         *sum = _mm256_and_si256(*sum, self.mask);
                     }
                 }
@@ -216,39 +207,43 @@ impl<'a, const P: usize, const D: usize> Product<'a, P, D> {
         let lines = out.as_chunks_mut().0.as_chunks_mut::<VECTORS>().0;
         for o in 0..O {
             for half in 0..HALVES {
-                let digit = |d: usize| match (d < P, d > 0 && !Self::ONE_RUN) {
-                    (true, true) => _mm256_add_epi32(sums[d][o][half], carries[d - 1][o][half]),
-                    (true, false) => sums[d][o][half],
-                    (false, _) => carries[d - 1][o][half],
-                };
-                let [low, high] = self.finish(std::array::from_fn(digit));
+                let mut digits = [_mm256_setzero_si256(); D];
+                for p in 0..P {
+                    digits[p] = _mm256_add_epi32(digits[p], sums[p][o][half]);
+                    if !Self::ONE_RUN {
+                        digits[p + 1] = carries[p][o][half];
+                    }
+                }
+                let [low, high] = self.finish(digits);
                 self.p.store_signed(&mut lines[o][2 * half], low);
                 self.p.store_signed(&mut lines[o][2 * half + 1], high);
             }
         }
     }
 
-    /// The residues of eight columns, centred, from their digits, of 32 bits and not negative.
+    /// The residues of eight columns, centred, from their digits.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn finish(&self, digits: [__m256i; D]) -> [Vector; 2] {
-        let word = _mm256_set1_epi64x(i64::from(u32::MAX));
-        let even = self.residues(digits.map(|digit| _mm256_and_si256(digit, word)));
-        let odd = self.residues(digits.map(|digit| _mm256_srli_epi64::<32>(digit)));
-        [_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)]
+        let (mut low, mut high) = ([splat(0.0); D], [splat(0.0); D]);
+        for d in 0..D {
+            low[d] = _mm256_cvtepi32_pd(_mm256_castsi256_si128(digits[d]));
+            high[d] = _mm256_cvtepi32_pd(_mm256_extracti128_si256::<1>(digits[d]));
+        }
+        let (low, high) = (self.residues(low), self.residues(high));
+        [_mm256_permute2f128_pd::<0x20>(low, high), _mm256_permute2f128_pd::<0x31>(low, high)]
     }
 
     /// Four residues from their digits: two words, the upper one times its weight.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn residues(&self, digits: [__m256i; D]) -> Vector {
-        let lower = _mm256_add_epi64(digits[0], _mm256_sll_epi64(digits[1], self.bits[0]));
+    fn residues(&self, digits: [Vector; D]) -> Vector {
+        let lower = _mm256_fmadd_pd(digits[1], self.digits[0], digits[0]);
         let mut upper = digits[2];
-        for (digit, bits) in digits[3..].iter().zip(self.bits) {
-            upper = _mm256_add_epi64(upper, _mm256_sll_epi64(*digit, bits));
+        for (digit, weight) in digits[3..].iter().zip(self.digits) {
+            upper = _mm256_fmadd_pd(*digit, weight, upper);
         }
-        let lower = _mm256_add_pd(doubles(lower), self.start);
-        self.p.centre(_mm256_add_pd(lower, self.p.mul(doubles(upper), self.upper)))
+        self.p.centre(_mm256_add_pd(lower, self.p.mul(upper, self.upper)))
     }
 }
 
