@@ -4,7 +4,7 @@
 //! Residue by residue, the outputs are the product of the matrix of constants with a matrix whose row k is a limb of x_k. Rows of
 //! the matrix of constants that read the same inputs, as the maps of a convolution do, form a dense group, so that sparse layers
 //! cost what their entries cost. Rows of which single weights were pruned are joined to groups as well, their zeros multiplied, as long as
-//! that takes less time. Constants that fit 16 bits, as the weights of networks mostly do, are multiplied as such.
+//! that takes less time. Constants that fit 16 bits, as the weights of networks mostly do, are multiplied as such; larger ones as digits, where that pays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,13 +43,27 @@ struct Group {
     weights: Weights,
 }
 
-/// Outputs by inputs, tiled.
+/// Outputs by inputs.
 enum Weights {
-    /// As residues, for each limb.
+    /// As residues, tiled, for each limb.
     Residues(Vec<Vec<u64>>),
-    /// As integers of 16 bits, for pairs of inputs: `pairs[t]` reads 2 t and 2 t + 1. A pair with larger weights is there several times.
-    /// `runs` are the lengths of runs for each of [`Pieces::ALL`].
-    Short { pairs: Vec<u32>, runs: [usize; 2], weights: Vec<Pair> },
+    Short(Short),
+}
+
+/// The most digits that weights are cut into.
+const MAX_DIGITS: usize = 4;
+
+/// Weights as integers of 16 bits, for pairs of inputs.
+struct Short {
+    /// `pairs[t]` reads 2 t and 2 t + 1. A pair with larger weights is there several times.
+    pairs: Vec<u32>,
+    /// The lengths of runs for each of [`Pieces::ALL`].
+    runs: [usize; 2],
+    /// Bits of a digit, and how many digits a weight has.
+    bits: u32,
+    digits: usize,
+    /// The lowest digits of all outputs' weights, then the next ones, tiled.
+    weights: Vec<Pair>,
 }
 
 impl ScalarMatrix {
@@ -83,17 +97,16 @@ impl ScalarMatrix {
         for (inputs, rows) in joined(by_inputs) {
             let values = rows.iter().flat_map(|(_, row)| dense(row, &inputs));
             let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
-            let short = || {
-                let exact: Vec<i64> = integers.iter().map(|w| w.to_f64() as i64).collect();
-                Weights::short(&inputs, &exact)
-            };
+            let words: Option<Vec<i64>> = integers.iter().map(|w| w.to_i64()).collect();
+            let short = words.and_then(|words| Short::new(&inputs, &words, params.ring().backend().short_products()));
             let residues = |q: &Modulus| {
                 let matrix: Vec<u64> = integers.iter().map(|w| w.residue(q)).collect();
                 tiled(&matrix, inputs.len().max(1))
             };
-            let short = params.ring().backend().has_short_gemm().then(short).flatten();
-            let weights =
-                short.unwrap_or_else(|| Weights::Residues(params.ring().q().take(limbs).map(residues).collect()));
+            let weights = match short {
+                Some(short) => Weights::Short(short),
+                None => Weights::Residues(params.ring().q().take(limbs).map(residues).collect()),
+            };
             groups.push(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights });
         }
         Ok(Self { params: params.clone(), rows: count, cols, level, scale, groups, entries })
@@ -147,8 +160,7 @@ impl ScalarMatrix {
 
     /// Rows of a panel that [`Self::multiply`] works in.
     pub(super) fn scratch_rows(&self) -> usize {
-        let largest = self.groups.iter().map(|group| group.outputs.len()).max().unwrap_or(0);
-        self.cols.next_multiple_of(2) + largest
+        self.cols.next_multiple_of(2) + self.groups.iter().map(Group::products).max().unwrap_or(0)
     }
 
     /// M x in one limb of one panel of columns.
@@ -160,16 +172,22 @@ impl ScalarMatrix {
         scratch: &mut [u64],
     ) {
         let (pieces, products) = scratch.split_at_mut(self.cols.next_multiple_of(2) * GEMM_COLUMNS);
-        if self.groups.iter().any(|group| matches!(group.weights, Weights::Short { .. })) {
+        if self.groups.iter().any(|group| matches!(group.weights, Weights::Short(_))) {
             backend.split_into(q, pieces, x);
         }
-        for Group { outputs, inputs, weights } in &self.groups {
-            let products = &mut products[..outputs.len() * GEMM_COLUMNS];
+        for group in &self.groups {
+            let Group { outputs, inputs, weights } = group;
+            let products = &mut products[..group.products() * GEMM_COLUMNS];
             match weights {
                 _ if inputs.is_empty() => products.fill(0),
-                Weights::Short { pairs, runs, weights } => {
-                    let run = runs[Pieces::of(q) as usize];
-                    backend.short_gemm_into(q, products, weights, (pairs, run), pieces);
+                Weights::Short(short) => {
+                    let run = short.runs[Pieces::of(q) as usize];
+                    backend.short_gemm_into(q, products, &short.weights, (&short.pairs, run), pieces);
+                    let (lowest, others) = products.split_at_mut(outputs.len() * GEMM_COLUMNS);
+                    for (digit, product) in (1..).zip(others.chunks_exact(lowest.len())) {
+                        let weight = q.shoup(q.pow(2, digit * u64::from(short.bits)));
+                        backend.mul_scalar_add_assign(q, lowest, product, weight);
+                    }
                 }
                 Weights::Residues(limbs) => {
                     backend.gemm_into(q, products, &limbs[limb], inputs, Panels { data: x, rows: self.cols });
@@ -206,12 +224,39 @@ fn dense<'a>(row: Row<'a>, inputs: &'a [u32]) -> impl Iterator<Item = f64> + 'a 
     inputs.iter().map(move |&input| row.next_if(|&&(column, _)| column == input).map_or(0.0, |&(_, value)| value))
 }
 
-impl Weights {
-    /// The short form of integers (those beyond its range need not be exact), where it takes less time: half for each entry, but all of a
-    /// pair if one of it is read.
-    fn short(inputs: &[u32], integers: &[i64]) -> Option<Self> {
+impl Group {
+    /// Rows that are made for the outputs: one a digit.
+    fn products(&self) -> usize {
+        match &self.weights {
+            Weights::Short(short) => short.digits * self.outputs.len(),
+            Weights::Residues(_) => self.outputs.len(),
+        }
+    }
+}
+
+impl Short {
+    /// What takes least time, if that is less than residues take: as long as so many `products` of short weights for each entry. All of a
+    /// pair is multiplied if one of it is read.
+    fn new(inputs: &[u32], integers: &[i64], products: usize) -> Option<Self> {
+        // As many digits as products never pay: a digit takes half a product for each entry, or more.
+        let cuts = (1..=MAX_DIGITS).take_while(|&digits| digits < products);
+        let best = cuts.filter_map(|digits| Self::cut(inputs, integers, digits)).min_by_key(|cut| cut.weights.len())?;
+        (2 * best.weights.len() < products * integers.len()).then_some(best)
+    }
+
+    /// Integers as so many digits, all but the highest balanced around zero, with as few bits as that takes; none if an output's sums
+    /// could be too large.
+    fn cut(inputs: &[u32], integers: &[i64], digits: usize) -> Option<Self> {
         const LARGEST: i64 = i16::MAX as i64;
-        let rows = integers.chunks(inputs.len().max(1));
+        let largest = integers.iter().map(|w| w.unsigned_abs()).max()?;
+        let bits = (u64::BITS - largest.leading_zeros() + 1).div_ceil(digits as u32);
+        let (mut integers, mut matrix) = (integers.to_vec(), Vec::with_capacity(digits * integers.len()));
+        for _ in 1..digits {
+            matrix.extend(integers.iter().map(|w| w << (u64::BITS - bits) >> (u64::BITS - bits)));
+            integers.iter_mut().for_each(|w| *w = ((*w >> (bits - 1)) + 1) >> 1);
+        }
+        matrix.extend(integers);
+        let rows = matrix.chunks(inputs.len());
         let sums = rows.clone().map(|row| row.iter().map(|w| u128::from(w.unsigned_abs())).sum::<u128>());
         if sums.max()? > u128::from(MAX_SHORT_SUM) {
             return None;
@@ -234,7 +279,7 @@ impl Weights {
                 terms.push((pair, taken));
             }
         }
-        if terms.is_empty() || terms.len() >= inputs.len() {
+        if terms.is_empty() {
             return None;
         }
         let row = |o: usize| terms.iter().map(move |(_, taken)| taken[o]);
@@ -246,6 +291,65 @@ impl Weights {
         let lengths = || (1..=terms.len()).map(|runs| terms.len().div_ceil(runs));
         let runs = Pieces::ALL.map(|pieces| lengths().find(|&run| fits(run, pieces.max_run())).unwrap_or(1));
         let weights = tiled(&matrix, terms.len());
-        Some(Self::Short { pairs: terms.into_iter().map(|(pair, _)| pair).collect(), runs, weights })
+        Some(Self { pairs: terms.into_iter().map(|(pair, _)| pair).collect(), runs, bits, digits, weights })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The integers of which a cut is made.
+    fn joined_again(short: &Short, inputs: &[u32], rows: usize) -> Vec<i64> {
+        let (terms, mut integers) = (short.pairs.len(), vec![0; rows * inputs.len()]);
+        let mut tiles = short.weights.chunks(GEMM_OUTPUTS * terms);
+        for first in (0..short.digits * rows).step_by(GEMM_OUTPUTS) {
+            let tile = tiles.next().unwrap();
+            let height = tile.len() / terms;
+            for (at, pair) in tile.iter().enumerate() {
+                let (digit, row) = ((first + at % height) / rows, (first + at % height) % rows);
+                for (input, &w) in (2 * short.pairs[at / height]..).zip(pair) {
+                    match inputs.binary_search(&input) {
+                        Ok(place) => {
+                            integers[row * inputs.len() + place] += i64::from(w) << (digit as u32 * short.bits)
+                        }
+                        Err(_) => assert_eq!(w, 0),
+                    }
+                }
+            }
+        }
+        integers
+    }
+
+    #[test]
+    fn digits_and_repeated_pairs_make_up_the_weights() {
+        for (inputs, rows) in [(vec![0, 1, 2, 3, 4, 5, 6, 7], 5), (vec![1, 2, 3, 6, 9], 7), (vec![4], 1)] {
+            for bits in [1, 12, 15, 16, 17, 24, 31, 40, 52] {
+                let bound = 1i64 << bits;
+                let matrix: Vec<i64> =
+                    (1..=rows as i64 * inputs.len() as i64).map(|i| (i * i * 0x9e37_79b9_7f4b) % bound).collect();
+                for matrix in [matrix, vec![bound - 1; rows * inputs.len()], vec![-bound; rows * inputs.len()]] {
+                    for digits in 1..=MAX_DIGITS {
+                        match Short::cut(&inputs, &matrix, digits) {
+                            Some(short) => assert_eq!(joined_again(&short, &inputs, rows), matrix, "{bits} {digits}"),
+                            None => assert!(bits > 16 * digits, "{bits} {digits}"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_are_cut_where_it_takes_less_time() {
+        let inputs: Vec<u32> = (0..10).collect();
+        let digits = |bits: u32, products| {
+            let matrix: Vec<i64> = (0..20).map(|i| (1 << bits) - i).collect();
+            Short::new(&inputs, &matrix, products).map(|short| (short.digits, short.pairs.len()))
+        };
+        assert_eq!([12, 24].map(|bits| digits(bits, 0)), [None, None]);
+        assert_eq!([12, 16, 24].map(|bits| digits(bits, 2)), [Some((1, 5)), None, None]);
+        let found = [12, 16, 24, 40].map(|bits| digits(bits, 8));
+        assert_eq!(found, [Some((1, 5)), Some((2, 5)), Some((2, 5)), Some((3, 5))]);
     }
 }

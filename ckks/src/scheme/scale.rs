@@ -28,6 +28,11 @@ impl Wide {
         q.mul(q.from_i128(self.mantissa), q.pow(2, u64::from(self.shift)))
     }
 
+    /// The constant, if it fits.
+    pub(crate) fn to_i64(self) -> Option<i64> {
+        i64::try_from(self.mantissa).ok().filter(|_| self.shift == 0)
+    }
+
     /// The nearest double.
     pub(crate) fn to_f64(self) -> f64 {
         self.mantissa as f64 * f64::from(self.shift).exp2()

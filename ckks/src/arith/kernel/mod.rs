@@ -257,12 +257,14 @@ impl Backend {
         dispatch!(self, gemm_into(q, out, weights, terms, x))
     }
 
-    /// Whether [`Self::short_gemm_into`] is faster than [`Self::gemm_into`].
-    pub(crate) fn has_short_gemm(self) -> bool {
+    /// How many products of [`Self::short_gemm_into`] take as long as one of [`Self::gemm_into`]; none where it is not faster.
+    pub(crate) fn short_products(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) | Self::Ifma(_) => true,
-            Self::Scalar => false,
+            Self::Avx2(_) => 8,
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma(_) => 2,
+            Self::Scalar => 0,
         }
     }
 
