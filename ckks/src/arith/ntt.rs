@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::kernel::{Backend, OnPart, Root, Start};
+use super::kernel::{Backend, Loops, OnPart, Root, Start};
 use super::modulus::{Modulus, ShoupFactor};
 use super::twiddles::Twiddles;
 
@@ -139,15 +139,22 @@ impl NttTable {
         self.backend.ntt_forward(&self.modulus, limb, &self.forward, start, done);
     }
 
-    /// Signed coefficients, at most 2^50 in absolute value, to evaluations.
-    pub(crate) fn forward_signed(&self, coefficients: &[i64], limb: &mut [u64]) {
-        self.backend.reduce_signed_into(&self.modulus, limb, coefficients);
-        self.forward(limb);
+    /// Small coefficients, below q in absolute value, to evaluations; `done` as in [`Self::forward_then`].
+    pub(crate) fn forward_small(&self, coefficients: &[i8], limb: &mut [u64], done: OnPart<'_>) {
+        assert_eq!(coefficients.len(), limb.len());
+        self.backend.vectorize(Residues { q: self.modulus.value(), coefficients, limb });
+        self.forward_then(limb, done);
     }
 
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
         self.inverse_scaled(self.root, limb, &mut |_, _| ());
+    }
+
+    /// The same, from `evaluations` to `limb`.
+    pub(crate) fn inverse_into(&self, evaluations: &[u64], limb: &mut [u64]) {
+        assert_eq!(evaluations.len(), limb.len());
+        self.inverse_scaled(self.root, limb, &mut |at, part| part.copy_from_slice(&evaluations[at..][..part.len()]));
     }
 
     /// What [`Self::inverse_scaled`] takes to multiply by `w`.
@@ -162,6 +169,25 @@ impl NttTable {
         self.transforms.fetch_add(1, Ordering::Relaxed);
         let root = Root { factors, fold: self.fold.as_ref() };
         self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, root, fill);
+    }
+}
+
+/// The residues of [`NttTable::forward_small`]. They are secret: no branch.
+struct Residues<'a> {
+    q: u64,
+    coefficients: &'a [i8],
+    limb: &'a mut [u64],
+}
+
+impl Loops for Residues<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (word, &x) in self.limb.iter_mut().zip(self.coefficients) {
+            let x = i64::from(x);
+            *word = (x.cast_unsigned()).wrapping_add(self.q & (x >> 63).cast_unsigned());
+        }
     }
 }
 

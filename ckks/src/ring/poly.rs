@@ -248,10 +248,12 @@ impl<F: Form> Poly<F> {
 }
 
 impl Poly<Ntt> {
-    /// The polynomial with signed coefficients `coefficients[j]` of at most 2^50: one transform a limb.
-    pub(crate) fn from_signed(ring: &Ring, basis: Basis, coefficients: &[i64]) -> Self {
+    /// The polynomial with the small coefficients `coefficients[j]`: one transform a limb.
+    pub(crate) fn from_small(ring: &Ring, basis: Basis, coefficients: &[i8]) -> Self {
         let mut poly = Self::uninit(ring, basis);
-        ring.each_limb(basis, poly.data_mut(), |_, table, limb| table.forward_signed(coefficients, limb));
+        ring.each_limb(basis, poly.data_mut(), |_, table, limb| {
+            table.forward_small(coefficients, limb, &mut |_, _| ());
+        });
         poly
     }
 
@@ -259,8 +261,7 @@ impl Poly<Ntt> {
     pub(crate) fn inverse(&self) -> Poly<Coeff> {
         let mut out = Poly::uninit(&self.ring, self.basis);
         self.ring.each_limb(self.basis, out.data_mut(), |i, table, limb| {
-            limb.copy_from_slice(self.limb(i));
-            table.inverse(limb);
+            table.inverse_into(self.limb(i), limb);
         });
         out
     }

@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroizing;
 
-use crate::arith::{Backend, Keystream, Modulus};
+use crate::arith::{Backend, Keystream, Loops, Modulus};
 use crate::error::{Error, Result};
 
 use super::context::{Basis, Ring};
@@ -119,13 +119,13 @@ impl std::fmt::Debug for Entropy {
 }
 
 /// Uniform on {−1, 0, 1}: pairs of bits, 3 skipped.
-pub(crate) fn fill_ternary(rng: &mut ChaCha20Rng, out: &mut [i64]) {
+pub(crate) fn fill_ternary(rng: &mut ChaCha20Rng, out: &mut [i8]) {
     let mut filled = 0;
     while filled < out.len() {
         let mut bits = rng.next_u64();
         for _ in 0..32 {
             if filled < out.len() {
-                out[filled] = (bits & 3) as i64 - 1;
+                out[filled] = (bits & 3) as i8 - 1;
                 filled += usize::from(bits & 3 != 3);
             }
             bits >>= 2;
@@ -149,13 +149,28 @@ const GAUSSIAN_TAILS: [u64; 29] = [
 
 /// Discrete Gaussian of σ = 3.2: a word is a sign and 63 bits, whose magnitude is the number of tails that they are below
 /// (inversion; Peikert 2010/088, section 4.1, with every entry of the table compared).
-pub(crate) fn fill_gaussian(rng: &mut ChaCha20Rng, out: &mut [i64]) {
+pub(crate) fn fill_gaussian(backend: Backend, rng: &mut ChaCha20Rng, out: &mut [i8]) {
     let mut bytes = Zeroizing::new([0; BLOCK * size_of::<u64>()]);
     for out in out.chunks_mut(BLOCK) {
-        rng.fill_bytes(&mut bytes[..size_of_val(out)]);
-        for (out, words) in out.chunks_mut(LANES).zip(bytes.as_chunks().0.as_chunks::<LANES>().0) {
-            let words = words.map(u64::from_le_bytes);
-            let mut magnitudes = [0; LANES];
+        rng.fill_bytes(&mut bytes[..out.len() * size_of::<u64>()]);
+        backend.vectorize(Gaussian { words: bytes.as_chunks().0, out });
+    }
+}
+
+/// Samples from so many words, little-endian, or more.
+struct Gaussian<'a> {
+    words: &'a [[u8; size_of::<u64>()]],
+    out: &'a mut [i8],
+}
+
+impl Loops for Gaussian<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (out, bytes) in self.out.chunks_mut(LANES).zip(self.words.as_chunks::<LANES>().0) {
+            let (mut words, mut magnitudes) = ([0; LANES], [0; LANES]);
+            words.iter_mut().zip(bytes).for_each(|(word, &bytes)| *word = u64::from_le_bytes(bytes));
             for tail in GAUSSIAN_TAILS {
                 for (magnitude, word) in magnitudes.iter_mut().zip(words) {
                     // Both below 2^63: the difference is negative if the word is below.
@@ -163,8 +178,8 @@ pub(crate) fn fill_gaussian(rng: &mut ChaCha20Rng, out: &mut [i64]) {
                 }
             }
             for ((out, magnitude), word) in out.iter_mut().zip(magnitudes).zip(words) {
-                let sign = -((word & 1) as i64);
-                *out = (magnitude as i64 ^ sign) - sign;
+                let sign = -((word & 1) as i8);
+                *out = (magnitude as i8 ^ sign) - sign;
             }
         }
     }
@@ -195,10 +210,15 @@ mod tests {
     #[test]
     fn gaussian_has_its_mean_and_deviation() {
         let mut values = vec![0; 200_000];
-        fill_gaussian(Entropy::insecure_from_seed(2).secrets(), &mut values);
+        fill_gaussian(Backend::Scalar, Entropy::insecure_from_seed(2).secrets(), &mut values);
+        for backend in Backend::available() {
+            let mut same = vec![0; values.len()];
+            fill_gaussian(backend, Entropy::insecure_from_seed(2).secrets(), &mut same);
+            assert_eq!(same, values, "{}", backend.name());
+        }
         let n = values.len() as f64;
-        let mean = values.iter().sum::<i64>() as f64 / n;
-        let deviation = (values.iter().map(|&v| (v * v) as f64).sum::<f64>() / n).sqrt();
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let deviation = (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n).sqrt();
         assert!(mean.abs() < 5.0 * SIGMA / n.sqrt(), "{mean}");
         assert!((deviation - SIGMA).abs() < 0.03, "{deviation}");
         assert!(values.iter().any(|&v| v.abs() > 11) && values.iter().all(|&v| v.abs() < 30));

@@ -21,7 +21,7 @@ pub struct Encryptor<'a, Key> {
     seed: Seed,
     next_object: u64,
     /// Coefficients drawn for the ciphertext under way.
-    drawn: Zeroizing<Vec<i64>>,
+    drawn: Zeroizing<Vec<i8>>,
 }
 
 impl<'a, Key> Encryptor<'a, Key> {
@@ -46,7 +46,7 @@ impl Encryptor<'_, PublicKey> {
         self.drawn.resize(3 * n, 0);
         let (u, errors) = self.drawn.split_at_mut(n);
         fill_ternary(self.entropy.secrets(), u);
-        fill_gaussian(self.entropy.secrets(), errors);
+        fill_gaussian(ring.backend(), self.entropy.secrets(), errors);
         let (e0, e1) = errors.split_at(n);
         let [mut c0, mut c1] = [(); 2].map(|()| Poly::uninit(ring, basis));
         let parts = [&mut c0, &mut c1].map(|part| (part.data_mut(), ring.stride()));
@@ -56,12 +56,16 @@ impl Encryptor<'_, PublicKey> {
             let q = table.modulus();
             let mut buffer = ring.pool().take(ring.stride());
             let u_hat = &mut buffer[..n];
-            table.forward_signed(u, u_hat);
-            table.forward_signed(e0, c0);
-            backend.mul_add_assign(q, c0, self.key.b.limb(i), u_hat);
-            backend.add_assign(q, c0, plaintext.poly.limb(i));
-            table.forward_signed(e1, c1);
-            backend.mul_add_assign(q, c1, self.key.a.limb(i), u_hat);
+            table.forward_small(u, u_hat, &mut |_, _| ());
+            table.forward_small(e0, c0, &mut |at, part| {
+                let range = at..at + part.len();
+                backend.mul_add_assign(q, part, &self.key.b.limb(i)[range.clone()], &u_hat[range.clone()]);
+                backend.add_assign(q, part, &plaintext.poly.limb(i)[range]);
+            });
+            table.forward_small(e1, c1, &mut |at, part| {
+                let range = at..at + part.len();
+                backend.mul_add_assign(q, part, &self.key.a.limb(i)[range.clone()], &u_hat[range]);
+            });
             u_hat.zeroize();
             ring.pool().give(buffer);
         });
@@ -83,17 +87,19 @@ impl Encryptor<'_, SecretKey> {
         let object = self.next_object;
         self.next_object += 1;
         self.drawn.resize(ring.n(), 0);
-        fill_gaussian(self.entropy.secrets(), &mut self.drawn);
+        fill_gaussian(ring.backend(), self.entropy.secrets(), &mut self.drawn);
         let mut c0 = Poly::uninit(ring, basis);
         ring.each_limb(basis, c0.data_mut(), |i, table, c0| {
             let (q, backend) = (table.modulus(), ring.backend());
             let mut a = ring.pool().take(ring.stride());
-            self.seed.expand_into((backend, q), stream(object, i), 0, &mut a[..ring.n()]);
-            // −(−e − m + a s), so that a s, which gives s away, is never in memory by itself.
-            table.forward_signed(&self.drawn, c0);
-            backend.sub_assign(q, c0, plaintext.poly.limb(i));
-            backend.mul_add_assign(q, c0, &a[..ring.n()], self.key.s.limb(i));
-            backend.neg_assign(q, c0);
+            table.forward_small(&self.drawn, c0, &mut |at, part| {
+                let (a, range) = (&mut a[..part.len()], at..at + part.len());
+                self.seed.expand_into((backend, q), stream(object, i), at, a);
+                // −(−e − m + a s), so that a s, which gives s away, is never in memory by itself.
+                backend.sub_assign(q, part, &plaintext.poly.limb(i)[range.clone()]);
+                backend.mul_add_assign(q, part, a, &self.key.s.limb(i)[range]);
+                backend.neg_assign(q, part);
+            });
             ring.pool().give(a);
         });
         self.drawn.as_mut_slice().zeroize();

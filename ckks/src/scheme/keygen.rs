@@ -97,7 +97,7 @@ impl<'a> KeyGenerator<'a> {
         let seed = self.entropy.seed();
         let a = seed.expand(ring, basis, 0);
         // −(e + a s): an error is symmetric.
-        let mut b = Poly::from_signed(ring, basis, &error_coefficients(ring, self.entropy));
+        let mut b = Poly::from_small(ring, basis, &error_coefficients(ring, self.entropy));
         b.each_limb(|i, q, limb| {
             ring.backend().mul_add_assign(q, limb, a.limb(i), secret.s.limb(i));
             ring.backend().neg_assign(q, limb);
@@ -161,7 +161,7 @@ impl<'a> KeyGenerator<'a> {
         Ok(SwitchingKey::new(shape, source, |digit, limb, a, b| {
             let (table, index, backend) = (ring.table(basis, limb), ring.table_index(basis, limb), ring.backend());
             let q = table.modulus();
-            table.forward_signed(&errors[digit], b);
+            table.forward_small(&errors[digit], b, &mut |_, _| ());
             backend.mul_add_assign(q, b, a, to.0.limb(index));
             if params.digit(digit, basis.q).contains(&limb) {
                 backend.mul_scalar_add_assign(q, b, from.limb(index), ring.special_product(index));
@@ -171,9 +171,9 @@ impl<'a> KeyGenerator<'a> {
 }
 
 /// The coefficients of a fresh Gaussian error.
-fn error_coefficients(ring: &Ring, entropy: &mut Entropy) -> Zeroizing<Vec<i64>> {
+fn error_coefficients(ring: &Ring, entropy: &mut Entropy) -> Zeroizing<Vec<i8>> {
     let mut coefficients = Zeroizing::new(vec![0; ring.n()]);
-    fill_gaussian(entropy.secrets(), &mut coefficients);
+    fill_gaussian(ring.backend(), entropy.secrets(), &mut coefficients);
     coefficients
 }
 

@@ -30,9 +30,9 @@ impl SecretKey {
     }
 
     /// The secret with these ternary coefficients.
-    pub(super) fn from_coefficients(params: &Params, coefficients: &[i64]) -> Self {
+    pub(super) fn from_coefficients(params: &Params, coefficients: &[i8]) -> Self {
         let ring = params.ring();
-        Self { params: params.clone(), s: Poly::from_signed(ring, ring.full_basis(), coefficients) }
+        Self { params: params.clone(), s: Poly::from_small(ring, ring.full_basis(), coefficients) }
     }
 }
 

@@ -213,8 +213,7 @@ pub fn read_secret_key(params: &Params, from: &mut dyn Read) -> WireResult<Secre
     let mut words = Zeroizing::new(vec![0; n]);
     Source::new("the secret key", from).limb(3, TERNARY_BITS, &mut words)?;
     // 0, 1 and 2 become 0, 1 and −1.
-    let coefficients =
-        Zeroizing::new(words.iter().map(|&word| word as i64 - 3 * (word as i64 >> 1)).collect::<Vec<_>>());
+    let coefficients = Zeroizing::new(words.iter().map(|&word| word as i8 - 3 * (word as i8 >> 1)).collect::<Vec<_>>());
     Ok(SecretKey::from_coefficients(params, &coefficients))
 }
 
