@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use rustfft::num_complex::Complex64;
 
-use crate::arith::{Loops, Modulus, RingKind, ShoupFactor};
+use crate::arith::{Loops, Modulus, RingKind, Rows, ShoupFactor};
 use crate::error::{Error, Result};
 use crate::ring::{Coeff, Ntt, Poly};
 
@@ -18,8 +18,8 @@ use super::scale::Scale;
 pub struct Encoder {
     params: Params,
     embedding: Embedding,
-    /// q_r^−1 modulo q_i, r < i: row i, column r.
-    inverses: Vec<Vec<ShoupFactor>>,
+    /// What the digits of each limb are made with.
+    digits: Vec<Digit>,
     /// Buffers for the calls to come.
     idle: Mutex<Vec<Buffers>>,
 }
@@ -41,12 +41,9 @@ const BLOCK: usize = 512;
 impl Encoder {
     /// An encoder; its tables take O(N) time and memory.
     pub fn new(params: &Params) -> Self {
-        let primes: Vec<&Modulus> = params.ring().q().collect();
-        let inverse = |q: &Modulus, of: &Modulus| q.shoup(q.inv(q.reduce(of.value())));
-        let row = |(i, q): (usize, &&Modulus)| primes[..i].iter().map(|of| inverse(q, of)).collect();
         Self {
             embedding: Embedding::new(params.ring().kind(), params.log_n(), params.ring().backend()),
-            inverses: primes.iter().enumerate().map(row).collect(),
+            digits: (0..params.ring().q().len()).map(|i| Digit::new(params, i)).collect(),
             idle: Mutex::default(),
             params: params.clone(),
         }
@@ -146,41 +143,46 @@ impl Encoder {
         let (ring, limbs) = (self.params.ring(), poly.basis().limbs());
         let poly = poly.inverse();
         coefficients.resize(ring.n(), 0.0);
-        let block = |buffers: &mut Digits, (index, out): (usize, &mut [f64])| {
+        let block = |buffers: &mut Vec<u64>, (index, out): (usize, &mut [f64])| {
             self.mixed_radix(&poly, index * BLOCK, buffers, out)
         };
         if ring.is_parallel(limbs) {
-            coefficients.par_chunks_mut(BLOCK).enumerate().for_each_init(Digits::default, block);
+            coefficients.par_chunks_mut(BLOCK).enumerate().for_each_init(Vec::new, block);
         } else {
-            let mut buffers = Digits::default();
+            let mut buffers = Vec::new();
             coefficients.chunks_mut(BLOCK).enumerate().for_each(|chunk| block(&mut buffers, chunk));
         }
     }
 
     /// Coefficients from number `at` on, from their balanced mixed radix x = d_0 + q_0 (d_1 + q_1 (d_2 + …)), |d_r| < q_r / 2
-    /// (Garner; Knuth, TAOCP 2, 4.3.2). Once every residue is zero, so are all digits to come.
-    fn mixed_radix(&self, poly: &Poly<Coeff>, at: usize, buffers: &mut Digits, out: &mut [f64]) {
+    /// (Garner; Knuth, TAOCP 2, 4.3.2). With h_r = (q_r − 1) / 2, they are kept as d_r + h_r in [0, q_r), and made as [`Digit`] says from those
+    /// that are not zero for all coefficients at the end: of small coefficients, one or two.
+    fn mixed_radix(&self, poly: &Poly<Coeff>, at: usize, digits: &mut Vec<u64>, out: &mut [f64]) {
         let (ring, limbs, len, backend) = (poly.ring(), poly.basis().limbs(), out.len(), poly.ring().backend());
-        let Digits { residues, reduced, digits } = buffers;
-        residues.clear();
-        (0..limbs).for_each(|i| residues.extend_from_slice(&poly.limb(i)[at..][..len]));
-        reduced.resize(len, 0);
-        digits.clear();
-        for (r, q) in ring.q().take(limbs).enumerate() {
-            let (row, rest) = residues[r * len..].split_at_mut(len);
-            if row.iter().chain(rest.iter()).all(|&residue| residue == 0) {
-                break;
+        let half = |q: &Modulus| q.value() / 2;
+        digits.resize(limbs * len, 0);
+        let mut used = 0;
+        for (i, (q, Digit { weights, factor })) in ring.q().zip(&self.digits).take(limbs).enumerate() {
+            let (earlier, row) = digits.split_at_mut(i * len);
+            let (row, residues) = (&mut row[..len], &poly.limb(i)[at..][..len]);
+            if used == 1 {
+                // As good as always, all coefficients are the first digits.
+                backend.center_into(q, row, &poly.limb(0)[at..][..len], ring.modulus(poly.basis(), 0).value());
+                if row == residues {
+                    row.fill(half(q));
+                    continue;
+                }
             }
-            backend.vectorize(Centre { q, residues: row, digits });
-            for ((row, inverses), q) in
-                rest.chunks_exact_mut(len).zip(&self.inverses[r + 1..]).zip(ring.q().skip(r + 1))
-            {
-                backend.reduce_signed_into(q, reduced, &digits[r * len..]);
-                backend.sub_mul_scalar_assign(q, row, reduced, inverses[r]);
+            let sources = Rows { data: earlier, stride: len, count: used };
+            backend.convert_into(q, row, sources, &weights[..used], residues, *factor);
+            let halves = ring.q().zip(weights).take(used);
+            let offset = halves.fold(half(q), |sum, (of, &weight)| q.sub(sum, q.mul(q.reduce(half(of)), weight)));
+            if backend.vectorize(Raise { q, row, offset }) {
+                used = i + 1;
             }
         }
         out.fill(0.0);
-        let rows: Vec<_> = digits.chunks_exact(len).zip(ring.q()).collect();
+        let rows: Vec<_> = digits.chunks_exact(len).zip(ring.q()).take(used).collect();
         for (digits, q) in rows.into_iter().rev() {
             backend.vectorize(AddDigits { coefficients: out, q, digits });
         }
@@ -196,36 +198,56 @@ impl Encoder {
     }
 }
 
-/// Buffers of [`Encoder::mixed_radix`].
-#[derive(Default)]
-struct Digits {
-    residues: Vec<u64>,
-    /// One digit modulo another prime.
-    reduced: Vec<u64>,
-    digits: Vec<i64>,
+/// d_i = (x − Σ_r d_r W_r) / W_i mod q_i, for r < i, W_r = Π_(s<r) q_s and the residue x.
+struct Digit {
+    /// −W_r / W_i for each r.
+    weights: Vec<u64>,
+    /// −1 / W_i.
+    factor: ShoupFactor,
 }
 
-/// The next digit of each coefficient.
-struct Centre<'a> {
-    q: &'a Modulus,
-    residues: &'a [u64],
-    digits: &'a mut Vec<i64>,
-}
-
-impl Loops for Centre<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.digits.extend(self.residues.iter().map(|&residue| self.q.centered(residue)));
+impl Digit {
+    fn new(params: &Params, i: usize) -> Self {
+        let (q, mut weights) = (params.ring().modulus(params.ring().full_basis(), i), Vec::with_capacity(i));
+        let mut product = 1;
+        for of in params.ring().q().take(i) {
+            weights.push(product);
+            product = q.mul(product, q.reduce(of.value()));
+        }
+        let factor = q.neg(q.inv(product));
+        weights.iter_mut().for_each(|weight| *weight = q.mul(*weight, factor));
+        Self { weights, factor: q.shoup(factor) }
     }
 }
 
-/// x ← x q + digit.
+/// word ← word + offset; whether one of them is not (q − 1) / 2 then.
+struct Raise<'a> {
+    q: &'a Modulus,
+    row: &'a mut [u64],
+    offset: u64,
+}
+
+impl Loops for Raise<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let (q, half) = (self.q.value().cast_signed(), self.q.value() / 2);
+        let mut differences = 0;
+        for word in self.row {
+            let sum = (*word + self.offset).cast_signed() - q;
+            *word = (sum + (q & (sum >> 63))).cast_unsigned();
+            differences |= *word ^ half;
+        }
+        differences != 0
+    }
+}
+
+/// x ← x q + digit, the digit as [`Encoder::mixed_radix`] keeps it.
 struct AddDigits<'a> {
     coefficients: &'a mut [f64],
     q: &'a Modulus,
-    digits: &'a [i64],
+    digits: &'a [u64],
 }
 
 impl Loops for AddDigits<'_> {
@@ -233,8 +255,10 @@ impl Loops for AddDigits<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let q = self.q.value() as f64;
-        self.coefficients.iter_mut().zip(self.digits).for_each(|(x, &digit)| *x = *x * q + word_to_double(digit));
+        let (q, half) = (self.q.value() as f64, (self.q.value() / 2).cast_signed());
+        for (x, &digit) in self.coefficients.iter_mut().zip(self.digits) {
+            *x = *x * q + word_to_double(digit.cast_signed() - half);
+        }
     }
 }
 
