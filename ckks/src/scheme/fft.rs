@@ -162,8 +162,7 @@ impl Loops for Words<'_> {
     fn run(self) -> f64 {
         let largest = match self.embedding.kind {
             RingKind::Standard => self.standard(),
-            RingKind::ConjugateInvariant if self.points.len() > 2 * BLOCK => self.real::<BLOCK>(),
-            RingKind::ConjugateInvariant => self.real::<1>(),
+            RingKind::ConjugateInvariant => self.real(),
         };
         f64::from_bits(largest.cast_unsigned())
     }
@@ -185,39 +184,54 @@ impl Words<'_> {
 
     /// c_n = a_n − i a_(N−n), a pair of them at a time: a_n and a_m are in `low`, a_(N−m) and a_(N−n) in `high`, at n and m.
     #[inline(always)]
-    fn real<const B: usize>(self) -> i64 {
+    fn real(self) -> i64 {
         let Self { embedding: Embedding { twist, twist_5, .. }, points, factor, low, high } = self;
         let middle = points.len() / 2;
-        // c_n and c_m*.
-        let pair = |z: Complex64, mirrored: Complex64, twist: Complex64, twist_5: Complex64| {
-            let (even, odd) = (z + mirrored.conj(), z - mirrored.conj());
-            let (p, q) = (even * twist.conj(), Complex64::new(odd.im, -odd.re) * twist_5.conj());
-            let difference = (p - q) * FRAC_1_SQRT_2;
-            let turned = Complex64::new(difference.re - difference.im, difference.re + difference.im);
-            ((p + q) * (0.5 * factor), turned * (0.5 * factor))
-        };
         let Complex64 { re, im } = points[0];
         let ends = [(re + im) * factor, (re - im) * FRAC_1_SQRT_2 * factor];
-        let (c, _) = pair(points[middle], points[middle], twist[middle], twist_5[middle]);
+        let [c, _] = separate([points[middle]; 2], [twist[middle], twist_5[middle]], factor);
         [low[0], high[0], low[middle], high[middle]] = [ends[0], ends[1], c.re, -c.im].map(round_to_word);
         let mut largest = [ends[0], ends[1], c.re, c.im].map(magnitude).into_iter().fold(0, i64::max);
 
-        for (n, m) in pairs::<B>(middle) {
-            let (z, mirrored) = (Block::<B>::of(&points[n..]), Block::<B>::of(&points[m..]));
-            let (twist, twist_5) = (Block::<B>::of(&twist[n..]), Block::<B>::of(&twist_5[n..]));
-            let (mut c, mut d) = (Block::<B>::zero(), Block::<B>::zero());
-            for i in 0..B {
-                let j = B - 1 - i;
-                let (x, y) = pair(z.at(i), mirrored.at(j), twist.at(i), twist_5.at(i));
-                (c.re[i], c.im[j], d.re[j], d.im[i]) = (x.re, -x.im, y.re, y.im);
+        let [mut z, mut mirrored, mut w, mut w_5] = [const { Block::zero() }; 4];
+        for n in (1..middle).step_by(BLOCK) {
+            let len = BLOCK.min(middle - n);
+            let m = 2 * middle + 1 - len - n;
+            z.load(points[n..][..len].iter());
+            mirrored.load(points[m..][..len].iter().rev());
+            w.load(twist[n..][..len].iter());
+            w_5.load(twist_5[n..][..len].iter());
+            for i in 0..len.min(BLOCK) {
+                let [c, d] = separate([z.at(i), mirrored.at(i)], [w.at(i), w_5.at(i)], factor);
+                z.set(i, c);
+                mirrored.set(i, d);
             }
-            largest = largest.max(round_all(&mut low[n..][..B], &c.re));
-            largest = largest.max(round_all(&mut high[m..][..B], &c.im));
-            largest = largest.max(round_all(&mut low[m..][..B], &d.re));
-            largest = largest.max(round_all(&mut high[n..][..B], &d.im));
+            largest = largest.max(round_all(low[n..][..len].iter_mut(), &z.re, 1.0));
+            largest = largest.max(round_all(high[m..][..len].iter_mut().rev(), &z.im, -1.0));
+            largest = largest.max(round_all(low[m..][..len].iter_mut().rev(), &mirrored.re, 1.0));
+            largest = largest.max(round_all(high[n..][..len].iter_mut(), &mirrored.im, 1.0));
         }
         largest
     }
+}
+
+/// c_n and c_m* from Z_n and Z_m, with the twists ζ^n and ζ^5n.
+#[inline(always)]
+fn separate([z, mirrored]: [Complex64; 2], [twist, twist_5]: [Complex64; 2], factor: f64) -> [Complex64; 2] {
+    let (even, odd) = (z + mirrored.conj(), z - mirrored.conj());
+    let (p, q) = (even * twist.conj(), Complex64::new(odd.im, -odd.re) * twist_5.conj());
+    let difference = (p - q) * FRAC_1_SQRT_2;
+    let turned = Complex64::new(difference.re - difference.im, difference.re + difference.im);
+    [(p + q) * (0.5 * factor), turned * (0.5 * factor)]
+}
+
+/// [`separate`] undone.
+#[inline(always)]
+fn join([c, d]: [Complex64; 2], [twist, twist_5]: [Complex64; 2], factor: f64) -> [Complex64; 2] {
+    let d = Complex64::new(d.re + d.im, d.im - d.re) * FRAC_1_SQRT_2;
+    let (even, odd) = ((c + d) * twist, (c - d) * twist_5);
+    let odd = Complex64::new(-odd.im, odd.re);
+    [(even + odd) * factor, (even - odd).conj() * factor]
 }
 
 /// The points of [`Embedding::slots_of`].
@@ -236,8 +250,7 @@ impl Loops for Points<'_> {
     fn run(self) {
         match self.embedding.kind {
             RingKind::Standard => self.standard(),
-            RingKind::ConjugateInvariant if self.points.len() > 2 * BLOCK => self.real::<BLOCK>(),
-            RingKind::ConjugateInvariant => self.real::<1>(),
+            RingKind::ConjugateInvariant => self.real(),
         }
     }
 }
@@ -254,88 +267,82 @@ impl Points<'_> {
 
     /// [`Words::real`] undone.
     #[inline(always)]
-    fn real<const B: usize>(self) {
+    fn real(self) {
         let Self { embedding: Embedding { twist, twist_5, .. }, points, factor, low, high } = self;
         let middle = points.len() / 2;
-        // Z_n and Z_m, of c_n and c_m*.
-        let pair = |c: Complex64, d: Complex64, twist: Complex64, twist_5: Complex64| {
-            let d = Complex64::new(d.re + d.im, d.im - d.re) * FRAC_1_SQRT_2;
-            let (even, odd) = ((c + d) * twist, (c - d) * twist_5);
-            let odd = Complex64::new(-odd.im, odd.re);
-            ((even + odd) * factor, (even - odd).conj() * factor)
-        };
         let (re, im) = (low[0], high[0] * SQRT_2);
         points[0] = Complex64::new(re + im, re - im) * factor;
         let c = Complex64::new(low[middle], -high[middle]);
-        (points[middle], _) = pair(c, c.conj(), twist[middle], twist_5[middle]);
+        [points[middle], _] = join([c, c.conj()], [twist[middle], twist_5[middle]], factor);
 
-        for (n, m) in pairs::<B>(middle) {
-            let (low_n, low_m) = (&low[n..][..B], &low[m..][..B]);
-            let (high_n, high_m) = (&high[n..][..B], &high[m..][..B]);
-            let (twist, twist_5) = (Block::<B>::of(&twist[n..]), Block::<B>::of(&twist_5[n..]));
-            let (mut z, mut mirrored) = (Block::<B>::zero(), Block::<B>::zero());
-            for i in 0..B {
-                let j = B - 1 - i;
-                let (c, d) = (Complex64::new(low_n[i], -high_m[j]), Complex64::new(low_m[j], high_n[i]));
-                let (x, y) = pair(c, d, twist.at(i), twist_5.at(i));
-                (z.re[i], z.im[i], mirrored.re[j], mirrored.im[j]) = (x.re, x.im, y.re, y.im);
+        let [mut c, mut d, mut w, mut w_5] = [const { Block::zero() }; 4];
+        for n in (1..middle).step_by(BLOCK) {
+            let len = BLOCK.min(middle - n);
+            let m = 2 * middle + 1 - len - n;
+            c.re.iter_mut().zip(&low[n..][..len]).for_each(|(re, &x)| *re = x);
+            c.im.iter_mut().zip(high[m..][..len].iter().rev()).for_each(|(im, &x)| *im = -x);
+            d.re.iter_mut().zip(low[m..][..len].iter().rev()).for_each(|(re, &x)| *re = x);
+            d.im.iter_mut().zip(&high[n..][..len]).for_each(|(im, &x)| *im = x);
+            w.load(twist[n..][..len].iter());
+            w_5.load(twist_5[n..][..len].iter());
+            for i in 0..len.min(BLOCK) {
+                let [z, mirrored] = join([c.at(i), d.at(i)], [w.at(i), w_5.at(i)], factor);
+                c.set(i, z);
+                d.set(i, mirrored);
             }
-            z.store(&mut points[n..]);
-            mirrored.store(&mut points[m..]);
+            c.store(points[n..][..len].iter_mut());
+            d.store(points[m..][..len].iter_mut().rev());
         }
     }
 }
 
-/// Where blocks of pairs (n, m) with n + m = 2 `middle` begin, 0 < n < `middle`; the last one may overlap the one before.
-#[inline(always)]
-fn pairs<const B: usize>(middle: usize) -> impl Iterator<Item = (usize, usize)> {
-    let last = middle - B;
-    (1..last).step_by(B).chain((last > 0).then_some(last)).map(move |n| (n, 2 * middle + 1 - B - n))
-}
-
-/// Pairs at a time, where there are more.
-const BLOCK: usize = 32;
+/// Pairs at a time.
+const BLOCK: usize = 64;
 
 /// Some points, real and imaginary parts apart: loops over blocks become vectors, where a loop over many arrays, some of them backwards,
-/// does not.
-struct Block<const B: usize> {
-    re: [f64; B],
-    im: [f64; B],
+/// does not. Nor does one that the compiler unrolls first, knowing how long it is.
+#[derive(Clone, Copy)]
+struct Block {
+    re: [f64; BLOCK],
+    im: [f64; BLOCK],
 }
 
-impl<const B: usize> Block<B> {
-    #[inline(always)]
-    fn zero() -> Self {
-        Self { re: [0.0; B], im: [0.0; B] }
+impl Block {
+    const fn zero() -> Self {
+        Self { re: [0.0; BLOCK], im: [0.0; BLOCK] }
     }
 
-    /// The first of `points`.
     #[inline(always)]
-    fn of(points: &[Complex64]) -> Self {
-        let mut block = Self::zero();
-        for (i, point) in points[..B].iter().enumerate() {
-            (block.re[i], block.im[i]) = (point.re, point.im);
+    fn load<'a>(&mut self, points: impl Iterator<Item = &'a Complex64>) {
+        for ((re, im), point) in self.re.iter_mut().zip(&mut self.im).zip(points) {
+            (*re, *im) = (point.re, point.im);
         }
-        block
     }
 
     #[inline(always)]
-    fn store(&self, points: &mut [Complex64]) {
-        points[..B].iter_mut().enumerate().for_each(|(i, point)| *point = self.at(i));
+    fn store<'a>(&self, points: impl Iterator<Item = &'a mut Complex64>) {
+        for ((&re, &im), point) in self.re.iter().zip(&self.im).zip(points) {
+            *point = Complex64::new(re, im);
+        }
     }
 
     #[inline(always)]
     fn at(&self, i: usize) -> Complex64 {
         Complex64::new(self.re[i], self.im[i])
     }
+
+    #[inline(always)]
+    fn set(&mut self, i: usize, point: Complex64) {
+        (self.re[i], self.im[i]) = (point.re, point.im);
+    }
 }
 
-/// [`round_to_word`] of a block, and its largest [`magnitude`].
+/// [`round_to_word`] of values times ±1, and their largest [`magnitude`].
 #[inline(always)]
-fn round_all<const B: usize>(words: &mut [i64], values: &[f64; B]) -> i64 {
+fn round_all<'a>(words: impl Iterator<Item = &'a mut i64>, values: &[f64; BLOCK], sign: f64) -> i64 {
     let mut largest = 0;
-    for (word, &x) in words.iter_mut().zip(values) {
-        *word = round_to_word(x);
+    for (&x, word) in values.iter().zip(words) {
+        *word = round_to_word(sign * x);
         largest = largest.max(magnitude(x));
     }
     largest
