@@ -22,7 +22,12 @@ pub use error::LayoutError;
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::graph::SparseMatrix;
+
+/// Ciphertexts and samples that are packed together: features of a sample that follow each other share cache lines.
+const TILE: usize = 64;
 
 /// An injection of features into the positions of one or several ciphertexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,7 +253,7 @@ impl Layout {
     }
 
     /// Slot vectors of up to b samples: reads [n, features] values in row-major order; slots of absent samples and gaps are
-    /// zero.
+    /// zero. On the threads of the current rayon pool.
     ///
     /// # Errors
     /// [`LayoutError::Batch`] if the values are no whole number of samples, or of too many.
@@ -257,15 +262,19 @@ impl Layout {
         if !samples.len().is_multiple_of(features) || samples.len() / features > b {
             return Err(LayoutError::Batch { values: samples.len(), features, interleave: b });
         }
-        let mut packed = vec![vec![0.0; self.slots]; self.ciphertexts];
-        for (ciphertext, slots) in packed.iter_mut().enumerate() {
-            for (position, slots) in slots.chunks_mut(b).enumerate() {
-                if let Some(feature) = self.owner(ciphertext, position) {
-                    let values = samples.iter().skip(feature).step_by(features);
-                    slots.iter_mut().zip(values).for_each(|(slot, &value)| *slot = value);
+        let mut packed: Vec<_> = (0..self.ciphertexts).map(|_| vec![0.0; self.slots]).collect();
+        packed.par_chunks_mut(TILE).enumerate().for_each(|(group, packed)| {
+            for (tile, samples) in samples.chunks(TILE * features).enumerate() {
+                for (ciphertext, slots) in (group * TILE..).zip(packed.iter_mut()) {
+                    for (position, slots) in slots.chunks_mut(b).enumerate() {
+                        if let Some(feature) = self.owner(ciphertext, position) {
+                            let values = samples.iter().skip(feature).step_by(features);
+                            slots[tile * TILE..].iter_mut().zip(values).for_each(|(slot, &value)| *slot = value);
+                        }
+                    }
                 }
             }
-        }
+        });
         Ok(packed)
     }
 

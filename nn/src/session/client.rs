@@ -35,6 +35,9 @@ pub struct Party<Key> {
     entropy: Entropy,
 }
 
+/// A plaintext, and what it is encrypted with.
+pub type Randomized = (Plaintext, Entropy);
+
 /// A key to encrypt with: `SecretKey` or `PublicKey`.
 pub trait EncryptionKey: Sized + Sync {
     /// What its file holds.
@@ -52,8 +55,8 @@ pub trait EncryptionKey: Sized + Sync {
     /// Encrypts each plaintext with randomness of its own, on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// [`ckks::Error::ParamsMismatch`].
-    fn encrypt(&self, plaintexts: Vec<(Plaintext, Entropy)>) -> ckks::Result<Ciphertexts>;
+    /// [`ckks::Error::ParamsMismatch`], and those of the plaintexts.
+    fn encrypt(&self, plaintexts: impl ParallelIterator<Item = ckks::Result<Randomized>>) -> ckks::Result<Ciphertexts>;
 }
 
 impl EncryptionKey for SecretKey {
@@ -67,9 +70,12 @@ impl EncryptionKey for SecretKey {
         None
     }
 
-    fn encrypt(&self, plaintexts: Vec<(Plaintext, Entropy)>) -> ckks::Result<Ciphertexts> {
-        let encrypt = |(plaintext, entropy)| Encryptor::new(self, entropy).encrypt_seeded(&plaintext);
-        plaintexts.into_par_iter().map(encrypt).collect::<ckks::Result<_>>().map(Ciphertexts::Seeded)
+    fn encrypt(&self, plaintexts: impl ParallelIterator<Item = ckks::Result<Randomized>>) -> ckks::Result<Ciphertexts> {
+        let encrypt = |plaintext: ckks::Result<Randomized>| {
+            let (plaintext, entropy) = plaintext?;
+            Encryptor::new(self, entropy).encrypt_seeded(&plaintext)
+        };
+        plaintexts.map(encrypt).collect::<ckks::Result<_>>().map(Ciphertexts::Seeded)
     }
 }
 
@@ -86,9 +92,12 @@ impl EncryptionKey for PublicKey {
         wire::write_public_key(self, &mut bytes).ok().map(|()| Fingerprint::of([&bytes[..]]))
     }
 
-    fn encrypt(&self, plaintexts: Vec<(Plaintext, Entropy)>) -> ckks::Result<Ciphertexts> {
-        let encrypt = |(plaintext, entropy)| Encryptor::new(self, entropy).encrypt(&plaintext);
-        plaintexts.into_par_iter().map(encrypt).collect::<ckks::Result<_>>().map(Ciphertexts::Whole)
+    fn encrypt(&self, plaintexts: impl ParallelIterator<Item = ckks::Result<Randomized>>) -> ckks::Result<Ciphertexts> {
+        let encrypt = |plaintext: ckks::Result<Randomized>| {
+            let (plaintext, entropy) = plaintext?;
+            Encryptor::new(self, entropy).encrypt(&plaintext)
+        };
+        plaintexts.map(encrypt).collect::<ckks::Result<_>>().map(Ciphertexts::Whole)
     }
 }
 
@@ -154,8 +163,8 @@ impl<Key: EncryptionKey> Party<Key> {
         let encode = |(slots, entropy): (Vec<f64>, Entropy)| {
             self.encoder.encode(&slots, input.scale, input.level).map(|plaintext| (plaintext, entropy))
         };
-        let plaintexts = jobs.into_par_iter().map(encode).collect::<ckks::Result<_>>()?;
-        Ok(self.key.encrypt(plaintexts)?)
+        // One after the other on each thread: a plaintext is encrypted while it is in the cache, and the next one takes its place.
+        Ok(self.key.encrypt(jobs.into_par_iter().map(encode))?)
     }
 }
 
