@@ -13,7 +13,7 @@ fn value(fit: &Fit, x: f64) -> f64 {
 fn a_polynomial_is_found_exactly() {
     let cubic = |x: f64| 1.0 - 2.0 * x + 0.5 * x * x * x;
     for histogram in [vec![], vec![1.0, 0.0, 7.0]] {
-        let fit = fit(&cubic, [-3.0, 5.0], (Shape::General, 4), &histogram);
+        let fit = fit(&cubic, [-3.0, 5.0], (Shape::General, 4), (&histogram, 50));
         assert!(fit.max_error < 1e-10 && fit.coefficients[4].abs() < 1e-10, "{fit:?}");
         assert!((value(&fit, 2.5) - cubic(2.5)).abs() < 1e-10);
     }
@@ -22,7 +22,7 @@ fn a_polynomial_is_found_exactly() {
 #[test]
 fn without_data_a_fit_is_the_chebyshev_series() {
     // |t| = 2/π + 4/π Σ (−1)^(k+1) T_2k / (4k² − 1); ReLU on [−r, r] is r (|t| + t) / 2.
-    let fit = fit(&|x| x.max(0.0), [-4.0, 4.0], (Shape::EvenAndLine, 6), &[]);
+    let fit = fit(&|x| x.max(0.0), [-4.0, 4.0], (Shape::EvenAndLine, 6), (&[], 0));
     let expected = [4.0 / PI, 2.0, 8.0 / (3.0 * PI), 0.0, -8.0 / (15.0 * PI), 0.0, 8.0 / (35.0 * PI)];
     for (found, expected) in fit.coefficients.iter().zip(expected) {
         assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
@@ -34,7 +34,7 @@ fn errors_are_near_the_smallest_possible() {
     // Minimax errors of |x| on [−1, 1] (Bernstein 1914; Varga and Carpenter 1985): E_2 = 1/8, and 2n E_2n → 0.2801694990.
     let errors = [(2, 0.125), (4, 0.067_620_9), (8, 0.034_6), (30, 0.009_337)];
     for (degree, smallest) in errors {
-        let fit = fit(&f64::abs, [-1.0, 1.0], (Shape::EvenAndLine, degree), &[]);
+        let fit = fit(&f64::abs, [-1.0, 1.0], (Shape::EvenAndLine, degree), (&[], 0));
         // A series is at most 2 + (4/π²) log(degree) times as far (Trefethen 2013, theorem 16.1 ff).
         assert!(fit.max_error >= smallest && fit.max_error < 3.0 * smallest, "{degree}: {}", fit.max_error);
     }
@@ -44,8 +44,8 @@ fn errors_are_near_the_smallest_possible() {
 fn weight_goes_where_the_data_are() {
     let mut histogram = vec![0.0; 64];
     histogram[24..40].iter_mut().for_each(|count| *count = 10.0);
-    let plain = fit(&|x| x.max(0.0), [-8.0, 8.0], (Shape::EvenAndLine, 4), &[]);
-    let weighted = fit(&|x| x.max(0.0), [-8.0, 8.0], (Shape::EvenAndLine, 4), &histogram);
+    let plain = fit(&|x| x.max(0.0), [-8.0, 8.0], (Shape::EvenAndLine, 4), (&[], 0));
+    let weighted = fit(&|x| x.max(0.0), [-8.0, 8.0], (Shape::EvenAndLine, 4), (&histogram, 50));
     let error = |fit: &Fit, x: f64| (value(fit, x) - x.max(0.0)).abs();
     let near = |fit: &Fit| (-20..=20).map(|i| error(fit, f64::from(i) / 10.0)).sum::<f64>();
     assert!(near(&weighted) < 0.8 * near(&plain), "{} {}", near(&weighted), near(&plain));

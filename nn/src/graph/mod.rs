@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use activation::{Activation, Expression};
 pub use head::{Head, HeadAxis};
 pub use matrix::{AffineMap, SparseMatrix};
-pub use run::{Block, Observer, Range};
+pub use run::{Block, Lanes, Observer, Range};
 
 use crate::error::{Error, Result};
 

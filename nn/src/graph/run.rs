@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 /// Samples that go through the graph together: two cache lines of doubles, which still keeps a layer of 845 features in L2.
 const BLOCK: usize = 16;
 
-type Lanes = [f64; BLOCK];
+/// One feature of a block of samples.
+pub type Lanes = [f64; BLOCK];
 
 /// The most results of all samples, half a gigabyte of them: each of ten classes for six million samples.
 const MAX_RESULTS: usize = 1 << 26;
@@ -63,6 +64,16 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// How many samples.
+    pub fn samples(&self) -> usize {
+        self.count
+    }
+
+    /// Feature by feature, as many values as there are samples.
+    pub fn features(&self) -> &[Lanes] {
+        self.lanes
+    }
+
     /// All values, each with the number of its sample, feature by feature.
     pub fn values(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         self.lanes.iter().flat_map(|lanes| lanes[..self.count].iter().enumerate().map(|(i, &v)| (self.first + i, v)))

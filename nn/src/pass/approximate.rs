@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::bias::correct_biases;
 use super::{map_of, push, rebuild};
 use crate::approx::Fit;
 use crate::error::{Error, Result};
@@ -20,17 +21,19 @@ pub struct Approximation {
     pub function: String,
     /// The polynomial.
     pub fit: Fit,
+    /// The mean of function − polynomial on the calibration data, one a feature: what biases behind it make up for.
+    pub mean_errors: Vec<f64>,
 }
 
-/// Puts the polynomials of `approximations` in the place of activations; those of other nodes stay.
+/// Puts the polynomials of `approximations` in the place of activations, and corrects the biases behind them; activations of other nodes stay.
 ///
 /// # Errors
-/// [`Error::Approximation`] for a node that is no activation, or a range or coefficients that are none.
+/// [`Error::Approximation`] for a node that is no activation, or a range, coefficients or mean errors that are none.
 pub fn approximate(graph: &Graph, approximations: &[Approximation]) -> Result<Graph> {
     for found in approximations {
         check(graph, found)?;
     }
-    rebuild(graph, |nodes, id, node| {
+    rebuild(&correct_biases(graph, approximations)?, |nodes, id, node| {
         let Some(found) = approximations.iter().find(|found| found.node == id.0) else {
             return Ok(push(nodes, node));
         };
@@ -56,11 +59,15 @@ pub(super) fn polynomial(fit: &Fit) -> Activation {
 fn check(graph: &Graph, found: &Approximation) -> Result<()> {
     let wrong = |problem: &str| Err(Error::Approximation { node: found.name.clone(), problem: problem.into() });
     let [low, high] = found.fit.range;
-    match graph.nodes().get(found.node).map(|node| &node.op) {
+    let node = graph.nodes().get(found.node);
+    match node.map(|node| &node.op) {
         Some(Op::Activation(_)) if !(low < high && low.is_finite() && high.is_finite()) => {
             wrong("its range is empty or not finite")
         }
         Some(Op::Activation(_)) if found.fit.coefficients.is_empty() => wrong("it has no coefficients"),
+        Some(Op::Activation(_)) if node.is_some_and(|node| node.len() != found.mean_errors.len()) => {
+            wrong("its mean errors are not those of its features")
+        }
         Some(Op::Activation(_)) => Ok(()),
         _ => wrong("the model has no activation at its number"),
     }

@@ -1,16 +1,18 @@
 //! Which polynomial stands for which activation: ranges and distributions from sample data, degrees from the accuracy that they cost.
 //!
 //! The range of an activation is what its arguments took over all samples, with a margin. Degrees are chosen greedily, on the network in the
-//! clear: from the lowest, all activations rise together until the network loses little enough; then, as long as that stays true, the
-//! one is lowered that costs the least. What a network loses is measured in `Judge`.
+//! clear: from the lowest, all activations rise together until the network loses little enough; then, as long as that stays true, one after the other is
+//! lowered, in two ways: the one that costs the least, or the one that saves the most work. What comes to less work is taken. What a network
+//! loses is measured in `Judge`.
 
 use std::collections::BTreeMap;
 
 use super::approximate::{Approximation, polynomial};
+use super::bias::{correct_biases, mean_errors};
 use super::judge::Judge;
 use crate::approx::{Fit, Shape, fit};
 use crate::error::{Error, Result};
-use crate::graph::{Activation, Block, Graph, NodeId, Observer, Op, Range};
+use crate::graph::{Activation, Block, Graph, Node, NodeId, Observer, Op, Range};
 
 /// Parts of a range that a histogram counts.
 const PARTS: usize = 512;
@@ -69,16 +71,18 @@ pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Calibra
         if let Op::Activation(activation) = &node.op
             && !activation.is_polynomial()
         {
-            layers.push(Layer::new((id, &node.name), node.inputs[0], activation, &ranges, calibration)?);
+            layers.push(Layer::new((id, node), activation, &ranges, calibration)?);
         }
     }
     let histograms = histograms(graph, samples, &layers)?;
-    layers.iter_mut().zip(histograms).for_each(|(layer, histogram)| layer.histogram = histogram);
+    let mut polynomials: Vec<_> =
+        layers.iter().zip(&histograms).map(|(layer, h)| layer.polynomials((h, count))).collect();
+    let errors = mean_errors(graph, samples, &polynomials)?;
+    polynomials.iter_mut().flatten().zip(errors.into_iter().flatten()).for_each(|(p, errors)| p.mean_errors = errors);
     let judge = Judge::new(&results[..count * graph.output_len()], graph.output_len(), calibration.labels);
-    let mut search = Search { graph, samples, judge, calibration, layers, fits: BTreeMap::new() };
+    let mut search = Search { graph, samples, judge, calibration, layers, polynomials, losses: BTreeMap::new() };
     let (degrees, loss) = search.degrees()?;
-    let approximations = (0..degrees.len()).map(|layer| search.approximation(layer, degrees[layer])).collect();
-    Ok(Calibrated { approximations, loss })
+    Ok(Calibrated { approximations: search.approximations(&degrees), loss })
 }
 
 /// An activation to be approximated.
@@ -89,20 +93,20 @@ struct Layer {
     function: Activation,
     shape: Shape,
     range: [f64; 2],
-    histogram: Vec<f64>,
+    features: usize,
     /// Those worth trying.
     degrees: Vec<usize>,
 }
 
 impl Layer {
     fn new(
-        (id, name): (NodeId, &str),
-        input: NodeId,
+        (id, node): (NodeId, &Node),
         function: &Activation,
         ranges: &[Range],
         calibration: &Calibration<'_>,
     ) -> Result<Self> {
-        let wrong = |problem: String| Error::Approximation { node: name.to_owned(), problem };
+        let wrong = |problem: String| Error::Approximation { node: node.name.clone(), problem };
+        let (input, features) = (node.inputs[0], node.len());
         let Range { min, max } = ranges[input.0];
         if !(min.is_finite() && max.is_finite()) {
             return Err(wrong("its arguments are not finite on the calibration data".into()));
@@ -119,8 +123,20 @@ impl Layer {
         if degrees.is_empty() {
             degrees.push(calibration.max_degree);
         }
-        let (name, function) = (name.to_owned(), function.clone());
-        Ok(Self { id, name, input, function, shape, range, histogram: vec![0.0; PARTS], degrees })
+        let (name, function) = (node.name.clone(), function.clone());
+        Ok(Self { id, name, input, function, shape, range, features, degrees })
+    }
+
+    /// A polynomial for each degree; of mean errors nothing is known.
+    fn polynomials(&self, (histogram, samples): (&[f64], usize)) -> Vec<Approximation> {
+        let made = |&degree: &usize| Approximation {
+            node: self.id.0,
+            name: self.name.clone(),
+            function: self.function.name().to_owned(),
+            fit: fit(&|x| self.function.eval(x), self.range, (self.shape, degree), (histogram, samples)),
+            mean_errors: vec![0.0; self.features],
+        };
+        self.degrees.iter().map(made).collect()
     }
 
     fn part(&self, value: f64) -> usize {
@@ -159,7 +175,10 @@ struct Search<'a> {
     judge: Judge,
     calibration: &'a Calibration<'a>,
     layers: Vec<Layer>,
-    fits: BTreeMap<(usize, usize), Approximation>,
+    /// Of each layer, one for each of its degrees.
+    polynomials: Vec<Vec<Approximation>>,
+    /// What has been measured.
+    losses: BTreeMap<Vec<usize>, f64>,
 }
 
 impl Search<'_> {
@@ -168,34 +187,67 @@ impl Search<'_> {
         let limit = self.calibration.loss;
         let highest: Vec<usize> = self.layers.iter().map(|layer| layer.degrees.len() - 1).collect();
         let mut degrees = vec![0; highest.len()];
-        let mut loss = self.loss(&degrees)?;
-        while loss > limit && degrees != highest {
+        while self.loss(&degrees)? > limit && degrees != highest {
             degrees.iter_mut().zip(&highest).for_each(|(degree, &highest)| *degree = (*degree + 1).min(highest));
-            loss = self.loss(&degrees)?;
         }
+        let by_loss = self.lowered(&degrees, |loss, _| loss)?;
+        let by_work = self.lowered(&degrees, |_, work| work)?;
+        let degrees = if self.work(&by_work) < self.work(&by_loss) { by_work } else { by_loss };
+        let loss = self.loss(&degrees)?;
+        Ok((degrees, loss))
+    }
+
+    /// One degree after the other is lowered as long as the network does not lose too much: of those that can be, the one with the least `price`,
+    /// made of the loss and the work that are left.
+    fn lowered(&mut self, from: &[usize], price: impl Fn(f64, f64) -> f64) -> Result<Vec<usize>> {
+        let (limit, mut degrees) = (self.calibration.loss, from.to_vec());
         // Who cannot be lowered now cannot be when others are.
-        let mut open: Vec<usize> = (0..degrees.len()).filter(|_| loss <= limit).collect();
+        let mut open: Vec<usize> = (0..degrees.len()).collect();
+        if self.loss(&degrees)? > limit {
+            return Ok(degrees);
+        }
         loop {
             open.retain(|&layer| degrees[layer] > 0);
-            let mut losses = Vec::new();
+            let mut prices = Vec::new();
             for &layer in &open {
                 degrees[layer] -= 1;
-                losses.push((self.loss(&degrees)?, layer));
+                let loss = self.loss(&degrees)?;
+                if loss <= limit {
+                    prices.push((price(loss, self.work(&degrees)), layer));
+                }
                 degrees[layer] += 1;
             }
-            losses.retain(|&(loss, _)| loss <= limit);
-            let Some(&(least, layer)) = losses.iter().min_by(|(a, _), (b, _)| a.total_cmp(b)) else {
-                return Ok((degrees, loss));
+            let Some(&(_, layer)) = prices.iter().min_by(|(a, _), (b, _)| a.total_cmp(b)) else {
+                return Ok(degrees);
             };
             degrees[layer] -= 1;
-            loss = least;
-            open = losses.into_iter().map(|(_, layer)| layer).collect();
+            open = prices.into_iter().map(|(_, layer)| layer).collect();
         }
+    }
+
+    /// Work of the encrypted network, roughly and in no unit: products of a layer, each as much as the square of the levels that are still to come.
+    fn work(&self, degrees: &[usize]) -> f64 {
+        let (mut work, mut levels) = (0.0, 1.0);
+        for (layer, &degree) in self.layers.iter().zip(degrees).rev() {
+            let products = f64::from((2 * layer.degrees[degree] - 1).ilog2());
+            levels += 1.0 + products;
+            work += layer.features as f64 * products * levels * levels;
+        }
+        work
     }
 
     /// What the network loses with these degrees.
     fn loss(&mut self, degrees: &[usize]) -> Result<f64> {
-        let found: Vec<_> = (0..degrees.len()).map(|layer| self.approximation(layer, degrees[layer])).collect();
+        if let Some(&loss) = self.losses.get(degrees) {
+            return Ok(loss);
+        }
+        let loss = self.measured_loss(degrees)?;
+        self.losses.insert(degrees.to_vec(), loss);
+        Ok(loss)
+    }
+
+    fn measured_loss(&self, degrees: &[usize]) -> Result<f64> {
+        let found = self.approximations(degrees);
         let graph = in_place(self.graph, &found)?;
         let few = self.samples.len() / graph.input_len() / FEW * graph.input_len();
         let (mut results, ranges) = graph.run_with_ranges(&self.samples[..few])?;
@@ -223,15 +275,8 @@ impl Search<'_> {
         })
     }
 
-    fn approximation(&mut self, layer: usize, degree: usize) -> Approximation {
-        let Layer { id, name, function, shape, range, histogram, degrees, .. } = &self.layers[layer];
-        let made = || Approximation {
-            node: id.0,
-            name: name.clone(),
-            function: function.name().to_owned(),
-            fit: fit(&|x| function.eval(x), *range, (*shape, degrees[degree]), histogram),
-        };
-        self.fits.entry((layer, degree)).or_insert_with(made).clone()
+    fn approximations(&self, degrees: &[usize]) -> Vec<Approximation> {
+        self.polynomials.iter().zip(degrees).map(|(polynomials, &degree)| polynomials[degree].clone()).collect()
     }
 }
 
@@ -327,9 +372,9 @@ fn outside_of(
     Outside { approximation, values, sample, argument, error, size }
 }
 
-/// The graph with polynomials for activations and no other change, so that numbers of nodes stay.
+/// The graph with polynomials for activations, biases that are right for them, and no other change, so that numbers of nodes stay.
 fn in_place(graph: &Graph, approximations: &[Approximation]) -> Result<Graph> {
-    let mut nodes = graph.nodes().to_vec();
+    let mut nodes = correct_biases(graph, approximations)?.nodes().to_vec();
     for found in approximations {
         nodes[found.node].op = Op::Activation(polynomial(&found.fit));
     }

@@ -67,6 +67,37 @@ fn labels_count_where_there_are_any() {
 }
 
 #[test]
+fn biases_keep_the_means_of_results() {
+    let data = samples(500, 8);
+    // The activation is read by a map through a sum.
+    let nodes = vec![
+        node(Op::Input, &[], 8),
+        node(map(16, 8, 100, 1), &[0], 16),
+        node(Op::Activation(Activation::Relu), &[1], 16),
+        node(Op::Add, &[1, 2], 16),
+        node(map(4, 16, 100, 2), &[3], 4),
+    ];
+    let graph = Graph::new(nodes, NodeId(4)).unwrap();
+    let found = calibrate(&graph, &Calibration { max_degree: 2, ..calibration(&data) }).unwrap().approximations;
+    let means = |graph: &Graph| {
+        let results = graph.run(&data).unwrap();
+        (0..4).map(move |column| results.iter().skip(column).step_by(4).sum::<f64>() / 500.0).collect::<Vec<_>>()
+    };
+    let shift = |found: &[Approximation]| {
+        let friendly = he_friendly(&graph, &MergeRule::default(), found).unwrap();
+        means(&friendly).iter().zip(means(&graph)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    assert!(shift(&found) < 1e-9);
+    let mut without = found.clone();
+    without[0].mean_errors.fill(0.0);
+    assert!(shift(&without) > 1e-3);
+    // Whoever sums them.
+    let threads = |count| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
+    let again = |count| threads(count).install(|| calibrate(&graph, &calibration(&data)).unwrap());
+    assert_eq!(again(1), again(3));
+}
+
+#[test]
 fn what_lies_outside_is_named() {
     let data = samples(200, 8);
     let graph = network(Activation::Relu);
@@ -125,7 +156,13 @@ fn functions_without_a_polynomial_are_refused() {
 fn polynomials_that_fit_no_activation_are_refused() {
     let graph = network(Activation::Relu);
     let fit = Fit { range: [-1.0, 1.0], coefficients: vec![0.0, 1.0], max_error: 0.0, rms_error: 0.0 };
-    let at = |node, fit: &Fit| Approximation { node, name: "r".into(), function: "relu".into(), fit: fit.clone() };
+    let at = |node, fit: &Fit| Approximation {
+        node,
+        name: "r".into(),
+        function: "relu".into(),
+        fit: fit.clone(),
+        mean_errors: vec![0.0; 16],
+    };
     assert!(approximate(&graph, &[at(2, &fit)]).is_ok());
     for wrong in [
         at(1, &fit),
@@ -133,6 +170,7 @@ fn polynomials_that_fit_no_activation_are_refused() {
         at(2, &Fit { range: [1.0, 1.0], ..fit.clone() }),
         at(2, &Fit { range: [f64::NAN, 1.0], ..fit.clone() }),
         at(2, &Fit { coefficients: vec![], ..fit.clone() }),
+        Approximation { mean_errors: vec![0.0; 15], ..at(2, &fit) },
     ] {
         assert!(matches!(approximate(&graph, &[wrong]), Err(Error::Approximation { .. })));
     }

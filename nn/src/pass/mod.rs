@@ -5,6 +5,7 @@
 //! reads is dropped ([`prune`]). [`simplify`] does all of it until nothing changes.
 
 mod approximate;
+mod bias;
 mod branches;
 mod calibrate;
 mod distribute;

@@ -179,6 +179,18 @@ fn neighbours(options: &Options) -> impl Iterator<Item = Options> + '_ {
     pairs.flat_map(move |(a, b)| [(1, 0), (1, -1), (2, -1)].map(|(up, down)| moved([(a, up), (b, down)])))
 }
 
+/// The same scales of inputs and weights, with all places where products can be relinearised and rescaled.
+pub(super) fn products(options: &Options, flooded: bool) -> Vec<Options> {
+    let waterlines: &[i32] = if flooded { &FLOODED_WATERLINE_BITS } else { &WATERLINE_BITS };
+    let late = waterlines.iter().flat_map(|&waterline| [(waterline, true), (waterline, false)]);
+    late.map(|(waterline_bits, late_relinearization)| Options {
+        waterline_bits,
+        late_relinearization,
+        ..options.clone()
+    })
+    .collect()
+}
+
 /// All combinations of scales tried; where products are relinearised is free only with one feature a ciphertext.
 fn combinations(one_feature: bool, flooded: bool) -> Vec<Options> {
     let (inputs, weights, waterlines): (&[i32], &[i32], &[i32]) = match flooded {

@@ -14,7 +14,7 @@ use ckks::RingKind;
 
 use super::chain::Chains;
 use super::depth::{least_bits, too_deep};
-use super::scales::{Place, Task, Tried};
+use super::scales::{Place, Task, Tried, products};
 use super::{Goal, Objective, PlanError, ServerPlan};
 use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
@@ -175,7 +175,8 @@ impl<'a> Search<'a> {
             };
             match self.task.choose(&place, &params, &known) {
                 Ok(tried) if tried.is_precise() => {
-                    let found = self.with_specials(chains, Found { params, place, tried });
+                    let found = self.with_other_products(chains, Found { params, place, tried });
+                    let found = self.with_specials(chains, found);
                     let found = self.with_few_keys(chains, found, (slots, interleave))?;
                     return self.within_limits(found);
                 }
@@ -192,6 +193,25 @@ impl<'a> Search<'a> {
             }
         }
         Err(refusal.unwrap_or(PlanError::NoChain { log_n: chains.log_n() }))
+    }
+
+    /// The plan, or a cheaper one whose products are relinearised elsewhere, or rescaled at another scale, if need be on a chain of one prime more: the shortest
+    /// chain may be one that has precision left for neither.
+    fn with_other_products(&self, chains: &mut Chains, mut found: Found<'a>) -> Found<'a> {
+        if !found.place.packing.has_one_feature() {
+            return found;
+        }
+        let limbs = found.params.ring().q().len();
+        let all = products(&found.tried.options, self.task.goal.flood.is_some());
+        for limbs in limbs..=(limbs + 1).min(chains.longest()) {
+            if let Some(params) = chains.params(limbs, 1)
+                && let Some(tried) = self.task.adjust(&found.place, &params, &all)
+                && tried.is_better(&found.tried)
+            {
+                found = Found { params, tried, ..found };
+            }
+        }
+        found
     }
 
     /// The plan with as many special primes as make it best.

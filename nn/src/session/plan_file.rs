@@ -221,6 +221,7 @@ struct ApproximationJson {
     coefficients: Vec<Exact>,
     max_error: Exact,
     rms_error: Exact,
+    mean_errors: Vec<Exact>,
 }
 
 /// A double as the shortest text that leads back to it.
@@ -340,7 +341,7 @@ impl FloodJson {
 
 impl ApproximationJson {
     fn new(approximation: &Approximation) -> Self {
-        let Approximation { node, name, function, fit } = approximation.clone();
+        let Approximation { node, name, function, fit, mean_errors } = approximation.clone();
         let Fit { range, coefficients, max_error, rms_error } = fit;
         Self {
             node,
@@ -350,18 +351,20 @@ impl ApproximationJson {
             coefficients: coefficients.into_iter().map(Exact).collect(),
             max_error: Exact(max_error),
             rms_error: Exact(rms_error),
+            mean_errors: mean_errors.into_iter().map(Exact).collect(),
         }
     }
 
     fn approximation(self) -> Approximation {
-        let Self { node, name, function, range, coefficients, max_error, rms_error } = self;
+        let Self { node, name, function, range, coefficients, max_error, rms_error, mean_errors } = self;
         let fit = Fit {
             range: range.map(|Exact(end)| end),
             coefficients: coefficients.into_iter().map(|Exact(coefficient)| coefficient).collect(),
             max_error: max_error.0,
             rms_error: rms_error.0,
         };
-        Approximation { node, name, function, fit }
+        let mean_errors = mean_errors.into_iter().map(|Exact(error)| error).collect();
+        Approximation { node, name, function, fit, mean_errors }
     }
 }
 
