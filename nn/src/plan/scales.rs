@@ -101,17 +101,23 @@ impl<'a> Task<'a> {
         Ok(Tried { options: options.clone(), cost, spare, excess, excess_keys, trace })
     }
 
-    /// The cheapest of `known`, adjusted, if one of them can be made precise enough; otherwise of all combinations.
+    /// The cheapest of `known`, adjusted, if one of them can be made precise enough and fits into memory; otherwise of all combinations, too.
     ///
     /// # Errors
     /// Why the last combination did not fit.
     pub fn choose(&self, place: &Place<'_>, params: &Params, known: &[Options]) -> Result<Tried, ProgramError> {
-        if let Some(best) = self.adjust(place, params, known) {
-            return Ok(best);
-        }
+        let adjusted = self.adjust(place, params, known);
+        let adjusted = match adjusted {
+            Some(adjusted) if adjusted.excess == 0 => return Ok(adjusted),
+            other => other,
+        };
         let best =
             self.best(place, params, &combinations(place.packing.has_one_feature(), self.goal.flood.is_some()))?;
-        Ok(self.refine(place, params, best))
+        let found = self.refine(place, params, best);
+        Ok(match adjusted {
+            Some(adjusted) => adjusted.better(found),
+            None => found,
+        })
     }
 
     /// The cheapest of `known`, adjusted, if one of them can be made precise enough.
