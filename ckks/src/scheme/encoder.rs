@@ -173,8 +173,14 @@ impl Encoder {
                     continue;
                 }
             }
-            let sources = Rows { data: earlier, stride: len, count: used };
-            backend.convert_into(q, row, sources, &weights[..used], residues, *factor);
+            match i {
+                // W_0 is 1, and there is nothing to take off.
+                0 => row.copy_from_slice(residues),
+                _ => {
+                    let sources = Rows { data: earlier, stride: len, count: used };
+                    backend.convert_into(q, row, sources, &weights[..used], residues, *factor);
+                }
+            }
             let halves = ring.q().zip(weights).take(used);
             let offset = halves.fold(half(q), |sum, (of, &weight)| q.sub(sum, q.mul(q.reduce(half(of)), weight)));
             if backend.vectorize(Raise { q, row, offset }) {
