@@ -225,13 +225,14 @@ impl Search<'_> {
         }
     }
 
-    /// Work of the encrypted network, roughly and in no unit: products of a layer, each as much as the square of the levels that are still to come.
+    /// Work of the encrypted network, roughly and in no unit: products of a layer, each as much as the square of the levels that are still to come. The
+    /// last one counts half, since what follows is mostly linear, and has fewer results to be relinearised.
     fn work(&self, degrees: &[usize]) -> f64 {
         let (mut work, mut levels) = (0.0, 1.0);
         for (layer, &degree) in self.layers.iter().zip(degrees).rev() {
             let products = f64::from((2 * layer.degrees[degree] - 1).ilog2());
             levels += 1.0 + products;
-            work += layer.features as f64 * products * levels * levels;
+            work += layer.features as f64 * (products - 0.5).max(0.0) * levels * levels;
         }
         work
     }
