@@ -11,27 +11,20 @@ use crate::graph::{Activation, AffineMap, Block, Graph, NodeId, Observer, Op};
 /// Errors are summed as multiples of this share of the values of a polynomial, exactly: sums do not depend on the order of samples.
 const STEP: f64 = 1.0 / (1u64 << 36) as f64;
 
-/// The mean of f − p over samples, one a feature, for each polynomial p of each list; those of a list stand for the same f, on whose own arguments,
-/// those of the graph as it is, both are compared.
+/// A function in the graph, its argument, and the polynomials that may stand for it.
+pub(super) type Candidates<'a> = (&'a Activation, NodeId, &'a [Approximation]);
+
+/// For each polynomial p of each function f the mean of f − p over samples, one a feature, both of the argument that the graph has as it is.
 ///
 /// # Errors
 /// [`Error::SampleLength`](crate::error::Error::SampleLength).
-pub(super) fn mean_errors(graph: &Graph, samples: &[f64], lists: &[Vec<Approximation>]) -> Result<Vec<Vec<Vec<f64>>>> {
-    let step = |found: &Approximation| {
-        STEP * (found.fit.max_error + found.fit.coefficients.iter().map(|c| c.abs()).sum::<f64>())
+pub(super) fn mean_errors(graph: &Graph, samples: &[f64], all: &[Candidates<'_>]) -> Result<Vec<Vec<Vec<f64>>>> {
+    let with_step = |found: &Approximation| {
+        let largest = found.fit.max_error + found.fit.coefficients.iter().map(|c| c.abs()).sum::<f64>();
+        (polynomial(&found.fit), STEP * largest)
     };
-    // Each function with its argument, and its polynomials with their steps.
-    let lists: Vec<_> = lists
-        .iter()
-        .filter_map(|list| Some((&graph.nodes()[list.first()?.node], list)))
-        .filter_map(|(node, list)| match &node.op {
-            Op::Activation(function) => Some((function, node.inputs[0], list)),
-            _ => None,
-        })
-        .map(|(function, input, list)| {
-            (function, input, list.iter().map(|found| (polynomial(&found.fit), step(found))).collect::<Vec<_>>())
-        })
-        .collect();
+    let polynomials = |found: &[Approximation]| found.iter().map(with_step).collect::<Vec<_>>();
+    let lists: Vec<_> = all.iter().map(|&(f, input, found)| (f, input, polynomials(found))).collect();
     let observer = Observer {
         start: || vec![Vec::new(); lists.len()],
         observe: |sums: &mut Vec<Vec<Vec<i64>>>, id: NodeId, block: Block<'_>| {

@@ -77,7 +77,8 @@ pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Calibra
     let histograms = histograms(graph, samples, &layers)?;
     let mut polynomials: Vec<_> =
         layers.iter().zip(&histograms).map(|(layer, h)| layer.polynomials((h, count))).collect();
-    let errors = mean_errors(graph, samples, &polynomials)?;
+    let candidates = layers.iter().zip(&polynomials).map(|(layer, found)| (&layer.function, layer.input, &found[..]));
+    let errors = mean_errors(graph, samples, &candidates.collect::<Vec<_>>())?;
     polynomials.iter_mut().flatten().zip(errors.into_iter().flatten()).for_each(|(p, errors)| p.mean_errors = errors);
     let judge = Judge::new(&results[..count * graph.output_len()], graph.output_len(), calibration.labels);
     let mut search = Search { graph, samples, judge, calibration, layers, polynomials, losses: BTreeMap::new() };

@@ -13,7 +13,7 @@ pub struct Goal {
     /// b, if it is not free.
     pub interleave: Option<usize>,
     /// Bits of precision that the results need at least: −log2 of the largest error. Left out, the error of typical
-    /// values is held to 2^−9 of the largest result, and that of samples if possible to [`Goal::SLACK_BITS`] less.
+    /// values is held to 2^−9 of the largest result, and that of samples if possible to two bits less.
     pub precision_bits: Option<f64>,
     /// Largest resident memory that a server may have.
     pub memory_bytes: Option<u64>,
