@@ -65,3 +65,17 @@ fn activations_have_their_symmetries() {
     assert_eq!(shape(f64::exp, [-3.0, 4.0]), (Shape::General, [-3.0, 4.0]));
     assert_eq!(shape(|x| x.max(0.0), [-0.1, 5.0]), (Shape::General, [-0.1, 5.0]));
 }
+
+#[test]
+fn the_ends_of_a_range_count_although_no_sample_came_there() {
+    // All samples in the middle tenth: the polynomial that is best there is far off at the ends.
+    let histogram: Vec<f64> = (0..512).map(|i| f64::from(u8::from((230..282).contains(&i)))).collect();
+    let relu = |x: f64| x.max(0.0);
+    for samples in [50, 1_000_000] {
+        let fit = fit(&relu, [-4.0, 4.0], (Shape::EvenAndLine, 4), (&histogram, samples));
+        assert!(fit.max_error <= LARGEST * 4.0, "{}", fit.max_error);
+    }
+    let share = WHOLE / (WHOLE + 1e6);
+    let far = weighted(&relu, [-4.0, 4.0], (Shape::EvenAndLine, 4), &points(&histogram, share));
+    assert!(far.max_error > 4.0, "{}", far.max_error);
+}
