@@ -382,7 +382,7 @@ pub enum Error {
         batch: usize,
     },
     /// An input of another type than single precision.
-    #[error("{}: the input '{input}' is of type {found}, and must be 32-bit float; convert the model to float32", path.display())]
+    #[error("{}: the input '{input}' is of type {found}, and must be 32-bit float; {}", path.display(), to_float(found))]
     OnnxType {
         /// The file.
         path: PathBuf,
@@ -442,5 +442,15 @@ impl fmt::Display for Advice<'_> {
             write!(f, "\n  {}: {}", nodes.join(", "), first.advice)?;
         }
         Ok(())
+    }
+}
+
+/// What to do about an input of another type.
+fn to_float(found: &str) -> &'static str {
+    match found.starts_with("Int") || found.starts_with("Uint") {
+        true => {
+            "convert the model to float32, or let it begin behind its embedding: places in a table cannot be encrypted"
+        }
+        false => "convert the model to float32",
     }
 }

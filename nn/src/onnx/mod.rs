@@ -1,7 +1,7 @@
 //! ONNX files become graphs: the only place that knows ONNX, and `tract`, the crate that reads it.
 //!
 //! ```text
-//! bytes -> proto (checks, rewrite) -> head: a last softmax or the like is taken off -> tract: shapes inferred, constants folded (bounded: sizes first) -> import: node by node
+//! bytes -> proto (checks, rewrite, sklearn) -> head: a last softmax or the like is taken off -> tract: shapes inferred, constants folded (bounded: sizes first) -> import: node by node
 //!   -> pointwise: an activation that has a name
 //!   -> linear: y = sum of M_i x_i + c, by a direct construction (window, einsum, elementwise) or by
 //!      probing the one node with unit vectors, and held against tract's own result on a random vector
@@ -25,6 +25,7 @@ mod pointwise;
 mod probe;
 mod proto;
 mod rewrite;
+mod sklearn;
 mod window;
 
 use std::path::{Path, PathBuf};

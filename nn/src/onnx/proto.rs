@@ -13,7 +13,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::bail;
 
 use super::head::{self, LastNode};
-use super::{Source, advice, bounded, node, rewrite};
+use super::{Source, advice, bounded, node, rewrite, sklearn};
 use crate::error::{Error, Result, UnsupportedNode};
 use crate::fingerprint::Fingerprint;
 use crate::graph::Head;
@@ -36,6 +36,7 @@ impl Checked {
         if let Some(graph) = &mut proto.graph {
             name_apart(graph);
             rewrite::celu(graph);
+            sklearn::rewrite(graph);
         }
         let last = head::take(&mut proto);
         let graph = proto.graph.as_ref().ok_or_else(|| Error::Onnx {
@@ -171,7 +172,10 @@ fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()>
     let bad = graph.node.iter().filter(|node| !readable(node) || REFUSED.contains(&node.op_type.as_str()));
     let nodes = bad.map(|node| {
         let advice = if !known(&node.op_type) {
-            "the importer does not know this operator: export with plain ONNX operators (opset 13)"
+            match &node.domain[..] {
+                "ai.onnx.ml" => "of scikit-learn, scalers, linear models and perceptrons are supported",
+                _ => "the importer does not know this operator: export with plain ONNX operators (opset 13)",
+            }
         } else if placed(node) {
             "its output_shape is not supported: give the padding instead (pads and output_padding)"
         } else {

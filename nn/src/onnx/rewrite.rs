@@ -20,7 +20,7 @@ pub(super) fn celu(graph: &mut GraphProto) {
     }
 }
 
-fn part(operator: &str, inputs: &[&str], output: &str, name: &str) -> NodeProto {
+pub(super) fn part(operator: &str, inputs: &[&str], output: &str, name: &str) -> NodeProto {
     NodeProto {
         name: name.into(),
         op_type: operator.into(),
@@ -31,6 +31,12 @@ fn part(operator: &str, inputs: &[&str], output: &str, name: &str) -> NodeProto 
 }
 
 fn number(name: String, value: f32) -> TensorProto {
-    let data_type = DataType::Float as i32;
-    TensorProto { name, data_type, raw_data: value.to_le_bytes().into(), ..TensorProto::default() }
+    weights(name, &[], &[value])
+}
+
+/// A constant of these dimensions.
+pub(super) fn weights(name: String, dims: &[usize], values: &[f32]) -> TensorProto {
+    let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let dims = dims.iter().map(|&length| length as i64).collect();
+    TensorProto { name, dims, data_type: DataType::Float as i32, raw_data, ..TensorProto::default() }
 }

@@ -14,6 +14,7 @@ pub enum Attr<'a> {
     Int(i64),
     Ints(&'a [i64]),
     Float(f32),
+    Floats(&'a [f32]),
     Str(&'a str),
     Tensor(Box<TensorProto>),
 }
@@ -42,8 +43,12 @@ impl Builder {
         self
     }
 
-    pub fn output(mut self, name: &str) -> Self {
-        self.graph.output.push(value(name, DataType::Float, &[]));
+    pub fn output(self, name: &str) -> Self {
+        self.output_of(name, DataType::Float)
+    }
+
+    pub fn output_of(mut self, name: &str, kind: DataType) -> Self {
+        self.graph.output.push(value(name, kind, &[]));
         self
     }
 
@@ -150,6 +155,10 @@ fn attribute(name: &str, attr: &Attr) -> AttributeProto {
         Attr::Float(f) => {
             proto.f = *f;
             AttributeType::Float
+        }
+        Attr::Floats(floats) => {
+            proto.floats = floats.to_vec();
+            AttributeType::Floats
         }
         Attr::Str(s) => {
             proto.s = s.as_bytes().into();

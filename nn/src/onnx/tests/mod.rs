@@ -6,6 +6,7 @@ mod foreign;
 mod head;
 mod operators;
 mod refused;
+mod sklearn;
 mod zoo;
 
 use builder::{Attr, Builder};
