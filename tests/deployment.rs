@@ -269,7 +269,11 @@ fn whoever_has_the_model_can_look_at_samples_before_they_are_encrypted() {
     let said = succeed("samples.txt", "in");
     assert!(said.contains("64 samples") && !said.contains("outside"), "{said}");
     let said = succeed("wider.txt", "in-wider");
-    assert!(said.contains("64 samples") && said.contains("value(s) outside; sample "), "{said}");
+    assert!(
+        said.contains("64 samples")
+            && (said.contains("value outside; sample ") || said.contains("values outside; sample ")),
+        "{said}"
+    );
     let refuse = |model: &str, data: &str, words: &[&str]| {
         refused(&owner, &encrypt(model, data, "in-none").iter().map(String::as_str).collect::<Vec<_>>(), words);
     };

@@ -125,5 +125,6 @@ pub fn decrypt(args: &DecryptArgs) -> Result<()> {
 
 /// Describes a file.
 pub fn inspect(args: &InspectArgs) -> Result<()> {
+    ensure!(!args.file.is_dir(), "{}: it is a folder; name a file in it", args.file.display());
     print(&read_file(&args.file, Inspected::read)?)
 }

@@ -56,7 +56,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         None => None,
     };
     let data = data.cycled(wanted)?;
-    let labels = args.labels.as_ref().map(|path| Labels::read(path)?.first(known, model.graph.output_len()));
+    // A single result tells two classes apart, by its sign.
+    let classes = model.graph.output_len().max(2);
+    let labels = args.labels.as_ref().map(|path| Labels::read(path)?.first(known, classes));
     let labels: Option<Vec<usize>> =
         labels.transpose()?.map(|labels| labels.into_iter().cycle().take(wanted).collect());
 

@@ -82,8 +82,8 @@ pub enum DataError {
         /// Its label.
         value: i64,
     },
-    /// A label beyond the outputs of the model.
-    #[error("{}: the label of sample {sample} is {label}, but the model has {classes} outputs; classes count from 0", path.display())]
+    /// A label beyond the classes of the model.
+    #[error("{}: the label of sample {sample} is {label}, but the model knows {classes} classes; they count from 0", path.display())]
     LabelRange {
         /// The file.
         path: PathBuf,
@@ -91,7 +91,7 @@ pub enum DataError {
         sample: usize,
         /// Its label.
         label: usize,
-        /// Outputs of the model.
+        /// Classes that the model knows.
         classes: usize,
     },
     /// A file for results whose name does not say what to write.

@@ -91,6 +91,10 @@ impl Source {
             [b'P', b'K', 3 | 5, 4 | 6, ..] => npy::table(path, Box::new(Cursor::new(npy::member(path, file, names)?))),
             [0, 0, ..] => idx::table(path, file),
             _ if text::is_text(&first) => text::table(path, file),
+            _ if first.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n')) => Err(format_error(
+                path,
+                "its first line is none of numbers: leave out headings and columns of words, or save it with numpy.save",
+            )),
             _ => Err(format_error(path, "it is none of IDX, .npy, .npz and lines of numbers; save it with numpy.save")),
         }
     }

@@ -243,6 +243,9 @@ fn other_formats_and_types_are_refused() {
         other => panic!("{other:?}"),
     };
     assert!(refuse("x.html", b"<html>1,2,3\n").contains("numpy.save"));
+    assert!(refuse("x.csv", b"age,weight\n1,2\n").contains("headings"));
+    assert!(refuse("x.csv", b"1.0;2.0;3.0\n").contains("separate numbers by commas"));
+    assert!(refuse("x.csv", format!("1,{}\n", "x".repeat(999)).as_bytes()).len() < 99);
     assert!(refuse("x.idx", &[0, 0, 0x0D, 1, 0, 0, 0, 0]).contains("0x0D"));
     assert!(refuse("x.npy", &npy(&Array1::from(vec![1i64, 2]).into_dyn())).contains("i8"));
     assert!(refuse("x.npy", &npy(&floats(&[4], 0.0))).contains("[n, ...]"));

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use super::source::{Number, Table, damaged, format_error};
 use crate::error::Result;
 
+/// Characters of a field that a message shows.
+const SHOWN: usize = 24;
+
 /// Whether a file begins as a number does.
 pub(super) fn is_text(file: &[u8]) -> bool {
     file.first().is_some_and(|byte| byte.is_ascii_digit() || b"+-. ".contains(byte))
@@ -75,7 +78,11 @@ impl Lines {
     fn number<T: Number>(&self, (column, field): (usize, &str)) -> Result<T> {
         field.parse().map_err(|_| {
             let (line, column) = (self.line, column + 1);
-            let problem = format_args!("line {line}, column {column}: '{field}' is no such number as is read here");
+            let shown: String = field.chars().take(SHOWN).collect();
+            let rest = if shown.len() < field.len() { "…" } else { "" };
+            let advice = if field.contains(';') { "; separate numbers by commas or blanks" } else { "" };
+            let problem =
+                format_args!("line {line}, column {column}: '{shown}{rest}' is no such number as is read here{advice}");
             format_error(&self.path, problem)
         })
     }

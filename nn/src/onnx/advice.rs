@@ -9,6 +9,10 @@ const OTHER: &str = "it is not linear in the data and no known activation: use l
 
 /// For a node that was looked at; by the operator's name in ONNX.
 pub(super) fn advice(operator: &str, call: &Call) -> String {
+    // What tract makes of a layer normalisation that is written out.
+    if call.operator() == "RmsNorm" {
+        return format!("with the nodes around it, it is a normalisation: {}", by_name("LayerNormalization"));
+    }
     if call.is_f32() {
         return by_name(operator).to_owned();
     }

@@ -15,13 +15,19 @@ pub enum PlanError {
     Program(#[from] ProgramError),
     /// Nothing within the security bounds runs the network.
     #[error(
-        "no parameters of 128-bit security up to N = 2^{log_n} run this network with {precision_bits:.1} bits of precision: {refusal}; ask for fewer (--precision), or lower the degrees (--degree)"
+        "no parameters of 128-bit security up to N = 2^{log_n} run this network with {precision_bits:.1} bits of precision: {refusal}; {}",
+        match flooded {
+            false => "ask for fewer (--precision), or lower the degrees (--degree)",
+            true => "the noise of --flood is in these bits: flood with less, or see docs/security.md for what can bear it",
+        }
     )]
     NoParameters {
         /// Largest log2 of a ring degree tried.
         log_n: u32,
         /// Precision asked for.
         precision_bits: f64,
+        /// Whether results are flooded.
+        flooded: bool,
         /// What stood in the way of the largest parameters.
         refusal: String,
     },
@@ -99,7 +105,7 @@ pub enum PlanError {
     },
     /// More evaluation keys than there should be.
     #[error(
-        "a chunk would take about {seconds:.3} s with {:.1} MB of evaluation keys, above {:.1} MB (--keys)",
+        "{} MB of evaluation keys, above {} MB (--keys), with which a chunk would take about {seconds:.3} s",
         megabytes(*needed),
         megabytes(*limit)
     )]
@@ -110,6 +116,18 @@ pub enum PlanError {
         needed: u64,
         /// Server seconds of a chunk.
         seconds: f64,
+    },
+    /// A limit of evaluation keys below what any plan asks for.
+    #[error(
+        "no plan keeps to {} MB of evaluation keys (--keys); the least that any takes is {} MB: allow that, or leave --interleave and --precision free",
+        megabytes(*limit),
+        megabytes(*needed)
+    )]
+    FewestKeys {
+        /// Bytes that they should keep to.
+        limit: u64,
+        /// Bytes that they take at least.
+        needed: u64,
     },
     /// A plan brought to another model than it was made for.
     #[error("the plan was made for another model: {what}; plan again, or bring the model that belongs to it")]
@@ -128,8 +146,9 @@ impl fmt::Display for Layers<'_> {
     }
 }
 
+/// To three decimals, and no more than there are.
 fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
+    bytes.div_ceil(1000) as f64 / 1e3
 }
 
 fn gib(bytes: u64) -> f64 {

@@ -78,7 +78,7 @@ pub struct Figures {
 ///
 /// # Errors
 /// [`PlanError::NoParameters`] with what stood in the way, [`PlanError::TooDeep`], [`PlanError::Interleave`],
-/// [`PlanError::Memory`], [`PlanError::Keys`].
+/// [`PlanError::Memory`], [`PlanError::FewestKeys`].
 pub fn plan(graph: &Graph, magnitudes: &[f64], goal: &Goal, costs: &CostModel) -> Result<Planned, PlanError> {
     let largest = RingKind::ConjugateInvariant.slots(1 << LOG_N.end());
     if let Some(interleave) = goal.interleave
@@ -345,15 +345,22 @@ impl<'a> Search<'a> {
             PlanError::Memory { needed, .. } | PlanError::Keys { needed, .. } => *needed,
             _ => u64::MAX,
         };
-        if let Some(error @ (PlanError::Memory { .. } | PlanError::Keys { .. })) = refusals().min_by_key(needs) {
-            return error.clone();
+        match refusals().min_by_key(needs) {
+            Some(error @ PlanError::Memory { .. }) => return error.clone(),
+            Some(&PlanError::Keys { limit, needed, .. }) => return PlanError::FewestKeys { limit, needed },
+            _ => {}
         }
         let last = refusals().rfind(|error| !matches!(error, PlanError::NoChain { .. }));
         let refusal = last.or(refusals().next_back()).map_or_else(String::new, ToString::to_string);
         match last {
             None => too_deep(self.task.graph, refusal),
             Some(PlanError::Program(error)) if error.is_of_depth() => too_deep(self.task.graph, refusal),
-            _ => PlanError::NoParameters { log_n: *LOG_N.end(), precision_bits: self.task.bits, refusal },
+            _ => PlanError::NoParameters {
+                log_n: *LOG_N.end(),
+                precision_bits: self.task.bits,
+                flooded: self.task.goal.flood.is_some(),
+                refusal,
+            },
         }
     }
 }

@@ -75,7 +75,7 @@ fn keys_are_a_limit_that_chained_rotations_keep_to() {
     assert!(chained.alternatives.iter().any(refused));
     let rebuilt = ServerPlan::rebuild(chained.plan.client(), &graph).unwrap();
     assert_eq!(rebuilt.client(), chained.plan.client());
-    let Err(PlanError::Keys { limit: 1000, needed, .. }) = planned(&graph, goal(Some(1000))) else {
+    let Err(PlanError::FewestKeys { limit: 1000, needed }) = planned(&graph, goal(Some(1000))) else {
         panic!("a thousand bytes hold no key");
     };
     assert!(needed > 1000 && needed <= limit);

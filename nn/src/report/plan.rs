@@ -8,7 +8,7 @@ use comfy_table::{Cell, CellAlignment, Table};
 use serde::Serialize;
 
 use super::machine::resident_memory_bytes;
-use super::table::size;
+use super::table::{count, duration, rate, size};
 use super::{ActivationReport, ParamsReport};
 use crate::exec::trace::{Errors, OperationTrace, Trace};
 use crate::plan::{Alternative, Flood, FloodGoal, Planned};
@@ -296,11 +296,12 @@ impl fmt::Display for PlanReport {
             self.waterline_bits
         );
         let p = &self.predicted;
-        let chunks = p.samples.div_ceil(self.interleave);
+        let (samples, chunks) = (count(p.samples, "sample"), count(p.samples.div_ceil(self.interleave), "chunk"));
+        let batch = format!("{samples}, interleave {} in {chunks}", self.interleave);
         let rows = [
             ("parameters", vec![shape, security, scales]),
             ("activations", self.activations()),
-            ("batch", vec![format!("{} samples, interleave {} in {chunks} chunk(s)", p.samples, self.interleave)]),
+            ("batch", vec![batch]),
             ("flooding", self.flood.iter().map(FloodReport::line).collect()),
             ("predicted", p.lines()),
         ];
@@ -316,7 +317,7 @@ impl Prediction {
     fn lines(&self) -> Vec<String> {
         let per_second = self.samples as f64 / self.infer_s;
         vec![
-            format!("{:.3} s of server time, {per_second:.0} samples a second", self.infer_s),
+            format!("{:.3} s of server time, {} samples a second", self.infer_s, rate(per_second)),
             format!("{:.3} s before, for weights", self.prepare_s),
             format!(
                 "peak memory {}, with inputs under the public key {}, of it weights {}",
@@ -341,7 +342,6 @@ impl PlanReport {
     fn layer_table(&self) -> Table {
         let headings = [
             "layer",
-            "operations",
             "levels",
             "scale",
             "ciphertexts",
@@ -352,6 +352,7 @@ impl PlanReport {
             "plaintexts",
             "seconds",
             "bits",
+            "operations",
         ];
         let mut table = numbers(&headings);
         let number = |steps: Option<usize>| steps.map_or_else(|| "-".into(), |steps| steps.to_string());
@@ -362,7 +363,6 @@ impl PlanReport {
             });
             table.add_row([
                 layer.node.clone(),
-                operations.collect::<Vec<_>>().join(", "),
                 format!("{} to {}", layer.levels.0, layer.levels.1),
                 format!("2^{:.1}", layer.scale_bits),
                 layer.ciphertexts.to_string(),
@@ -373,6 +373,7 @@ impl PlanReport {
                 size(layer.plaintext_bytes),
                 format!("{:.4}", layer.seconds),
                 format!("{:.1}", layer.precision_bits),
+                operations.collect::<Vec<_>>().join(", "),
             ]);
         }
         table
@@ -381,7 +382,7 @@ impl PlanReport {
     fn alternatives_table(&self) -> Table {
         let mut table = numbers(&["ring", "log N", "b", "limbs", "dnum", "chunk", "sample", "memory", "or why not"]);
         for a in &self.alternatives {
-            let seconds = |seconds: Option<f64>| seconds.map_or_else(String::new, |seconds| format!("{seconds:.3e} s"));
+            let seconds = |seconds: Option<f64>| seconds.map_or_else(String::new, duration);
             let number = |number: Option<usize>| number.map_or_else(String::new, |number| number.to_string());
             table.add_row([
                 a.ring.to_owned(),
@@ -416,7 +417,9 @@ layers        levels: rescales left before and after; each drops a prime or more
               babies, giants: rotations of a layer's input, and of its sums; products: with diagonals of its matrix
               bits: -log2 of the average error
 alternatives  b: samples that share a ciphertext; limbs: primes of the chain; dnum: digits of key switching
-              chunk, sample: seconds of server time for b samples, and for each";
+              chunk, sample: server time for b samples, and for each
+              cheapest: in time a sample for --objective throughput, with that for weights where a --batch is given;
+              a chunk for latency; the product of both for balanced";
 
 struct Explained<'a>(&'a PlanReport);
 

@@ -45,7 +45,8 @@ impl fmt::Display for ActivationReport {
             None => Ok(()),
             Some(OutsideReport { values, sample, argument, error }) => write!(
                 f,
-                "\n  WARNING: {values} value(s) outside; sample {sample} has {argument:.3}, where the error is {error:.1e}"
+                "\n  WARNING: {} outside; sample {sample} has {argument:.3}, where the error is {error:.1e}",
+                count(*values, "value")
             ),
         }
     }
@@ -85,10 +86,8 @@ impl Report {
     fn packing(&self) -> Section {
         let b = &self.batch;
         let chunks = b.samples.div_ceil(b.per_ciphertext);
-        let line = format!(
-            "{} samples, {} a ciphertext in {chunks} chunk(s), interleave {}",
-            b.samples, b.per_ciphertext, b.interleave
-        );
+        let (samples, chunks) = (count(b.samples, "sample"), count(chunks, "chunk"));
+        let line = format!("{samples}, {} a ciphertext in {chunks}, interleave {}", b.per_ciphertext, b.interleave);
         ("batch", vec![line])
     }
 
@@ -98,8 +97,10 @@ impl Report {
         let server =
             format!("plan {:.3}  prepare {:.3}  infer {:.3}  total {:.3}", t.plan, t.prepare, t.infer, t.total);
         let speed = format!(
-            "{:.0} samples a second of server time (predicted infer {:.3}, prepare {:.3})",
-            self.throughput.infer_samples_per_s, self.predicted.infer_s, self.predicted.prepare_s
+            "{} samples a second of server time (predicted infer {:.3}, prepare {:.3})",
+            rate(self.throughput.infer_samples_per_s),
+            self.predicted.infer_s,
+            self.predicted.prepare_s
         );
         ("seconds", vec![client, server, speed])
     }
@@ -131,26 +132,42 @@ impl Report {
 
     fn quality(&self) -> Section {
         let a = &self.accuracy;
-        let percent = |fraction: Option<f64>| fraction.map_or_else(|| "-".into(), |x| format!("{:.2} %", 100.0 * x));
-        let models =
-            format!("original {}  HE-friendly in the clear {}", percent(a.original), percent(a.he_model_clear));
-        let runs = format!("program in the clear {}  encrypted {}", percent(a.program_clear), percent(a.encrypted));
+        let of = |what: &str, fraction: Option<f64>| fraction.map(|x| format!("{what} {:.2} %", 100.0 * x));
+        let line = |parts: [Option<String>; 2]| Some(parts.into_iter().flatten().collect::<Vec<_>>().join("  "));
+        let models = line([of("original", a.original), of("HE-friendly in the clear", a.he_model_clear)]);
+        let runs = line([of("program in the clear", a.program_clear), of("encrypted", a.encrypted)]);
+        let polynomials = (!self.activations.is_empty()).then(|| {
+            let (agreement, error) = (100.0 * a.he_model_agreement, a.he_model_max_abs_error);
+            format!("polynomials: same class as the original on {agreement:.2} %, results off by at most {error:.2e}")
+        });
         let error = format!(
             "largest error {:.2e}, {:.1} bits of precision (predicted {:.1})",
             a.max_abs_error, a.precision_bits, self.predicted.precision_bits
         );
         let agreement = format!("same class as in the clear on {:.2} %", 100.0 * a.agreement);
-        let mut lines = vec![models, runs, agreement, error];
-        if !self.activations.is_empty() {
-            let (agreement, error) = (100.0 * a.he_model_agreement, a.he_model_max_abs_error);
-            lines.insert(
-                1,
-                format!(
-                    "polynomials: same class as the original on {agreement:.2} %, results off by at most {error:.2e}"
-                ),
-            );
-        }
-        ("accuracy", lines)
+        let lines = [models, polynomials, runs, Some(agreement), Some(error)];
+        ("accuracy", lines.into_iter().flatten().filter(|line| !line.is_empty()).collect())
+    }
+}
+
+/// So many things.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+/// A number of three digits at least, below 1 as above.
+pub(crate) fn rate(number: f64) -> String {
+    let decimals = (2.0 - number.log10().floor()).clamp(0.0, 9.0) as usize;
+    format!("{number:.decimals$}")
+}
+
+/// Seconds with a unit.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        1.0.. => format!("{} s", rate(seconds)),
+        1e-3.. => format!("{} ms", rate(seconds * 1e3)),
+        _ => format!("{} us", rate(seconds * 1e6)),
     }
 }
 
@@ -161,5 +178,17 @@ pub(crate) fn size(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_and_things_their_plural() {
+        assert_eq!([19602.7, 331.2, 26.33, 4.0, 0.2264].map(rate), ["19603", "331", "26.3", "4.00", "0.226"]);
+        assert_eq!([2.1201, 0.05136, 2.588e-4].map(duration), ["2.12 s", "51.4 ms", "259 us"]);
+        assert_eq!([0, 1, 2].map(|number| count(number, "chunk")), ["0 chunks", "1 chunk", "2 chunks"]);
     }
 }

@@ -7,7 +7,7 @@ use ckks::{RingKind, max_log_qp};
 
 use super::FileError;
 use super::chunk::Part;
-use super::frame::{Header, Kind, Payload, VERSION};
+use super::frame::{FRAME, Header, Kind, Payload, VERSION};
 use super::plan_file::PlanFile;
 use super::sizes::Sizes;
 
@@ -53,7 +53,7 @@ impl fmt::Display for Inspected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Header { kind, plan, keys, length } = self.header;
         writeln!(f, "{:<24}{kind}, format {VERSION}", "content")?;
-        writeln!(f, "{:<24}{length} bytes, checksums right", "size")?;
+        writeln!(f, "{:<24}{} bytes, checksums right", "size", length + FRAME as u64)?;
         write!(f, "{:<24}{plan:#}", "plan")?;
         if kind != Kind::Plan {
             write!(f, "\n{:<24}{keys:#}", "keys")?;
