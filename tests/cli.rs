@@ -260,7 +260,7 @@ fn goals_that_cannot_be() {
     plan(&["--memory", "0.01"], &["0.01 GiB", "least", "--memory"]);
     plan(&["--memory", "0"], &["above 0"]);
     plan(&["--precision", "300"], &["300", "precision"]);
-    plan(&["--min-degree", "9", "--degree", "8"], &["9", "8", "--min-degree", "--degree"]);
+    plan(&["--tolerance", "0"], &["above 0"]);
     plan(&["--interleave", "48"], &["48", "power of two"]);
     plan(&["--interleave", "1048576"], &["1048576", "slots"]);
     plan(&["--batch", "0"], &["from 1"]);

@@ -20,7 +20,7 @@ use crate::exec::trace::{CostModel, Errors, OperationTrace, Trace};
 use crate::graph::Graph;
 use crate::measure;
 use crate::onnx::OnnxModel;
-use crate::pass::{Calibrated, Calibration, MergeRule, Outside, calibrate, he_friendly, simplify};
+use crate::pass::{Calibrated, Calibration, Loss, MergeRule, Outside, calibrate, he_friendly, simplify};
 use crate::plan::{Goal, PlanError, Planned, ServerPlan, plan};
 use crate::program::Operation;
 pub use crate::progress::{Progress, Silent};
@@ -153,7 +153,7 @@ fn precise(
 ) -> Result<(Planned, Errors)> {
     let largest = magnitudes.get(graph.output().0).map_or(1.0, |magnitude| magnitude * goal.margin);
     let mut asked = goal.bits(largest);
-    let wanted = goal.precision_bits.unwrap_or(asked - Goal::SLACK_BITS);
+    let wanted = goal.demanded_bits().unwrap_or(asked - Goal::SLACK_BITS);
     let mut best: Option<(f64, Planned, Errors)> = None;
     for _ in 0..ATTEMPTS {
         let planned = match (plan(graph, magnitudes, &Goal { precision_bits: Some(asked), ..*goal }, costs), &best) {
@@ -174,7 +174,7 @@ fn precise(
         }
     }
     match best {
-        Some((bits, ..)) if goal.precision_bits.is_some() && bits < wanted => {
+        Some((bits, ..)) if goal.demanded_bits().is_some() && bits < wanted => {
             Err(PlanError::Unreached { wanted, bits }.into())
         }
         Some((_, planned, errors)) => Ok((planned, errors)),
@@ -225,12 +225,15 @@ fn approximations(graph: &Graph, samples: &Dataset, labels: Option<&[usize]>, go
         return Err(Error::OneSample { path: samples.path().into() });
     }
     let samples = samples.to_f64();
-    let Goal { margin, min_degree, max_degree, .. } = *goal;
-    if min_degree > max_degree {
-        return Err(Error::Degrees { least: min_degree, largest: max_degree });
+    let Goal { margin, max_degree, tolerance, .. } = *goal;
+    let loss = tolerance.map_or(Loss::DEFAULT, Loss::Values);
+    let found = calibrate(graph, &Calibration { samples: &samples, labels, margin, loss, max_degree })?;
+    match (found.loss, tolerance) {
+        (Loss::Values(error), Some(tolerance)) if error > tolerance => {
+            Err(Error::Tolerance { error, tolerance, degree: max_degree })
+        }
+        _ => Ok(found),
     }
-    let loss = Calibration::LOSS;
-    calibrate(graph, &Calibration { samples: &samples, labels, margin, loss, min_degree, max_degree })
 }
 
 /// A run under way.

@@ -251,13 +251,17 @@ pub enum Error {
         /// Number of the result.
         result: usize,
     },
-    /// A least degree above the largest.
-    #[error("polynomials of degree {least} and more (--min-degree), and of at most {largest} (--degree), are none")]
-    Degrees {
-        /// Least degree asked for.
-        least: usize,
+    /// Polynomials that no allowed degree makes good enough.
+    #[error(
+        "polynomials of degree {degree} or less leave results off by {error:.2e} (root mean square on the calibration data), more than the {tolerance:.2e} asked for (--tolerance): allow larger degrees (--degree), or keep the ranges of activations smaller (see docs/models.md)"
+    )]
+    Tolerance {
+        /// What results are off by.
+        error: f64,
+        /// What they may be.
+        tolerance: f64,
         /// Largest degree allowed.
-        largest: usize,
+        degree: usize,
     },
     /// One sample to take ranges from.
     #[error("{}: one sample says nothing of the range of others; calibrate with several, better hundreds, like the data (--calibration)", path.display())]

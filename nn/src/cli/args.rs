@@ -65,9 +65,10 @@ pub struct GoalArgs {
     /// Largest degree of the polynomials that stand for activations; otherwise as high as accuracy needs it, at most 32.
     #[arg(long, value_name = "D", value_parser = positive)]
     pub degree: Option<usize>,
-    /// Least degree of these polynomials: for networks whose results are values and not scores of classes, to which little error may be much.
-    #[arg(long, value_name = "D", value_parser = positive)]
-    pub min_degree: Option<usize>,
+    /// For networks whose results are values and not scores of classes: what they may be off by for these polynomials (root mean square on
+    /// the calibration data), instead of 0.3 points of accuracy. Encryption may add as much, unless --precision says otherwise.
+    #[arg(long, value_name = "ERROR", value_parser = positive_number)]
+    pub tolerance: Option<f64>,
     /// Time this machine's primitives again; they were timed when the first plan was made, and kept.
     #[arg(long)]
     pub remeasure: bool,
@@ -84,7 +85,7 @@ impl GoalArgs {
             memory_bytes: self.memory.map(bytes),
             key_bytes: self.keys.map(|megabytes| (megabytes * 1e6) as u64),
             flood: self.flood.map(|security_bits| FloodGoal { security_bits, queries: self.flood_queries as u64 }),
-            min_degree: self.min_degree.unwrap_or(Goal::default().min_degree),
+            tolerance: self.tolerance,
             max_degree: self.degree.unwrap_or(Goal::default().max_degree),
             ..Goal::default()
         }

@@ -1,8 +1,8 @@
-//! The precision that is asked for, and what samples have.
+//! The precision and the tolerance that are asked for, and what samples have.
 
 use super::*;
 use crate::data::write_outputs;
-use crate::graph::{NodeId, Op};
+use crate::graph::{Activation, NodeId, Op};
 use crate::lower::networks::{activation, node};
 
 /// A polynomial of three features that is steepest at 1, near which all samples lie.
@@ -49,4 +49,30 @@ fn a_precision_that_samples_do_not_have_is_refused_with_the_one_that_they_have()
     // Without a goal of one's own, samples have what typical values are held to, but for a little.
     let relative = Goal::default().bits(0.625 * Goal::default().margin);
     assert!(found(None).unwrap() >= relative - Goal::SLACK_BITS);
+}
+
+#[test]
+fn a_tolerance_is_kept_by_polynomials_and_by_encryption_or_refused_with_what_can_be_had() {
+    let (_folder, samples, _) = steep();
+    let sigmoid = Op::Activation(Activation::Sigmoid);
+    let graph = Graph::new(vec![node(Op::Input, &[], 3), node(sigmoid, &[0], 3)], NodeId(1)).unwrap();
+    let found = |tolerance: f64| {
+        let goal = Goal {
+            tolerance: Some(tolerance),
+            max_degree: 4,
+            interleave: Some(8),
+            samples: Some(8),
+            ..Goal::default()
+        };
+        let Calibrated { approximations, loss } = approximations(&graph, &samples, None, &goal)?;
+        assert!(matches!(loss, Loss::Values(error) if error <= tolerance), "{loss:?}");
+        let friendly = he_friendly(&graph, &MergeRule::default(), &approximations).unwrap();
+        let (_, magnitudes) = check::clear_run(&friendly, samples.path(), &samples.to_f64())?;
+        let (planned, errors) = precise(&friendly, &magnitudes, &goal, &CostModel::nominal(2), &samples)?;
+        assert!(errors.precision_bits(24, planned.trace.flooding) >= -tolerance.log2());
+        Ok(approximations[0].fit.degree())
+    };
+    assert!(found(1e-2).unwrap() < found(1e-8).unwrap());
+    let Err(Error::Tolerance { error, tolerance: 1e-15, degree: 4 }) = found(1e-15) else { panic!("not refused") };
+    assert!(error > 1e-15 && error < 1e-8, "{error}");
 }

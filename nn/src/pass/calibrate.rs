@@ -1,7 +1,7 @@
 //! Which polynomial stands for which activation: ranges and distributions from sample data, degrees from the accuracy that they cost.
 //!
 //! The range of an activation is what its arguments took over all samples, with a margin. Degrees are chosen greedily, on the network in the
-//! clear: from the lowest, all activations rise together until the network loses little enough; then, as long as that stays true, one after the other is
+//! clear: from the lowest, all activations rise together until the network loses little enough, of its classes or of its values; then, as long as that stays true, one after the other is
 //! lowered, in two ways: the one that costs the least, or the one that saves the most work. What comes to less work is taken. What a network
 //! loses is measured in `Judge`.
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::approximate::{Approximation, polynomial};
 use super::bias::{correct_biases, mean_errors};
-use super::judge::Judge;
+use super::judge::{Judge, Loss};
 use crate::approx::{Fit, Shape, fit};
 use crate::error::{Error, Result};
 use crate::graph::{Activation, Block, Graph, Node, NodeId, Observer, Op, Range};
@@ -23,8 +23,6 @@ const SAMPLES: usize = 4096;
 /// A network that loses by this factor more than it may on one of so many parts of the samples is not measured on the others.
 const CERTAIN: f64 = 2.0;
 const FEW: usize = 4;
-/// What is lost where a polynomial means nothing.
-const EVERYTHING: f64 = 1.0;
 
 /// What degrees are chosen by.
 #[derive(Debug, Clone, Copy)]
@@ -35,17 +33,10 @@ pub struct Calibration<'a> {
     pub labels: Option<&'a [usize]>,
     /// Factor from the ranges that the samples took to those that are fitted.
     pub margin: f64,
-    /// Share of the samples that the network may classify worse than with its own activations.
-    pub loss: f64,
-    /// The least degree allowed.
-    pub min_degree: usize,
+    /// What the network may lose.
+    pub loss: Loss,
     /// The largest degree allowed; what is taken, too, where no degree worth trying lies between.
     pub max_degree: usize,
-}
-
-impl Calibration<'_> {
-    /// 0.3 points.
-    pub const LOSS: f64 = 0.003;
 }
 
 /// What calibration comes to.
@@ -53,8 +44,8 @@ impl Calibration<'_> {
 pub struct Calibrated {
     /// A polynomial for each activation that is none.
     pub approximations: Vec<Approximation>,
-    /// Share of the samples that the network is expected to lose by them; more than asked for if the largest degrees are too small.
-    pub loss: f64,
+    /// What the network is expected to lose by them; more than asked for if the largest degrees are too small.
+    pub loss: Loss,
 }
 
 /// Polynomials for the activations of a simplified graph.
@@ -80,10 +71,11 @@ pub fn calibrate(graph: &Graph, calibration: &Calibration<'_>) -> Result<Calibra
     let candidates = layers.iter().zip(&polynomials).map(|(layer, found)| (&layer.function, layer.input, &found[..]));
     let errors = mean_errors(graph, samples, &candidates.collect::<Vec<_>>())?;
     polynomials.iter_mut().flatten().zip(errors.into_iter().flatten()).for_each(|(p, errors)| p.mean_errors = errors);
-    let judge = Judge::new(&results[..count * graph.output_len()], graph.output_len(), calibration.labels);
+    let judge =
+        Judge::new(calibration.loss, &results[..count * graph.output_len()], graph.output_len(), calibration.labels);
     let mut search = Search { graph, samples, judge, calibration, layers, polynomials, losses: BTreeMap::new() };
     let (degrees, loss) = search.degrees()?;
-    Ok(Calibrated { approximations: search.approximations(&degrees), loss })
+    Ok(Calibrated { approximations: search.approximations(&degrees), loss: calibration.loss.of(loss) })
 }
 
 /// An activation to be approximated.
@@ -119,8 +111,7 @@ impl Layer {
             return Err(wrong(format!("{} is not finite on the whole of [{low:.3}, {high:.3}]", function.name())));
         }
         let all = shape.degrees().iter().copied();
-        let allowed = calibration.min_degree..=calibration.max_degree;
-        let mut degrees: Vec<usize> = all.filter(|degree| allowed.contains(degree)).collect();
+        let mut degrees: Vec<usize> = all.filter(|degree| *degree <= calibration.max_degree).collect();
         if degrees.is_empty() {
             degrees.push(calibration.max_degree);
         }
@@ -185,7 +176,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// The degrees, and what they lose.
     fn degrees(&mut self) -> Result<(Vec<usize>, f64)> {
-        let limit = self.calibration.loss;
+        let limit = self.limit();
         let highest: Vec<usize> = self.layers.iter().map(|layer| layer.degrees.len() - 1).collect();
         let mut degrees = vec![0; highest.len()];
         while self.loss(&degrees)? > limit && degrees != highest {
@@ -201,7 +192,7 @@ impl Search<'_> {
     /// One degree after the other is lowered as long as the network does not lose too much: of those that can be, the one with the least `price`,
     /// made of the loss and the work that are left.
     fn lowered(&mut self, from: &[usize], price: impl Fn(f64, f64) -> f64) -> Result<Vec<usize>> {
-        let (limit, mut degrees) = (self.calibration.loss, from.to_vec());
+        let (limit, mut degrees) = (self.limit(), from.to_vec());
         // Who cannot be lowered now cannot be when others are.
         let mut open: Vec<usize> = (0..degrees.len()).collect();
         if self.loss(&degrees)? > limit {
@@ -238,6 +229,11 @@ impl Search<'_> {
         work
     }
 
+    /// What the network may lose.
+    fn limit(&self) -> f64 {
+        self.calibration.loss.value()
+    }
+
     /// What the network loses with these degrees.
     fn loss(&mut self, degrees: &[usize]) -> Result<f64> {
         if let Some(&loss) = self.losses.get(degrees) {
@@ -254,15 +250,15 @@ impl Search<'_> {
         let few = self.samples.len() / graph.input_len() / FEW * graph.input_len();
         let (mut results, ranges) = graph.run_with_ranges(&self.samples[..few])?;
         let loss = self.judge.loss(&results);
-        if loss > CERTAIN * self.calibration.loss {
+        if loss > CERTAIN * self.limit() {
             return Ok(loss);
         }
         if self.fails(&found, &ranges) {
-            return Ok(EVERYTHING);
+            return Ok(self.calibration.loss.everything());
         }
         let (others, ranges) = graph.run_with_ranges(&self.samples[few..])?;
         if self.fails(&found, &ranges) {
-            return Ok(EVERYTHING);
+            return Ok(self.calibration.loss.everything());
         }
         results.extend(others);
         Ok(self.judge.loss(&results))

@@ -1,6 +1,6 @@
-//! What a classifier loses by approximations, as a share of the samples: by their labels, or without any.
+//! What a network loses by approximations: of values, by how much they are off; of classes, a share of the samples, by their labels or without any.
 //!
-//! A few hundred samples hardly have one on the brink between two classes, but they show errors, and how far from the brink samples lie. So
+//! Of a classifier, a few hundred samples hardly have one on the brink between two classes, but they show errors, and how far from the brink samples lie. So
 //! each sample meets the errors of all others that are decided about as closely, and the loss is the share of such pairs in which
 //! the class changes, weighted with what that loses. By a label, it loses the sample, or wins it. Without labels, the old class was
 //! right with the probability p₁ that the network gives it (the softmax of its results), and the new one with p₂: what is lost is p₁ − p₂,
@@ -10,8 +10,76 @@
 /// Samples are decided about as closely as one if they lie within this part of all before or behind it.
 const NEIGHBOURS: usize = 16;
 
+/// What a network may lose, or does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loss {
+    /// Share of the samples that it classifies worse than with its own activations.
+    Classes(f64),
+    /// Root mean square of the errors of its results.
+    Values(f64),
+}
+
+impl Loss {
+    /// 0.3 points of accuracy.
+    pub const DEFAULT: Self = Self::Classes(0.003);
+
+    /// How much it is, in its unit.
+    pub(super) fn value(self) -> f64 {
+        match self {
+            Self::Classes(value) | Self::Values(value) => value,
+        }
+    }
+
+    /// So much in the same unit.
+    pub(super) fn of(self, value: f64) -> Self {
+        match self {
+            Self::Classes(_) => Self::Classes(value),
+            Self::Values(_) => Self::Values(value),
+        }
+    }
+
+    /// What is lost where a polynomial means nothing.
+    pub(super) fn everything(self) -> f64 {
+        match self {
+            Self::Classes(_) => 1.0,
+            Self::Values(_) => f64::INFINITY,
+        }
+    }
+}
+
 /// A network as it is, on some samples.
-pub(super) struct Judge {
+pub(super) enum Judge {
+    Classes(Classes),
+    /// Its results.
+    Values(Vec<f64>),
+}
+
+impl Judge {
+    /// What judges losses of this kind, from results, [n, columns].
+    pub fn new(kind: Loss, results: &[f64], columns: usize, labels: Option<&[usize]>) -> Self {
+        match kind {
+            Loss::Classes(_) => Self::Classes(Classes::new(results, columns, labels)),
+            Loss::Values(_) => Self::Values(results.to_vec()),
+        }
+    }
+
+    /// What a network with these results, of the same samples or the first of them, loses.
+    pub fn loss(&self, results: &[f64]) -> f64 {
+        if results.iter().any(|result| !result.is_finite()) {
+            return f64::INFINITY;
+        }
+        match self {
+            Self::Classes(classes) => classes.loss(results),
+            Self::Values(exact) => {
+                let squares = exact.iter().zip(results).map(|(a, b)| (a - b) * (a - b));
+                (squares.sum::<f64>() / results.len().max(1) as f64).sqrt()
+            }
+        }
+    }
+}
+
+/// A classifier as it is, on some samples.
+pub(super) struct Classes {
     columns: usize,
     samples: Vec<Sample>,
 }
@@ -26,9 +94,9 @@ struct Sample {
     right: Vec<f64>,
 }
 
-impl Judge {
+impl Classes {
     /// From results, [n, columns]. A single result is decided by its sign.
-    pub fn new(results: &[f64], columns: usize, labels: Option<&[usize]>) -> Self {
+    fn new(results: &[f64], columns: usize, labels: Option<&[usize]>) -> Self {
         let sample = |(i, row): (usize, Vec<f64>)| {
             let right = match labels {
                 Some(labels) => (0..row.len()).map(|class| f64::from(labels.get(i) == Some(&class))).collect(),
@@ -48,10 +116,7 @@ impl Judge {
 
     /// The share of samples that a network with these results loses: of the samples themselves, or as expected from all pairs of them,
     /// whichever is larger.
-    pub fn loss(&self, results: &[f64]) -> f64 {
-        if results.iter().any(|result| !result.is_finite()) {
-            return f64::INFINITY;
-        }
+    fn loss(&self, results: &[f64]) -> f64 {
         let (mut direct, mut errors) = (0.0, Vec::new());
         for (sample, row) in self.samples.iter().zip(scores(results, self.columns)) {
             direct += sample.right[sample.first] - sample.right[largest(&row, None)];
@@ -94,15 +159,23 @@ mod tests {
     #[test]
     fn errors_count_where_samples_are_on_the_brink() {
         let exact = [3.0, 0.0, 0.0, 5.0, 4.0, 0.0];
-        let judge = Judge::new(&exact, 2, None);
+        let judge = Judge::new(Loss::DEFAULT, &exact, 2, None);
         assert_eq!(judge.loss(&exact), 0.0);
         assert_eq!(judge.loss(&[3.0, 0.5, 0.0, 4.5, 4.0, 0.0]), 0.0);
         assert!(judge.loss(&[0.0, 3.0, 5.0, 0.0, 0.0, 4.0]) > 0.9);
         assert_eq!(judge.loss(&[f64::NAN; 6]), f64::INFINITY);
         // A single result is decided by its sign.
-        let judge = Judge::new(&[0.5, -0.5], 1, None);
+        let judge = Judge::new(Loss::DEFAULT, &[0.5, -0.5], 1, None);
         assert_eq!(judge.loss(&[0.1, -0.1]), 0.0);
         assert!(judge.loss(&[0.1, 0.1]) > 0.4);
+    }
+
+    #[test]
+    fn values_are_off_by_their_root_mean_square() {
+        let judge = Judge::new(Loss::Values(0.0), &[1.0, 2.0, 3.0, 4.0], 2, None);
+        assert_eq!(judge.loss(&[1.0, 2.0, 3.0, 6.0]), 1.0);
+        assert_eq!(judge.loss(&[4.0, 6.0]), 12.5f64.sqrt());
+        assert_eq!(judge.loss(&[f64::NAN, 2.0]), f64::INFINITY);
     }
 
     #[test]
@@ -111,20 +184,20 @@ mod tests {
         let gaps = (1..=64).map(|i| f64::from(i) / 10.0);
         let exact: Vec<f64> = gaps.clone().flat_map(|gap| [gap, 0.0]).collect();
         let found: Vec<f64> = gaps.flat_map(|gap| [if gap == 2.3 { 0.25 } else { gap }, 0.0]).collect();
-        let loss = Judge::new(&exact, 2, Some(&[0; 64])).loss(&found);
+        let loss = Judge::new(Loss::DEFAULT, &exact, 2, Some(&[0; 64])).loss(&found);
         assert!((loss - 2.0 / 9.0 / 64.0).abs() < 1e-12, "{loss}");
     }
 
     #[test]
     fn what_is_lost_is_what_was_right() {
         let (exact, found) = ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]);
-        let loss = |label: usize| Judge::new(&exact, 3, Some(&[label])).loss(&found);
+        let loss = |label: usize| Judge::new(Loss::DEFAULT, &exact, 3, Some(&[label])).loss(&found);
         assert_eq!((loss(0), loss(1), loss(2)), (1.0, -1.0, 0.0));
         // Without labels a certain class counts more than one on the brink, whatever the scale of the results.
         let close = |scale: f64| {
             let exact: Vec<f64> = [8.0, 0.0, 0.0, 8.0, 0.5, 0.0].iter().map(|x| x * scale).collect();
             let found: Vec<f64> = [8.0, 0.0, 0.0, 8.0, -0.5, 0.0].iter().map(|x| x * scale).collect();
-            Judge::new(&exact, 2, None).loss(&found)
+            Judge::new(Loss::DEFAULT, &exact, 2, None).loss(&found)
         };
         assert!(
             (0.01..0.2).contains(&close(1.0)) && (0.01..0.2).contains(&close(1e-3)),

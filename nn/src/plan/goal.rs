@@ -24,8 +24,9 @@ pub struct Goal {
     pub flood: Option<FloodGoal>,
     /// Factor from calibrated to planned magnitudes.
     pub margin: f64,
-    /// Least degree of a polynomial that stands for an activation: what classes need may be too few for those who need the values.
-    pub min_degree: usize,
+    /// What results may be off by, as a root mean square, for polynomials in the place of activations, if they are values and not scores of classes.
+    /// Encryption may then add as much to any of them, unless a precision is asked for.
+    pub tolerance: Option<f64>,
     /// Largest degree of such a polynomial.
     pub max_degree: usize,
 }
@@ -52,7 +53,7 @@ impl Default for Goal {
             key_bytes: None,
             flood: None,
             margin: 1.25,
-            min_degree: 0,
+            tolerance: None,
             max_degree: 32,
         }
     }
@@ -85,9 +86,14 @@ impl Goal {
         self.key_bytes.unwrap_or(FEW_KEY_BYTES)
     }
 
+    /// Bits of precision without which there is no plan.
+    pub(crate) fn demanded_bits(&self) -> Option<f64> {
+        self.precision_bits.or(self.tolerance.map(|tolerance| -tolerance.log2()))
+    }
+
     /// Bits of precision that results of at most `largest` need.
     pub(crate) fn bits(&self, largest: f64) -> f64 {
-        self.precision_bits.unwrap_or(RELATIVE_BITS - largest.max(f64::MIN_POSITIVE).log2())
+        self.demanded_bits().unwrap_or(RELATIVE_BITS - largest.max(f64::MIN_POSITIVE).log2())
     }
 
     /// The interleaves to try for a number of slots, in the order in which costs tend to rise.

@@ -18,6 +18,8 @@ pub struct Accuracy {
     pub he_model_agreement: f64,
     /// Largest absolute difference of their results.
     pub he_model_max_abs_error: f64,
+    /// Root mean square of all differences of their results.
+    pub he_model_rms_error: f64,
     /// Fraction of samples whose class is the clear model's.
     pub agreement: f64,
     /// Largest absolute error of a result.
@@ -58,6 +60,7 @@ impl Accuracy {
             encrypted: fraction(results.encrypted),
             he_model_agreement,
             he_model_max_abs_error,
+            he_model_rms_error: rms_error(results.he_model_clear, results.original),
             agreement,
             max_abs_error,
             precision_bits: -max_abs_error.log2(),
@@ -73,6 +76,12 @@ fn compare(found: &[f64], expected: &[f64], columns: usize) -> (f64, f64) {
     // A NaN must not vanish in the maximum.
     let largest = errors.fold(0.0, |max: f64, e| if e <= max { max } else { e });
     (same as f64 / (found.len() / columns) as f64, largest)
+}
+
+/// Root mean square of the differences.
+fn rms_error(found: &[f64], expected: &[f64]) -> f64 {
+    let squares = found.iter().zip(expected).map(|(a, b)| (a - b).powi(2));
+    (squares.sum::<f64>() / found.len() as f64).sqrt()
 }
 
 /// The class of each sample: its largest result; with a single result, whether it is positive. None if a result is no number.
@@ -98,6 +107,8 @@ mod tests {
         assert_eq!((accuracy.original, accuracy.encrypted), (Some(2.0 / 3.0), Some(1.0 / 3.0)));
         assert_eq!((accuracy.agreement, accuracy.max_abs_error, accuracy.precision_bits), (2.0 / 3.0, 1.0, 0.0));
         assert_eq!((accuracy.he_model_agreement, accuracy.he_model_max_abs_error), (1.0, 0.0));
+        let results = Results { original: &encrypted, ..results };
+        assert_eq!(Accuracy::new(results, 2, None).he_model_rms_error, ((1.0 + 1.0 / 16.0 + 1.0 / 64.0) / 6f64).sqrt());
         assert_eq!(Accuracy::new(results, 2, None).original, None);
         let single = Results { encrypted: &[0.1, -0.1, f64::NAN], he_model_clear: &[0.2, 0.2, 0.2], ..results };
         let accuracy = Accuracy::new(single, 1, None);

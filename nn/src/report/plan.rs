@@ -11,6 +11,7 @@ use super::machine::resident_memory_bytes;
 use super::table::{count, duration, rate, size};
 use super::{ActivationReport, ParamsReport};
 use crate::exec::trace::{Errors, OperationTrace, Trace};
+use crate::pass::Loss;
 use crate::plan::{Alternative, Flood, FloodGoal, Planned};
 use crate::program::{Kind, LinearOperator, Operation, Program};
 
@@ -21,8 +22,10 @@ pub struct PlanReport {
     pub params: ParamsReport,
     /// The polynomials that stand for activations.
     pub activations: Vec<ActivationReport>,
-    /// Share of samples that the network is expected to lose by them, judged on the calibration data.
-    pub expected_loss: f64,
+    /// Share of samples that the network is expected to lose by them, judged on the calibration data; null if its results are values.
+    pub expected_loss: Option<f64>,
+    /// Root mean square of what results that are values are off by for them, on the calibration data; null for classes.
+    pub expected_error: Option<f64>,
     /// The noise on results; null if there is none.
     pub flood: Option<FloodReport>,
     /// b: samples side by side in a chunk of ciphertexts.
@@ -177,15 +180,20 @@ impl Prediction {
 
 impl PlanReport {
     /// The figures of a plan whose results have such `errors`, for `samples` samples, a full chunk if left out, of a network expected to
-    /// lose `expected_loss` of them, in a process of whose memory so many bytes are `idle`.
-    pub fn new((planned, errors): (&Planned, &Errors), samples: Option<usize>, expected_loss: f64, idle: u64) -> Self {
+    /// lose `loss`, in a process of whose memory so many bytes are `idle`.
+    pub fn new((planned, errors): (&Planned, &Errors), samples: Option<usize>, loss: Loss, idle: u64) -> Self {
         let client = planned.plan.client();
         let interleave = client.interleave();
         let samples = samples.unwrap_or(interleave);
+        let (expected_loss, expected_error) = match loss {
+            Loss::Classes(loss) => (Some(loss), None),
+            Loss::Values(error) => (None, Some(error)),
+        };
         Self {
             params: ParamsReport::new(&client.params),
             activations: client.approximations.iter().map(ActivationReport::new).collect(),
             expected_loss,
+            expected_error,
             flood: client.flood.as_ref().map(FloodReport::new),
             interleave,
             input_bits: client.options.input_bits,
@@ -334,9 +342,12 @@ impl Prediction {
 
 impl PlanReport {
     fn activations(&self) -> Vec<String> {
-        let loss = format!("together expected to lose {:.2} points of accuracy", 100.0 * self.expected_loss);
+        let loss =
+            self.expected_loss.map(|loss| format!("together expected to lose {:.2} points of accuracy", 100.0 * loss));
+        let error =
+            self.expected_error.map(|error| format!("together results are off by {error:.2e} (root mean square)"));
         let any = !self.activations.is_empty();
-        self.activations.iter().map(ToString::to_string).chain(any.then_some(loss)).collect()
+        self.activations.iter().map(ToString::to_string).chain(loss.or(error).filter(|_| any)).collect()
     }
 
     fn layer_table(&self) -> Table {

@@ -137,8 +137,11 @@ impl Report {
         let models = line([of("original", a.original), of("HE-friendly in the clear", a.he_model_clear)]);
         let runs = line([of("program in the clear", a.program_clear), of("encrypted", a.encrypted)]);
         let polynomials = (!self.activations.is_empty()).then(|| {
-            let (agreement, error) = (100.0 * a.he_model_agreement, a.he_model_max_abs_error);
-            format!("polynomials: same class as the original on {agreement:.2} %, results off by at most {error:.2e}")
+            let (rms, largest) = (a.he_model_rms_error, a.he_model_max_abs_error);
+            format!(
+                "polynomials: same class as the original on {:.2} %, results off by {rms:.2e} (root mean square), {largest:.2e} at most",
+                100.0 * a.he_model_agreement
+            )
         });
         let error = format!(
             "largest error {:.2e}, {:.1} bits of precision (predicted {:.1})",

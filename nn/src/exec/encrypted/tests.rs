@@ -213,7 +213,7 @@ fn inputs_and_keys_that_are_not_as_planned_are_refused_by_name() {
 #[test]
 fn every_activation_as_a_polynomial() {
     use crate::graph::Activation as A;
-    use crate::pass::{Calibration, MergeRule, calibrate, he_friendly, simplify};
+    use crate::pass::{Calibration, Loss, MergeRule, calibrate, he_friendly, simplify};
     let activations = [
         A::Relu,
         A::LeakyRelu(0.1),
@@ -235,7 +235,7 @@ fn every_activation_as_a_polynomial() {
         let graph = Graph::new(nodes.collect(), NodeId(3)).unwrap();
         let data = samples(50, 9);
         let (margin, max_degree) = (1.25, [4, 8, 16][index % 3]);
-        let calibration = Calibration { samples: &data, labels: None, margin, loss: -1.0, min_degree: 0, max_degree };
+        let calibration = Calibration { samples: &data, labels: None, margin, loss: Loss::Classes(-1.0), max_degree };
         let simplified = simplify(&graph, &MergeRule::default()).unwrap();
         let found = calibrate(&simplified, &calibration).unwrap().approximations;
         assert!(found.iter().all(|found| found.fit.degree() <= calibration.max_degree));
