@@ -87,7 +87,7 @@ impl NttTable {
         let forward = tree(&modulus, psi, c, n);
         let inverse = tree(&modulus, modulus.inv(psi), c, n);
         let root = [scale, modulus.mul(inverse[1], scale)].map(|w| modulus.shoup(w));
-        let [forward, inverse] = [forward, inverse].map(|tree| Twiddles::new(&modulus, &tree, backend));
+        let [forward, inverse] = [forward, inverse].map(|tree| Twiddles::new(&modulus, &tree, kind, backend));
         Self { modulus, log_n, backend, forward, inverse, root, fold, transforms: AtomicU64::new(0) }
     }
 

@@ -4,6 +4,7 @@ use aligned_vec::AVec;
 
 use super::kernel::{Backend, Shape};
 use super::modulus::{Modulus, ShoupFactor};
+use super::ntt::RingKind;
 
 /// The factors of one transform, for the backend that they are given to.
 #[derive(Debug, Clone)]
@@ -48,9 +49,11 @@ impl Twiddles {
     }
 
     /// From the factors in the order of the tree.
-    pub(crate) fn new(modulus: &Modulus, tree: &[u64], backend: Backend) -> Self {
+    pub(crate) fn new(modulus: &Modulus, tree: &[u64], kind: RingKind, backend: Backend) -> Self {
         let factors: Vec<ShoupFactor> = tree.iter().map(|&value| modulus.shoup(value)).collect();
-        let Some(Shape { lanes, widest, lane_fields }) = backend.shape(tree.len()) else { return Self::Tree(factors) };
+        let Some(Shape { lanes, widest: [root, widest], lane_fields }) = backend.shape(tree.len(), kind) else {
+            return Self::Tree(factors);
+        };
         // Leaves are not the only pass: the last layer of an inverse transform is special.
         if tree.len() < 2 * lanes * lanes {
             return Self::Tree(factors);
@@ -70,6 +73,7 @@ impl Twiddles {
         while m < leaf_nodes {
             // No radix 2 beside a larger one: 16 = 4 x 4.
             let radix = match leaf_nodes / m {
+                rest if m == 1 && root < widest => rest.min(root),
                 4 | 16 => 4,
                 rest => rest.min(widest),
             };

@@ -5,6 +5,7 @@
 //! (h − b q) + l is x w modulo q, centred (Dekker's product by FMA; van der Hoeven, Lecerf, Quintin: Modular SIMD arithmetic in
 //! Mathemagix, arXiv 1407.3383, section 3).
 
+mod fold;
 mod keystream;
 mod ntt;
 mod short_gemm;
@@ -17,7 +18,7 @@ use super::super::modulus::{Modulus, ShoupFactor};
 use super::{GEMM_COLUMNS, GEMM_OUTPUTS, Loops, Panels, scalar};
 
 pub(super) use keystream::candidates_into;
-pub(super) use ntt::{ntt_forward, ntt_inverse};
+pub(super) use ntt::{ntt_forward, ntt_inverse, shape};
 pub(super) use short_gemm::{short_gemm_into, split_into};
 pub(super) use sums::{convert_into, dot_into, dot_scalars_into, dot_slices_into, round_quotient};
 

@@ -16,6 +16,7 @@ mod tests;
 use std::sync::OnceLock;
 
 use super::modulus::{Modulus, ShoupFactor};
+use super::ntt::RingKind;
 use super::twiddles::Twiddles;
 use crate::error::{Error, Result};
 
@@ -329,12 +330,12 @@ impl Backend {
         dispatch!(self, saturate_multiplier(products))
     }
 
-    /// How transforms of `n` words take their factors, where there are vectors.
-    pub(crate) fn shape(self, n: usize) -> Option<Shape> {
+    /// How transforms of `n` words in such a ring take their factors, where there are vectors.
+    pub(crate) fn shape(self, n: usize, kind: RingKind) -> Option<Shape> {
         match self {
             Self::Scalar => None,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => Some(Shape { lanes: avx2::LANES, widest: 4, lane_fields: 0..2 }),
+            Self::Avx2(_) => Some(avx2::shape(kind)),
             #[cfg(target_arch = "x86_64")]
             Self::Ifma(_) => Some(ifma::shape(n)),
         }

@@ -58,8 +58,8 @@ impl<'a> Rows<'a> {
 pub(crate) struct Shape {
     /// Words of a vector.
     pub(crate) lanes: usize,
-    /// The widest radix of a pass between vectors.
-    pub(crate) widest: usize,
+    /// The widest radix of the pass at the root, and of others between vectors.
+    pub(crate) widest: [usize; 2],
     /// Which of [`factor_words`](super::Backend::factor_words) to keep of a factor inside vectors: both, or the quotient alone.
     pub(crate) lane_fields: Range<usize>,
 }

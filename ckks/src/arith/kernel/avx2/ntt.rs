@@ -1,37 +1,46 @@
 //! The transforms on doubles: words are converted on the way in and out, and kept as doubles, of either sign, between passes.
 //!
 //! Passes have radix 2 or 4; a leaf is 16 words: two layers between its four vectors, as of a pass, then a transposition, two more with
-//! one factor a lane, and back. The conjugate-invariant ring folds before the first pass and unfolds after the last.
+//! one factor a lane, and back. The conjugate-invariant ring has a pass of its own at the root ([`super::fold`]).
 //!
 //! A butterfly is eight instructions, half of them for two pipes and half for two others, but a chain of 17 cycles: two layers in a row
 //! leave those pipes idle. So the second layer of a step runs beside the first layer of the next one ([`staged`], [`chained`]).
 
 use std::arch::x86_64::*;
 
-use super::super::super::modulus::{Modulus, ShoupFactor};
+use super::super::super::modulus::Modulus;
+use super::super::super::ntt::RingKind;
 use super::super::super::twiddles::{Pass, Passes};
 use super::super::layers::{block_lines, part_lines, rows};
-use super::super::{OnPart, Root, Start};
+use super::super::{OnPart, Root, Shape, Start};
 use super::stages::{
     LEAF, PAIR, broadcast, chained, factors, lane_factor, load_double, load_leaf, single, staged, store_double,
     transpose,
 };
 use super::{Centring, Factor, LANES, Line, Prime, Vector, load};
 
+pub(in super::super) fn shape(kind: RingKind) -> Shape {
+    // The fold is a layer at the root.
+    let root = if kind == RingKind::Standard { 4 } else { 2 };
+    Shape { lanes: LANES, widest: [root, 4], lane_fields: 0..2 }
+}
+
 #[target_feature(enable = "avx2,fma")]
 pub(in super::super) fn ntt_forward(q: &Modulus, a: &mut [u64], twiddles: &Passes, start: Start<'_>, done: OnPart<'_>) {
-    if let Start::Fold(fold) = start {
-        add_multiple_of_mirrored(q, a, fold.minus_i);
-    }
     let root = [Prime::factor(q, 1); 2];
-    let transform = Transform { p: Prime::new(q), root, twiddles, centred: centred_down(q, &twiddles.passes) };
-    let lines = a.as_chunks_mut().0;
+    let centred = centred_down(q, layers(twiddles, matches!(start, Start::Fold(_))));
+    let transform = Transform { p: Prime::new(q), root, twiddles, centred };
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
+    if let Start::Fold(fold) = start {
+        transform.folded_root(q, a, fold);
+    }
+    let lines = a.as_chunks_mut().0;
     match (root.radix, start) {
+        (_, Start::Fold(_)) => {}
         (2, Start::Centred { x, d }) => transform.centred_root::<2>(lines, root, x, d),
         (_, Start::Centred { x, d }) => transform.centred_root::<4>(lines, root, x, d),
-        (2, _) => transform.down::<2, false>(lines, root, (0, lines.len() / 2), load_of(|line| load(line))),
-        (_, _) => transform.down::<4, false>(lines, root, (0, lines.len() / 4), load_of(|line| load(line))),
+        (2, Start::Limb) => transform.down::<2, false>(lines, root, (0, lines.len() / 2), load_of(|line| load(line))),
+        (_, Start::Limb) => transform.down::<4, false>(lines, root, (0, lines.len() / 4), load_of(|line| load(line))),
     }
     transform.descend(lines, rest, 0, done);
 }
@@ -45,49 +54,26 @@ pub(in super::super) fn ntt_inverse(
     fill: OnPart<'_>,
 ) {
     let root = factors.map(|w| Prime::factor(q, w.value));
-    let transform = Transform { p: Prime::new(q), root, twiddles, centred: centred_up(q, &twiddles.passes) };
+    let centred = centred_up(q, layers(twiddles, fold.is_some()));
+    let transform = Transform { p: Prime::new(q), root, twiddles, centred };
     let lines = a.as_chunks_mut().0;
     let Some((root, rest)) = twiddles.passes.split_first() else { unreachable!("a root above the leaves") };
     transform.ascend(lines, rest, 0, fill);
-    match root.radix {
-        2 => transform.up::<2, true, true>(lines, root, (0, block_lines::<LANES>(rest))),
-        _ => transform.up::<4, true, true>(lines, root, (0, block_lines::<LANES>(rest))),
-    }
-    if let Some(fold) = fold {
-        a[0] = q.add(a[0], a[0]);
-        add_multiple_of_mirrored(q, a, fold.i);
+    match (root.radix, fold) {
+        (_, Some(fold)) => transform.unfolded_root(q, a, factors, fold),
+        (2, None) => transform.up::<2, true, true>(lines, root, (0, block_lines::<LANES>(rest))),
+        (_, None) => transform.up::<4, true, true>(lines, root, (0, block_lines::<LANES>(rest))),
     }
 }
 
-/// a_j ← a_j + w a_(N−j) for 0 < j < N; reduced in, reduced out.
-#[target_feature(enable = "avx2,fma")]
-fn add_multiple_of_mirrored(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
-    let (p, factor) = (Prime::new(q), Prime::factor(q, w.value));
-    let (low, high) = a.split_at_mut(a.len() / 2);
-    let (low, low_rest) = low[1..].as_chunks_mut::<LANES>();
-    let (high_rest, high) = high[1..].as_rchunks_mut::<LANES>();
-    for (x, y) in low.iter_mut().zip(high.iter_mut().rev()) {
-        let (a, b) = (load(x), reversed(load(y)));
-        p.store_signed(x, p.centre(_mm256_add_pd(a, p.mul(b, factor))));
-        p.store_signed(y, reversed(p.centre(_mm256_add_pd(b, p.mul(a, factor)))));
-    }
-    for (x, y) in low_rest.iter_mut().zip(high_rest.iter_mut().rev()) {
-        (*x, *y) = (q.add(*x, q.mul_shoup(*y, w)), q.add(*y, q.mul_shoup(*x, w)));
-    }
-    let middle = &mut a[a.len() / 2];
-    *middle = q.add(*middle, q.mul_shoup(*middle, w));
-}
-
-/// The lanes in the opposite order.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn reversed(x: Vector) -> Vector {
-    _mm256_permute4x64_pd::<0b00_01_10_11>(x)
+/// Layers of each pass from the root on, the fold one of them, but for the leaves.
+fn layers(twiddles: &Passes, folded: bool) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator + Clone {
+    twiddles.passes.iter().enumerate().map(move |(i, pass)| pass.radix.ilog2() + u32::from(folded && i == 0))
 }
 
 /// Which steps of the forward transform centre what their first layer adds to, so that factors below 2^52 are multiplied: bit i for the
 /// i-th pass from the bottom, of one, bit 0 for the leaf.
-fn centred_down(q: &Modulus, passes: &[Pass]) -> u32 {
+fn centred_down(q: &Modulus, passes: impl ExactSizeIterator<Item = u32>) -> u32 {
     // Layers after which residues are below 2^52 still (`NOTES.md`).
     let room = match q.bits() {
         50 => 4,
@@ -95,11 +81,11 @@ fn centred_down(q: &Modulus, passes: &[Pass]) -> u32 {
         _ => return 0,
     };
     let (mut centred, mut layers) = (0, 0);
-    let steps = passes.iter().map(|pass| pass.radix.ilog2()).chain([2 * LANES.ilog2()]);
-    for (above, step) in steps.enumerate() {
+    let count = passes.len();
+    for (above, step) in passes.chain([2 * LANES.ilog2()]).enumerate() {
         layers += step;
         if layers > room {
-            centred |= 1 << (passes.len() - above);
+            centred |= 1 << (count - above);
             layers = step;
         }
     }
@@ -108,9 +94,9 @@ fn centred_down(q: &Modulus, passes: &[Pass]) -> u32 {
 
 /// Which steps of the inverse transform centre the sums of their last layer, so that differences below 2^52 are multiplied: bit 0 for the
 /// layers inside the vectors of a leaf, bit 1 for those between them, bit 1 + i for the i-th pass from the bottom, of one.
-fn centred_up(q: &Modulus, passes: &[Pass]) -> u32 {
+fn centred_up(q: &Modulus, passes: impl DoubleEndedIterator<Item = u32> + Clone) -> u32 {
     let (mut centred, mut layers) = (0, 0);
-    let steps = [LANES; 2].into_iter().chain(passes.iter().rev().map(|pass| pass.radix)).map(usize::ilog2);
+    let steps = [LANES.ilog2(); 2].into_iter().chain(passes.rev());
     for (i, (step, next)) in steps.clone().zip(steps.skip(1)).enumerate() {
         layers += step;
         // Each layer doubles what was below q.
@@ -142,11 +128,11 @@ fn load_of<const R: usize>(
 
 /// Both directions for one prime.
 #[derive(Clone, Copy)]
-struct Transform<'a> {
-    p: Prime,
+pub(super) struct Transform<'a> {
+    pub(super) p: Prime,
     /// What the last layer of the inverse multiplies sums and differences by.
     root: [Factor; 2],
-    twiddles: &'a Passes,
+    pub(super) twiddles: &'a Passes,
     /// The steps that centre.
     centred: u32,
 }
@@ -261,7 +247,7 @@ impl Transform<'_> {
     /// (x + w y, x − w y).
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn butterfly(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+    pub(super) fn butterfly(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
         let product = self.p.mul(y, w);
         (_mm256_add_pd(x, product), _mm256_sub_pd(x, product))
     }
@@ -382,7 +368,7 @@ impl Transform<'_> {
     /// (x + y, (x − y) w).
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn inverse_butterfly(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
+    pub(super) fn inverse_butterfly(&self, x: Vector, y: Vector, w: Factor) -> (Vector, Vector) {
         (_mm256_add_pd(x, y), self.p.mul(_mm256_sub_pd(x, y), w))
     }
 }

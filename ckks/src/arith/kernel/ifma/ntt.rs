@@ -15,7 +15,7 @@ use super::{Factor, LANES, Line, Prime, Vector, load, splat};
 const LARGE: usize = 1 << 14;
 
 pub(in super::super) fn shape(n: usize) -> Shape {
-    Shape { lanes: LANES, widest: 8, lane_fields: if n < LARGE { 0..2 } else { 1..2 } }
+    Shape { lanes: LANES, widest: [8, 8], lane_fields: if n < LARGE { 0..2 } else { 1..2 } }
 }
 
 /// Lines of the factors of a leaf.
