@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Interpreter;
-use crate::layout::DiagonalPlan;
+use crate::layout::{DiagonalEntries, DiagonalPlan};
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Program, ProgramError};
 
 /// A tensor in the clear: one vector of slots for each ciphertext.
@@ -83,7 +83,7 @@ fn gemm(linear: &LinearMap, x: &Slots) -> Slots {
 /// The sum over giant steps, baby steps and inputs of [`DiagonalPlan`], and its fold.
 fn diagonals(plan: &DiagonalPlan, linear: &LinearMap, x: &Slots) -> Slots {
     let (input, output) = (linear.input(), linear.output());
-    let matrix = (&linear.map().matrix, input.as_ref(), output.as_ref());
+    let entries = DiagonalEntries::new(plan, &linear.map().matrix, input, output);
     let result = |(o, steps): (usize, &Vec<_>)| {
         let mut y = vec![0.0; output.slots()];
         for step in steps {
@@ -91,7 +91,7 @@ fn diagonals(plan: &DiagonalPlan, linear: &LinearMap, x: &Slots) -> Slots {
             let mut inner = vec![0.0; output.slots()];
             for &product in &step.products {
                 let rotated = rotate(&x[product.input], output.slots_of(product.rotation as i64));
-                let diagonal = plan.diagonal(matrix, o, step.rotation, product);
+                let diagonal = entries.slots(o, step.rotation, product);
                 let terms = rotated.iter().zip(&diagonal);
                 inner.iter_mut().zip(terms).for_each(|(y, (x, m))| *y += x * m);
             }

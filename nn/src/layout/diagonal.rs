@@ -64,6 +64,7 @@ pub struct DiagonalPlan {
     baby_steps: usize,
     stepping: Stepping,
     products: usize,
+    entries: usize,
     /// The rotated inputs, each once, ascending; unrotated ones do not count.
     babies: Vec<Product>,
     /// (output ciphertext, g) of all giant steps, each once, ascending.
@@ -95,7 +96,7 @@ pub struct Product {
 }
 
 /// (output ciphertext, input ciphertext, d) of a diagonal with a non-zero.
-type Diagonal = (usize, usize, i64);
+pub(super) type Diagonal = (usize, usize, i64);
 
 impl DiagonalPlan {
     /// The non-zero diagonals of `matrix` from layout `input` to layout `output`, and the number of baby steps for which the
@@ -110,7 +111,7 @@ impl DiagonalPlan {
         stepping: Stepping,
     ) -> Result<Self, LayoutError> {
         input.check_shapes(matrix, output)?;
-        let diagonals = diagonals(matrix, input, output, stepping);
+        let (diagonals, entries) = diagonals(matrix, input, output, stepping);
         let split = |baby_steps| {
             let plan = Self::split(&diagonals, baby_steps, (input, output), stepping);
             (plan.cost(), plan)
@@ -123,12 +124,13 @@ impl DiagonalPlan {
             }
         }
         let (_, mut plan) = best;
+        plan.entries = entries;
         plan.rotations = plan.distinct_rotations();
         plan.outputs = plan.sums(&diagonals, output.ciphertexts);
         Ok(plan)
     }
 
-    /// The plan with so many baby steps, without its sums and its list of rotations.
+    /// The plan with so many baby steps, without its sums, its list of rotations and its number of entries.
     fn split(
         diagonals: &[Diagonal],
         baby_steps: usize,
@@ -152,6 +154,7 @@ impl DiagonalPlan {
             baby_steps,
             stepping,
             products: diagonals.len(),
+            entries: 0,
             babies: marked(&rotated).map(baby).filter(|baby| baby.rotation != 0).collect(),
             giants: marked(&summed).map(giant).collect(),
             fold: fold(output.cycle(), input.cycle(), stepping),
@@ -228,6 +231,11 @@ impl DiagonalPlan {
         self.products
     }
 
+    /// Number of non-zeros on all diagonals: entries of the matrix, each for every place of its row.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
     /// Number of baby steps: rotated inputs.
     pub fn baby_rotations(&self) -> usize {
         self.babies.len()
@@ -290,27 +298,6 @@ impl DiagonalPlan {
         &self.rotations
     }
 
-    /// The slots of the diagonal m of output `o`, giant step `giant` and `product`, over a whole ciphertext.
-    ///
-    /// `matrix` and the layouts are those that the plan was made for.
-    pub fn diagonal(
-        &self,
-        (matrix, input, output): (&SparseMatrix, &Layout, &Layout),
-        o: usize,
-        giant: i64,
-        product: Product,
-    ) -> Vec<f64> {
-        let mut period = Vec::with_capacity(self.period * output.interleave);
-        for u in 0..self.period {
-            let t = (u as i64 - giant).rem_euclid(self.period as i64) as usize;
-            let (t_r, t_c) = (t % output.cycle(), (u + product.rotation) % input.cycle());
-            let (row, col) = (output.owner(o, t_r), input.owner(product.input, t_c));
-            let entry = row.zip(col).filter(|&(_, c)| source(input, c, t_r, output) == t_c);
-            period.extend(std::iter::repeat_n(entry.map_or(0.0, |(r, c)| entry_of(matrix, r, c)), output.interleave));
-        }
-        period.repeat(self.repetitions())
-    }
-
     fn distinct_rotations(&self) -> Vec<usize> {
         let of_inputs = self.babies.chunk_by(|a, b| a.input == b.input);
         let babies = of_inputs.map(|babies| babies.iter().map(|baby| baby.rotation as i64).collect::<Vec<_>>());
@@ -348,21 +335,40 @@ fn differences(ascending: &[i64]) -> Vec<i64> {
     before.zip(ascending).map(|(before, rotation)| rotation - before).collect()
 }
 
-/// All (o, i, d) with a non-zero, each once, with d in −D/2..D/2; chains go upwards from 0, in 0..D.
-fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout, stepping: Stepping) -> Vec<Diagonal> {
-    let modulus = modulus(input, output);
-    let mut found: Vec<Diagonal> = Vec::new();
-    for (r, c, _) in matrix.iter() {
-        let ((o, _), (i, _)) = (output.position(r), input.position(c));
-        for t_r in output.places(r) {
-            let d = distance(source(input, c, t_r, output), t_r, modulus) as i64;
-            let negative = stepping == Stepping::Hoisted && 2 * d >= modulus as i64;
-            found.push((o, i, if negative { d - modulus as i64 } else { d }));
-        }
-    }
+/// All (o, i, d) with a non-zero, each once, and the number of non-zeros on them.
+fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout, stepping: Stepping) -> (Vec<Diagonal>, usize) {
+    let of_row = |row| on_diagonals(matrix, row, (input, output), stepping).map(|(diagonal, ..)| diagonal);
+    let mut found: Vec<Diagonal> = (0..matrix.rows()).flat_map(of_row).collect();
+    let entries = found.len();
     found.sort_unstable();
     found.dedup();
-    found
+    (found, entries)
+}
+
+/// The entries of a row at each of its places: their diagonals with d in −D/2..D/2 (chains go upwards from 0, in 0..D), their t, and their
+/// values.
+pub(super) fn on_diagonals(
+    matrix: &SparseMatrix,
+    row: usize,
+    (input, output): (&Layout, &Layout),
+    stepping: Stepping,
+) -> impl Iterator<Item = (Diagonal, usize, f64)> {
+    let (modulus, (o, _)) = (modulus(input, output), output.position(row));
+    matrix.row(row).iter().flat_map(move |&(column, value)| {
+        let (column, (i, _)) = (column as usize, input.position(column as usize));
+        output.places(row).map(move |t_r| {
+            let t_c = source(input, column, t_r, output);
+            let d = distance(t_c, t_r, modulus) as i64;
+            let negative = stepping == Stepping::Hoisted && 2 * d >= modulus as i64;
+            let d = if negative { d - modulus as i64 } else { d };
+            // Of the rows' repetitions, that which meets this column.
+            let t = match output.cycle() < input.cycle() {
+                true => (t_c as i64 - d).rem_euclid(input.cycle() as i64) as usize,
+                false => t_r,
+            };
+            ((o, i, d), t, value)
+        })
+    })
 }
 
 /// D.
@@ -393,10 +399,4 @@ fn baby_steps(diagonals: &[Diagonal], modulus: usize) -> BTreeSet<usize> {
         .chain(distances)
         .filter(|n1| (1..=modulus).contains(n1))
         .collect()
-}
-
-/// M(r, c).
-fn entry_of(matrix: &SparseMatrix, r: usize, c: usize) -> f64 {
-    let row = matrix.row(r);
-    row.binary_search_by_key(&(c as u32), |&(col, _)| col).map_or(0.0, |at| row[at].1)
 }

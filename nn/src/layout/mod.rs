@@ -15,9 +15,11 @@
 
 mod choose;
 mod diagonal;
+mod entries;
 mod error;
 
 pub use diagonal::{DiagonalPlan, GiantStep, Product, Stepping};
+pub use entries::DiagonalEntries;
 pub use error::LayoutError;
 
 use std::sync::Arc;

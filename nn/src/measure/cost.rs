@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ckks::Backend;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::chain;
 use super::shape::Shape;
-use super::turns::{in_turns, many};
+use super::turns::{in_turns, one};
 use crate::data::replace_file;
 use crate::error::Result;
 use crate::exec::trace::CostModel;
 use crate::graph::SparseMatrix;
-use crate::layout::{DiagonalPlan, Layout, Stepping};
+use crate::layout::{DiagonalEntries, DiagonalPlan, Layout, Stepping};
 use crate::report::{Machine, forget_peak_memory};
 
 /// Of this program: another one may time other things.
@@ -89,12 +90,12 @@ fn measure() -> Result<CostModel> {
 
 fn round(fresh_byte: f64) -> Result<CostModel> {
     let degrees = SHAPES.iter().map(Shape::measure).collect::<Result<_>>()?;
-    let (threads, gemm, position) = (rayon::current_num_threads(), chain::measure()?, position()?);
-    Ok(CostModel { threads, gemm, position, fresh_byte, degrees })
+    let (threads, gemm, entry) = (rayon::current_num_threads(), chain::measure()?, entry()?);
+    Ok(CostModel { threads, gemm, entry, fresh_byte, degrees })
 }
 
-/// Core-seconds of a position of a diagonal, in those of a dense layer.
-fn position() -> Result<f64> {
+/// Core-seconds of an entry of a matrix, from its row to the slots of its diagonal, in those of a dense layer.
+fn entry() -> Result<f64> {
     const FEATURES: usize = 512;
     let entries = (0..FEATURES).flat_map(|row| (0..FEATURES).map(move |column| (row, column, 1.0)));
     let matrix = SparseMatrix::from_triplets(FEATURES, FEATURES, entries)?;
@@ -103,14 +104,15 @@ fn position() -> Result<f64> {
     let steps = plan.outputs().iter().flatten();
     let products: Vec<_> =
         steps.flat_map(|step| step.products.iter().map(|&product| (step.rotation, product))).collect();
-    let gather = |products: &[_]| {
-        for &(giant, product) in products {
-            std::hint::black_box(plan.diagonal((&matrix, &layout, &layout), 0, giant, product));
-        }
+    let gather = |()| {
+        let entries = DiagonalEntries::new(&plan, &matrix, &layout, &layout);
+        products.par_iter().for_each(|&(giant, product)| {
+            std::hint::black_box(entries.slots(0, giant, product));
+        });
         Ok(())
     };
-    let [seconds] = in_turns([many(|_| products.as_slice(), gather)])?;
-    Ok(seconds / (products.len() * FEATURES) as f64)
+    let [seconds] = in_turns([one(|_| (), gather)])?;
+    Ok(seconds * rayon::current_num_threads() as f64 / plan.entries() as f64)
 }
 
 /// Core-seconds of a byte of memory that the system has to find. Only the first time counts: what was found and given back is found again

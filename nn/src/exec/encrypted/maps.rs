@@ -7,7 +7,7 @@ use ckks::{
 use rayon::prelude::*;
 
 use crate::exec::schedule::{Stage, Step};
-use crate::layout::{DiagonalPlan, Stepping};
+use crate::layout::{DiagonalEntries, DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, Operation, Program, Value};
 
 /// One operation of a chain of matrices and squares, for the ciphertexts of one step.
@@ -101,8 +101,9 @@ impl PreparedDiagonals {
             steps.flat_map(move |step| step.products.iter().map(move |&product| (index, o, step.rotation, product)))
         });
         let products: Vec<_> = products.collect();
+        let entries = DiagonalEntries::new(plan, &affine.matrix, input, output);
         let term = |(index, o, giant, product): (usize, usize, i64, crate::layout::Product)| {
-            let slots = plan.diagonal((&affine.matrix, input, output), o, giant, product);
+            let slots = entries.slots(o, giant, product);
             Ok(DiagonalTerm {
                 output: index,
                 input: product.input,

@@ -15,8 +15,8 @@ pub struct CostModel {
     pub threads: usize,
     /// Products with matrices of constants.
     pub gemm: GemmCost,
-    /// One position of a diagonal, looked up in its matrix, in core-seconds.
-    pub position: f64,
+    /// One entry of a matrix, put into the slots of its diagonal, in core-seconds.
+    pub entry: f64,
     /// One byte of memory that the system has to find, in core-seconds.
     pub fresh_byte: f64,
     /// By degree, ascending.
@@ -210,13 +210,13 @@ impl CostModel {
         };
         let (mac, short_mac) = (0.08e-9, 0.05e-9);
         let gemm = GemmCost { mac, short_mac, edge: 0.3e-9, traffic: 0.3e-9, square: 0.5e-9, seed: 2e-9 };
-        Self { threads, gemm, position: 50e-9, fresh_byte: 0.2e-9, degrees: (12..=16).map(at).collect() }
+        Self { threads, gemm, entry: 50e-9, fresh_byte: 0.2e-9, degrees: (12..=16).map(at).collect() }
     }
 
     /// Whether all figures are ones that a machine can have.
     pub fn is_sound(&self) -> bool {
         let degrees = self.degrees.iter().flat_map(DegreeCost::figures);
-        let mut figures = degrees.chain(self.gemm.figures()).chain([self.position, self.fresh_byte]);
+        let mut figures = degrees.chain(self.gemm.figures()).chain([self.entry, self.fresh_byte]);
         self.threads > 0 && !self.degrees.is_empty() && figures.all(|figure| (0.0..MOST_SECONDS).contains(&figure))
     }
 
@@ -263,10 +263,10 @@ impl CostModel {
             return 0.0;
         };
         let at = Costs::new(self, params, operation.value.level);
-        let one = plan.period() as f64 * self.position + at.limb.encode + at.limb.encode_limb * at.work.encoding();
+        let one = at.limb.encode + at.limb.encode_limb * at.work.encoding();
         let constants = if map.map().bias.iter().any(|&c| c != 0.0) { map.output().ciphertexts() } else { 0 };
         let constant = at.limb.encode + at.limb.encode_limb * at.work.limbs;
-        at.spread(plan.products() as f64 * one + constants as f64 * constant)
+        at.spread(plan.entries() as f64 * self.entry + plan.products() as f64 * one + constants as f64 * constant)
     }
 
     /// The costs of a degree; those of the nearest one measured, in proportion.
@@ -284,7 +284,7 @@ impl CostModel {
 
     fn map2(mut self, other: &Self, op: &impl Fn(f64, f64) -> f64) -> Self {
         self.gemm = self.gemm.map2(other.gemm, op);
-        self.position = op(self.position, other.position);
+        self.entry = op(self.entry, other.entry);
         self.fresh_byte = op(self.fresh_byte, other.fresh_byte);
         let degrees = self.degrees.iter_mut().zip(&other.degrees);
         degrees.for_each(|(mine, &other)| *mine = mine.map2(other, op));
