@@ -44,7 +44,7 @@ pub struct OnnxModel {
     pub graph: Graph,
     /// The model as its author knows it, in single precision, without what the graph's head does.
     pub original: Original,
-    /// Of the file, and of the files with weights that it names.
+    /// Of the file, and of the files with weights that it reads.
     pub fingerprint: Fingerprint,
 }
 

@@ -2,13 +2,12 @@
 //! one output, single precision, operators that exist.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::Path;
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::bail;
 
@@ -63,12 +62,10 @@ impl Checked {
 
     /// The fingerprint of the file's bytes, and of every file in which it keeps weights.
     pub fn fingerprint(&self, file: &Source, bytes: &[u8]) -> Result<Fingerprint> {
-        let weights = self.proto.graph.iter().flat_map(|graph| &graph.initializer);
-        let places = weights.flat_map(|weight| &weight.external_data).filter(|entry| entry.key == "location");
-        let places: BTreeSet<&str> = places.map(|entry| entry.value.as_str()).collect();
-        let folder = file.path.parent().unwrap_or(Path::new(""));
+        let tensors = self.proto.graph.iter().flat_map(external);
+        let places: BTreeSet<&str> = tensors.filter_map(|tensor| external_entry(tensor, "location")).collect();
         let read = |place: &&str| {
-            let path = folder.join(place);
+            let path = file.folder().join(place);
             std::fs::read(&path).map_err(|source| Error::ReadFile { path, source })
         };
         let external = places.iter().map(read).collect::<Result<Vec<_>>>()?;
@@ -186,15 +183,26 @@ fn check_operators(file: &Source, onnx: &Onnx, graph: &GraphProto) -> Result<()>
     Err(Error::Unsupported { path: file.path.clone(), nodes: nodes.collect() })
 }
 
-/// Weights in files of their own, as exporters write them for large models, must be beside the model and whole. (That they are
-/// not outside of its folder, tract sees to.)
+/// The tensors, weights and constants of nodes, that tract reads from files of their own, as exporters write them for large models.
+/// (That these are in the folder of the model, tract sees to.)
+fn external(graph: &GraphProto) -> impl Iterator<Item = &TensorProto> {
+    let constants = graph.node.iter().flat_map(|node| &node.attribute).flat_map(|a| a.t.iter().chain(&a.tensors));
+    let elsewhere = |tensor: &&TensorProto| {
+        tensor.raw_data.is_empty() && tensor.data_location == Some(DataLocation::External as i32)
+    };
+    graph.initializer.iter().chain(constants).filter(elsewhere)
+}
+
+fn external_entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value[..])
+}
+
+/// Files with tensors must be beside the model and whole.
 fn check_external(file: &Source, graph: &GraphProto) -> Result<()> {
-    for tensor in graph.initializer.iter().filter(|tensor| tensor.data_location == Some(DataLocation::External as i32))
-    {
-        let entry =
-            |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value[..]);
-        let number = |key: &str| entry(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        let (location, needed) = (entry("location").unwrap_or(""), number("offset").saturating_add(number("length")));
+    for tensor in external(graph) {
+        let number = |key: &str| external_entry(tensor, key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let location = external_entry(tensor, "location").unwrap_or("");
+        let needed = number("offset").saturating_add(number("length"));
         let problem = match file.folder().join(location).metadata() {
             Ok(found) if found.is_file() && found.len() >= needed => continue,
             Ok(found) if found.is_file() => format!("has {} bytes of at least {needed}", found.len()),

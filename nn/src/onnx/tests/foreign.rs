@@ -50,10 +50,10 @@ fn weights_of_fewer_values_than_their_shape() {
     }
 }
 
-/// A model in a folder, with two weights that it says are in `location` from a place on.
-fn external(folder: &Path, location: &str, offset: usize) -> Result<OnnxModel> {
+/// Two weights that are in `location` from a place on.
+fn elsewhere(location: &str, offset: usize) -> TensorProto {
     let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
-    let weight = TensorProto {
+    TensorProto {
         data_location: Some(DataLocation::External as i32),
         external_data: vec![
             entry("location", location.into()),
@@ -61,11 +61,19 @@ fn external(folder: &Path, location: &str, offset: usize) -> Result<OnnxModel> {
             entry("length", "8".into()),
         ],
         ..tensor("w", DataType::Float, &[2], vec![])
-    };
+    }
+}
+
+/// A model in a folder.
+fn loaded(folder: &Path, model: Builder) -> Result<OnnxModel> {
     let path = folder.join("model.onnx");
-    let model = Builder::new(&[2]).tensor(weight).node("Add", &["x", "w"], &["y"], &[]);
     std::fs::write(&path, model.finish()).unwrap();
     OnnxModel::load(path)
+}
+
+fn external(folder: &Path, location: &str, offset: usize) -> Result<OnnxModel> {
+    let weight = elsewhere(location, offset);
+    loaded(folder, Builder::new(&[2]).tensor(weight).node("Add", &["x", "w"], &["y"], &[]))
 }
 
 #[test]
@@ -80,6 +88,38 @@ fn weights_in_another_file() {
     };
     assert!(refused("elsewhere.data", 0).contains("not beside"));
     assert!(refused("model.onnx.data", 8).contains("12 bytes of at least 16"));
+}
+
+#[test]
+fn the_constant_of_a_node_in_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |location: &str| {
+        let value = Attr::Tensor(Box::new(elsewhere(location, 0)));
+        let model = Builder::new(&[2]).node("Constant", &[], &["w"], &[("value", value)]);
+        loaded(folder.path(), model.node("Add", &["x", "w"], &["y"], &[]))
+    };
+    let fingerprints = [[3.0, 4.0], [3.0, 5.0]].map(|weights| {
+        std::fs::write(folder.path().join("constants"), bytes(&weights)).unwrap();
+        let model = load("constants").unwrap();
+        assert_eq!(model.graph.run(&[1.0, 1.0]).unwrap(), weights.map(|w| f64::from(w) + 1.0));
+        model.fingerprint
+    });
+    assert_ne!(fingerprints[0], fingerprints[1]);
+    assert!(matches!(load("nothing"), Err(Error::OnnxExternal { .. })));
+}
+
+#[test]
+fn a_file_that_is_named_and_not_needed_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let endless = elsewhere("/dev/zero", 0);
+    for weight in [
+        TensorProto { data_location: None, raw_data: bytes(&[1.0, 2.0]), ..endless.clone() },
+        TensorProto { raw_data: bytes(&[1.0, 2.0]), ..endless },
+    ] {
+        let model = Builder::new(&[2]).tensor(weight).node("Add", &["x", "w"], &["y"], &[]);
+        let graph = loaded(folder.path(), model).unwrap().graph;
+        assert_eq!(graph.run(&[1.0, 1.0]).unwrap(), [2.0, 3.0]);
+    }
 }
 
 #[test]
