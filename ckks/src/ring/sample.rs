@@ -12,9 +12,9 @@
 //! low b bits of the ⌈b/8⌉ bytes from byte j ⌈b/8⌉ of the stream on, little-endian. Where that is q or more, it is those of the bytes 2^40
 //! further on, and so again until it is below q. So any part of a limb can be drawn by itself.
 
+use chacha20::ChaCha20Rng;
 use rand::rngs::SysRng;
 use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroizing;
 
 use crate::arith::{Backend, Keystream, Loops, Modulus};
@@ -67,7 +67,7 @@ pub(crate) fn stream(object: u64, limb: usize) -> u64 {
     object << 16 | limb as u64
 }
 
-/// Where secrets, errors and seeds come from.
+/// Where secrets, errors and seeds come from. The states of both generators are zeroised on drop.
 pub struct Entropy {
     secrets: ChaCha20Rng,
     seeds: ChaCha20Rng,
