@@ -55,6 +55,7 @@ fn the_plan_says_what_the_files_weigh() {
     deployment.encrypt("public.key", "in-public");
     assert!(deployment.run_infer("in", "out", &[]).status.success());
     let said = deployment.owner.succeed(&["inspect", "plan"]);
+    assert!(said.contains("flooding                none"), "{said}");
     let Deployment { owner, server, .. } = &deployment;
     for (line, file) in [
         ("input, secret key", owner.path("in/input-000000.ct")),
@@ -235,9 +236,9 @@ fn samples_that_do_not_fit_the_plan() {
     };
     std::fs::remove_file(owner.path("in/input-000000.ct")).unwrap();
     owner.write("bright.txt", small_samples(3).1.replace("0.", "90.").as_bytes());
-    encrypt("bright.txt", &["far beyond", "units"]);
+    encrypt("bright.txt", &["beyond the", "units"]);
     owner.write("late.txt", (small_samples(30).1 + "0.1,0.2,0.3,90\n").as_bytes());
-    encrypt("late.txt", &["far beyond", "units"]);
+    encrypt("late.txt", &["beyond the", "units"]);
     assert_eq!(names(&owner.path("in")), [".lock"]);
     owner.write("wide.txt", b"1,2,3,4,5\n");
     encrypt("wide.txt", &["wide.txt", "[5]", "[4]"]);

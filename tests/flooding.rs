@@ -54,6 +54,17 @@ fn results_have_the_planned_noise_and_precision() {
 }
 
 #[test]
+fn samples_beyond_the_planned_magnitude_are_refused_where_the_noise_is_measured_by_it() {
+    let goal = FloodGoal { security_bits: 16.0, queries: 20 };
+    for (flood, overshoot, is_taken) in [(None, 1.5, true), (Some(goal), 0.999, true), (Some(goal), 1.001, false)] {
+        let (plan, ..) = decrypted(flood, 0);
+        let (mut client, _) = Client::generate(&plan, Entropy::insecure_from_seed(5)).unwrap();
+        let samples = [plan.plan().input.magnitude * overshoot; 4];
+        assert_eq!(client.encrypt(&samples).is_ok(), is_taken, "{flood:?} {overshoot}");
+    }
+}
+
+#[test]
 fn the_bound_is_above_every_error_and_noise_that_leaves_no_precision_is_refused() {
     let model = OnnxModel::from_bytes("small.onnx", &small_model(WEIGHT)).unwrap();
     let samples: Vec<f32> = small_samples(32).0.concat().into_iter().map(|x| x as f32).collect();

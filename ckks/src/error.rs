@@ -137,6 +137,14 @@ pub enum Error {
         /// Level asked for.
         wanted: usize,
     },
+    /// A deviation that noise cannot have.
+    #[error(
+        "noise of deviation {sigma:e} would be none: it must be positive, finite, and far above the smallest double"
+    )]
+    InvalidNoise {
+        /// The deviation given.
+        sigma: f64,
+    },
     /// An evaluation key that was not generated.
     #[error("no evaluation key for {wanted} at level {level}: request it when generating keys")]
     MissingKey {

@@ -186,6 +186,9 @@ fn products_relinearise_and_rescale() {
             (1, setting.params.rescaled(Scale::power_of_two(2 * SCALE), 2))
         );
         setting.assert_decrypts("rescaled", &rescaled, &expected);
+        let late = ev.rescale(product.clone()).unwrap();
+        assert_eq!((late.degree(), late.level(), late.scale()), (2, 1, rescaled.scale()));
+        setting.assert_decrypts("rescaled at degree 2", &late, &expected);
         let merged = ev.relinearize_rescale(&product, &setting.keys).unwrap();
         assert_eq!((merged.level(), merged.scale()), (1, rescaled.scale()));
         setting.assert_decrypts("relinearised and rescaled at once", &merged, &expected);

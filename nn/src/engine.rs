@@ -280,7 +280,7 @@ impl<'a> Run<'a> {
         let goal = within_machine(&job.goal);
         let (Planned { plan, trace, .. }, errors) =
             timed(&mut times.plan, || precise(&graph, &planned, &goal, &costs.model, samples))?;
-        check::within_plan(&graph, &magnitudes, path, plan.program())?;
+        check::within_plan(&graph, &magnitudes, path, &plan)?;
         let plan = plan.with_approximations(approximations);
         Ok(Self {
             job,

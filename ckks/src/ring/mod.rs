@@ -18,6 +18,6 @@ pub use sample::{Entropy, Seed};
 pub(crate) use automorphism::{Permutation, rotation_element};
 pub(crate) use convert::{Division, divide_round_assign};
 pub(crate) use digits::{Digits, KeyRows, Operand};
-pub(crate) use poly::{Factor, Term};
 pub(crate) use pool::{Buffer, MAPPED_BYTES, MAX_IDLE_BYTES};
-pub(crate) use sample::{SIGMA, fill_gaussian, fill_ternary, stream};
+pub(crate) use products::{Factor, Term};
+pub(crate) use sample::{MAX_ERROR, SIGMA, fill_gaussian, fill_ternary, stream};

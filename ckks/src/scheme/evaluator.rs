@@ -289,8 +289,7 @@ impl Evaluator {
     fn rescaled(&self, mut a: Ciphertext, level: usize) -> Ciphertext {
         self.params.ring().count_rescale();
         a.scale = self.params.rescaled(a.scale, level);
-        // The estimate knows the rounding of two parts.
-        a.estimate = a.estimate.filter(|_| a.degree() == 1).map(|e| e.rescale(&self.params, a.scale));
+        a.estimate = a.estimate.map(|e| e.rescale(&self.params, a.degree(), a.scale));
         a
     }
 

@@ -6,13 +6,10 @@
 //! secret (Costache et al. 2022/162; Kim-Papadimitriou-Polyakov 2020/1118 for the formulas).
 
 use crate::arith::{Modulus, RingKind};
+use crate::ring::{MAX_ERROR, SIGMA};
 
 use super::params::Params;
 use super::scale::Scale;
-use crate::ring::SIGMA;
-
-/// No Gaussian sample is larger: the table of tails ends here.
-const MAX_ERROR: f64 = 31.0;
 
 /// Bounds on a message and its error, slot by slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,9 +45,10 @@ impl Geometry {
         }
     }
 
-    /// Variance and bound, in scaled slots, of rounding both parts of a ciphertext.
-    fn rounding(&self) -> (f64, f64) {
-        (self.spread / 12.0 * (1.0 + self.secret_power), self.reach / 2.0 * (1.0 + self.reach))
+    /// Variance and bound, in scaled slots, of rounding all parts of a ciphertext, the i-th of which s^i multiplies.
+    fn rounding(&self, degree: usize) -> (f64, f64) {
+        let powers = |of: f64| (0..=degree).map(|i| of.powi(i as i32)).sum::<f64>();
+        (self.spread / 12.0 * powers(self.secret_power), self.reach / 2.0 * powers(self.reach))
     }
 }
 
@@ -110,10 +108,10 @@ impl Estimate {
         }
     }
 
-    /// After a rescale to `scale`.
+    /// After a rescale of a ciphertext of this degree to `scale`.
     #[must_use]
-    pub fn rescale(self, params: &Params, scale: Scale) -> Self {
-        let (variance, bound) = Geometry::new(params).rounding();
+    pub fn rescale(self, params: &Params, degree: usize, scale: Scale) -> Self {
+        let (variance, bound) = Geometry::new(params).rounding(degree);
         self.add(Self::new(0.0, variance, bound, scale))
     }
 
@@ -126,7 +124,7 @@ impl Estimate {
         let q: Vec<f64> = params.ring().q().take(limbs).map(log2).collect();
         // Digits relative to P, which alone would overflow a double.
         let digits = q.chunks(params.digit_limbs()).map(|digit| (digit.iter().sum::<f64>() - log_p).exp2());
-        let (mut variance, mut bound) = g.rounding();
+        let (mut variance, mut bound) = g.rounding(1);
         for digit in digits {
             variance += g.spread * digit * digit / 12.0 * SIGMA * SIGMA * g.error_power;
             bound += g.reach * digit / 2.0 * g.reach * MAX_ERROR;

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Activation, Graph, Node, Op};
 use crate::onnx::OnnxModel;
 use crate::pass::{Approximation, MergeRule, Outside, he_friendly, outside, simplify};
-use crate::program::{Program, Value};
+use crate::plan::ServerPlan;
+use crate::program::Value;
 use crate::progress::Progress;
 use crate::report::ActivationReport;
 use crate::session::PlanFile;
@@ -38,7 +39,7 @@ pub fn check(
     for (chunk, samples) in data.chunks(TOGETHER)?.enumerate() {
         let samples: Vec<f64> = samples?.into_iter().map(f64::from).collect();
         let (_, magnitudes) = clear_run(&graph, data.path(), &samples)?;
-        within_plan(&graph, &magnitudes, data.path(), plan.program())?;
+        within_plan(&graph, &magnitudes, data.path(), &plan)?;
         for mut found in outside_fits((&simplified, &graph), &magnitudes, approximations, &samples)? {
             found.sample += chunk * TOGETHER;
             let range = approximations[found.approximation].fit.range;
@@ -97,13 +98,19 @@ pub(super) fn fits_serve(found: &[Outside], approximations: &[Approximation], pa
 /// far below the largest slot. This much above the proven room, an encrypted result is likely to be noise.
 const ROOM_OF_COEFFICIENTS: f64 = 8.0;
 
-/// Whether the values of every node fit, by that factor, the moduli that the plan gives them.
-pub(super) fn within_plan(graph: &Graph, magnitudes: &[f64], path: &Path, program: &Program) -> Result<()> {
-    for (node, &found) in graph.nodes().iter().zip(magnitudes) {
+/// Whether the values of every node fit, by that factor, the moduli that the plan gives them. Where results are flooded, they must keep to
+/// the planned magnitudes: the largest error, which the noise is measured by, is that of such values.
+pub(super) fn within_plan(graph: &Graph, magnitudes: &[f64], path: &Path, plan: &ServerPlan) -> Result<()> {
+    let (program, client) = (plan.program(), plan.client());
+    for ((node, &found), &planned) in graph.nodes().iter().zip(magnitudes).zip(&client.magnitudes) {
         let operations = program.operations().iter().filter(|operation| *operation.name == node.name);
         let room = |value: &Value| (program.params().log_q(value.level) - 1.0 - value.scale.log2()).exp2();
         let room = operations.map(|operation| room(&operation.value)).fold(f64::INFINITY, f64::min);
-        if found.is_nan() || found >= ROOM_OF_COEFFICIENTS * room {
+        let (most, room) = match client.flood {
+            Some(_) => (planned, planned),
+            None => (ROOM_OF_COEFFICIENTS * room, room),
+        };
+        if found.is_nan() || found > most {
             return Err(Error::BeyondCalibration { path: path.into(), node: node.name.clone(), found, room });
         }
     }

@@ -16,8 +16,8 @@ use super::{FileError, SessionError};
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 
-/// Values beyond the planned magnitude by less than this factor are taken: plans have a margin and headroom. More than that
-/// comes of other units, as bytes for numbers up to 1.
+/// Values beyond the planned magnitude by less than this factor are taken, unless results are flooded: plans have a margin and headroom.
+/// More than that comes of other units, as bytes for numbers up to 1.
 const MAX_OVERSHOOT: f64 = 4.0;
 
 /// The data owner, who encrypts and decrypts.
@@ -138,13 +138,13 @@ impl<Key: EncryptionKey> Party<Key> {
         BatchId(self.entropy.public_bytes())
     }
 
-    /// Refuses samples whose largest absolute value is far beyond the plan.
+    /// Refuses samples whose largest absolute value is far beyond the plan, or beyond it at all where the noise on results is measured by it.
     ///
     /// # Errors
     /// [`SessionError::BeyondPlan`].
     pub(super) fn expect_within_plan(&self, found: f64) -> Result<()> {
-        let planned = self.plan.plan().input.magnitude;
-        match found > MAX_OVERSHOOT * planned {
+        let (planned, is_flooded) = (self.plan.plan().input.magnitude, self.plan.plan().flood.is_some());
+        match found > if is_flooded { planned } else { MAX_OVERSHOOT * planned } {
             true => Err(SessionError::BeyondPlan { found, planned }.into()),
             false => Ok(()),
         }
@@ -208,7 +208,7 @@ impl Client {
         let packed = output.expand().par_iter().map(slots).collect::<ckks::Result<Vec<_>>>()?;
         let mut results = self.plan.plan().output.layout.unpack(&packed, samples)?;
         if let Some(flood) = &self.plan.plan().flood {
-            self.entropy.flood(&mut results, flood.sigma());
+            self.entropy.flood(&mut results, flood.sigma())?;
         }
         Ok(results)
     }

@@ -125,9 +125,9 @@ pub enum SessionError {
         /// The key.
         path: PathBuf,
     },
-    /// Samples far larger than the plan was calibrated for.
+    /// Samples larger than the plan was calibrated for.
     #[error(
-        "a value of {found:.3e} is far beyond the {planned:.3e} that the plan was made for; are the samples in the units that the model was trained on?"
+        "a value of {found:.3e} is beyond the {planned:.3e} that the plan was made for; are the samples in the units that the model was trained on, and like those of the calibration?"
     )]
     BeyondPlan {
         /// Largest absolute value.

@@ -10,6 +10,7 @@ use super::chunk::Part;
 use super::frame::{FRAME, Header, Kind, Payload, VERSION};
 use super::plan_file::PlanFile;
 use super::sizes::Sizes;
+use crate::plan::FloodGoal;
 
 /// A file whose checksums are right.
 #[derive(Debug)]
@@ -89,5 +90,12 @@ fn describe(file: &PlanFile, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     let relinearization = if plan.keys.relinearization.is_some() { "relinearisation and " } else { "" };
     write!(f, "\n{:<24}{relinearization}{} rotations", "evaluation keys", plan.keys.galois.len())?;
+    match &plan.flood {
+        None => write!(f, "\n{:<24}none: results show their errors", "flooding")?,
+        Some(flood) => {
+            let (sigma, FloodGoal { security_bits, queries }) = (flood.sigma(), flood.goal);
+            write!(f, "\n{:<24}noise of {sigma:.2e}: {security_bits} bits for {queries} decryptions", "flooding")?;
+        }
+    }
     write!(f, "\n{}", Sizes::new(plan))
 }

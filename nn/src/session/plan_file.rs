@@ -332,7 +332,7 @@ impl FloodJson {
         let Self { security_bits: Exact(security_bits), queries, worst_error: Exact(worst_error), results } = self;
         let flood = Flood { goal: FloodGoal { security_bits, queries }, worst_error, results };
         let sigma = flood.sigma();
-        match sigma.is_normal() && sigma > 0.0 && results == output.features() * output.interleave() {
+        match sigma.is_normal() && security_bits > 0.0 && results == output.features() * output.interleave() {
             true => Ok(flood),
             false => Err(content("its flooding noise does not fit its results")),
         }

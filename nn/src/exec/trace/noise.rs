@@ -5,7 +5,7 @@
 //! errors add up or cancel as its derivative says: that of T_4 is small where T_2 is near −1, as it is for all small x. A linear map sums
 //! the errors of many features, which are independent, so that behind it there is one source.
 
-use ckks::{Estimate, Params, RingKind, Scale};
+use ckks::{Estimate, Params, Scale};
 
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
@@ -140,7 +140,8 @@ pub(super) fn rotation(params: &Params, map: &LinearMap, value: &Value) -> f64 {
     }
 }
 
-const EXACT: Estimate = Estimate { message: 0.0, deviation: 0.0, bound: 0.0 };
+/// A value without error.
+pub(super) const EXACT: Estimate = Estimate { message: 0.0, deviation: 0.0, bound: 0.0 };
 
 /// The error of one constant rounded to a multiple of 1/scale: none for a factor that is only a change of scale.
 pub(super) fn rounding(constant: f64, scale: Scale) -> f64 {
@@ -168,18 +169,8 @@ pub(super) fn encoding(params: &Params, map: &LinearMap, weight_scale: Scale) ->
     }
 }
 
-/// [`Estimate::rescale`], and for a product that is not relinearised also the rounding of its third part, which s² multiplies.
 fn rescale(params: &Params, degree: usize, scale: Scale) -> f64 {
-    let rescaled = EXACT.rescale(params, scale).deviation;
-    if degree == 1 {
-        return rescaled;
-    }
-    let n = params.ring().n() as f64;
-    let (spread, secret_power) = match params.ring().kind() {
-        RingKind::Standard => (n / 2.0, n * 2.0 / 3.0),
-        RingKind::ConjugateInvariant => (2.0 * n, n * 4.0 / 3.0),
-    };
-    rescaled.hypot((spread / 12.0).sqrt() * secret_power / scale.to_f64())
+    EXACT.rescale(params, degree, scale).deviation
 }
 
 #[cfg(test)]

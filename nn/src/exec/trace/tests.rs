@@ -7,7 +7,7 @@ use ckks::{ParamsSpec, RingKind, Scale};
 use super::*;
 use crate::graph::{AffineMap, Graph, NodeId, Op, SparseMatrix};
 use crate::layout::Stepping;
-use crate::lower::networks::{node, two_squares};
+use crate::lower::networks::{activation, node, two_squares};
 use crate::lower::{Options, Packing, lower};
 use crate::program::ProgramError;
 
@@ -167,6 +167,23 @@ fn matrices_of_constants_cost_what_their_groups_and_the_size_of_their_weights_as
     let fits = Scale::new(f64::from(i16::MAX) / largest).unwrap();
     assert_eq!(map.short_terms(fits), 1.0);
     assert!(map.short_terms(fits.mul(Scale::power_of_two(4))) > 8.0);
+}
+
+#[test]
+fn the_largest_error_of_a_polynomial_is_no_share_of_its_values() {
+    let cubic = activation(&[0.25, 0.5, 0.125, -0.0625]);
+    let graph = Graph::new(vec![node(Op::Input, &[], 9), node(cubic, &[0], 9)], NodeId(1)).unwrap();
+    let params = ParamsSpec::new(RingKind::Standard, 8, &[50; 6], &[50]).build_insecure().unwrap();
+    let packing = Packing::new(&graph, params.slots(), 16, Stepping::Hoisted).unwrap();
+    let options = Options {
+        input_bits: 46,
+        weight_bits: vec![30],
+        waterline_bits: 40,
+        late_relinearization: false,
+        last_limb: false,
+    };
+    let worst = worst_error(&lower(&graph, &packing, &[1.0; 2], &params, &options).unwrap());
+    assert!((1e-9..1e-4).contains(&worst), "{worst:e}");
 }
 
 /// What a network of one matrix with these entries counts, 16 positions a ciphertext.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use ckks::{Estimate, Params, RingKind, Scale};
 
-use super::{Interpreter, noise};
+use super::Interpreter;
+use super::noise::{self, EXACT};
 use crate::exec;
 use crate::layout::Gaps;
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Program, Value};
@@ -76,7 +77,8 @@ impl Interpreter for Bounds<'_> {
             Kind::LinearMap { map, weight_scale } => (0.0, self.linear_map(x, map, *weight_scale, value)),
             Kind::Square | Kind::Mul => (x.gap * y.gap, product()),
             Kind::MulConstant { constant, scale } => {
-                let rounding = 0.5 / scale.to_f64();
+                // None for a mere change of scale, but for what doubles round.
+                let rounding = noise::rounding(*constant, *scale).abs() + 2.0 * constant.abs() * f64::EPSILON;
                 (x.gap * constant.abs(), x.error * constant.abs() + (x.message + x.error) * rounding)
             }
             Kind::AddConstant(constant) => (x.gap + constant.abs(), x.error + 0.5 / value.scale.to_f64()),
@@ -95,13 +97,11 @@ impl Bounds<'_> {
     /// Of a key switch of a ciphertext like `value`.
     fn key_switch(&self, value: &Value) -> f64 {
         let limbs = super::limbs(self.params, value.level) as usize;
-        exact().key_switch(self.params, limbs, value.scale).bound
+        EXACT.key_switch(self.params, limbs, value.scale).bound
     }
 
-    /// Of a rescale to `scale`; the rounding of a third part is multiplied by s².
     fn rescale(&self, degree: usize, scale: Scale) -> f64 {
-        let two_parts = exact().rescale(self.params, scale).bound;
-        two_parts + if degree == 1 { 0.0 } else { reach(self.params).powi(3) / 2.0 / scale.to_f64() }
+        EXACT.rescale(self.params, degree, scale).bound
     }
 
     fn linear_map(&self, x: &Worst, map: &LinearMap, weight_scale: Scale, result: &Value) -> f64 {
@@ -137,9 +137,4 @@ impl Bounds<'_> {
         let bias = Estimate::encoded(self.params, result.scale, 1.0).bound + constant * doubles(self.params);
         largest_sum * rotated + copies * (unfolded + rotation) + bias
     }
-}
-
-/// A value without error.
-fn exact() -> Estimate {
-    Estimate { message: 0.0, deviation: 0.0, bound: 0.0 }
 }
