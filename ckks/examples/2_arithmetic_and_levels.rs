@@ -138,7 +138,7 @@ fn polynomial(params: &Params, server: &Server, secret: &SecretKey, x: &Cipherte
     check(params, secret, &last, clear, |x| (PI * x * x * x + 0.4 * x + 1.0).powi(2))?;
     let refused = evaluator.relinearize_rescale(&evaluator.square(&last)?, keys).err();
     println!("   the level after 0: {}", refused.as_ref().map(Error::to_string).unwrap_or_default());
-    assert!(matches!(refused, Some(Error::LevelExhausted { level: 0, .. })));
+    assert!(matches!(refused, Some(Error::LevelExhausted { .. })));
     Ok(())
 }
 

@@ -128,8 +128,14 @@ pub enum Error {
         advice: &'static str,
     },
     /// No step of the chain is left to drop.
-    #[error("{operation}: level {level} leaves no step to drop for level {wanted}")]
+    #[error("{operation}: level 0 has no step left to drop; use a longer chain or fewer rescales")]
     LevelExhausted {
+        /// The operation.
+        operation: &'static str,
+    },
+    /// A ciphertext at a lower level than is asked for.
+    #[error("{operation}: a ciphertext at level {level} cannot be taken to level {wanted}; no operation raises levels")]
+    LevelTooLow {
         /// The operation.
         operation: &'static str,
         /// Level of the ciphertext.
@@ -170,7 +176,7 @@ pub enum Error {
         reason: String,
     },
     /// `SLOTWISE_BACKEND` or a caller names kernels that do not exist.
-    #[error("there is no backend {name:?}; use one of ifma, scalar, or leave SLOTWISE_BACKEND unset")]
+    #[error("there is no backend {name:?}; use one of ifma, avx2, scalar, or leave SLOTWISE_BACKEND unset")]
     UnknownBackend {
         /// The name as given.
         name: String,

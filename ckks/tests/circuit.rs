@@ -68,6 +68,10 @@ fn scalar_matrices_combine_ciphertexts_of_either_degree() {
             ScalarMatrix::new(&params, rows, 6, Scale::power_of_two(20), 1),
             Err(Error::ShapeMismatch { .. })
         ));
+        for row in [[(3, 1.0), (2, 1.0)], [(2, 1.0), (2, 1.0)]] {
+            let unordered = ScalarMatrix::new(&params, [row.as_slice()], 7, Scale::power_of_two(20), 1);
+            assert!(matches!(unordered, Err(Error::ShapeMismatch { .. })), "{row:?}");
+        }
         let overflow = ScalarMatrix::new(&params, [[(0, 1e30)].as_slice()], 7, Scale::power_of_two(20), 1);
         assert!(matches!(overflow, Err(Error::EncodeOverflow { .. })));
         let mut mixed = inputs.clone();

@@ -72,7 +72,7 @@ impl ScalarMatrix {
     ///
     /// # Errors
     /// [`Error::EncodeOverflow`] for a value that is not finite or too large for the modulus, [`Error::ShapeMismatch`] for a column
-    /// beyond `cols`, [`Error::LevelTooHigh`].
+    /// beyond `cols` or out of order, [`Error::LevelTooHigh`].
     pub fn new<'a>(
         params: &Params,
         rows: impl IntoIterator<Item = &'a [(u32, f64)]>,
@@ -87,6 +87,10 @@ impl ScalarMatrix {
             let inputs: Vec<u32> = row.iter().map(|&(c, _)| c).collect();
             if let Some(&c) = inputs.iter().find(|&&c| c as usize >= cols) {
                 let reason = format!("row {r} reads column {c} of a matrix of {cols} columns");
+                return Err(Error::ShapeMismatch { operation: "linear combination", reason });
+            }
+            if !inputs.is_sorted_by(|a, b| a < b) {
+                let reason = format!("the columns of row {r} are not ascending");
                 return Err(Error::ShapeMismatch { operation: "linear combination", reason });
             }
             by_inputs.entry(inputs).or_default().push((r, row));

@@ -120,12 +120,11 @@ impl<'a> Digits<'a> {
 
     /// Extends every digit to the whole basis once, for any number of keys. Cost: dnum (l + k) − l forward transforms.
     pub(crate) fn hoist(mut self) -> Self {
+        let DigitRows::Sources(sources) = &self.rows else { return self };
         let size = self.count * self.ring.stride();
         let mut rows = self.ring.pool().take(self.basis.limbs() * size);
-        if let DigitRows::Sources(sources) = &self.rows {
-            self.ring
-                .each_limb_of(self.basis.limbs(), [(&mut rows, size)], |j, [rows]| self.extend(j, sources, rows, true));
-        }
+        let limbs = [(&mut *rows, size)];
+        self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [rows]| self.extend(j, sources, rows, true));
         let sources = std::mem::replace(&mut self.rows, DigitRows::Extended(rows));
         self.ring.pool().give(sources.into_buffer());
         self
@@ -134,12 +133,10 @@ impl<'a> Digits<'a> {
     /// The extension of the only digit.
     pub(crate) fn into_poly(self) -> Poly<Ntt> {
         assert_eq!(self.count, 1, "one polynomial of {} digits", self.count);
+        let DigitRows::Sources(sources) = &self.rows else { unreachable!("hoisted digits are for keys") };
         let mut out = Poly::uninit(&self.ring, self.basis);
-        let stride = self.ring.stride();
-        if let DigitRows::Sources(sources) = &self.rows {
-            let limbs = [(out.data_mut(), stride)];
-            self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [limb]| self.extend(j, sources, limb, true));
-        }
+        let limbs = [(out.data_mut(), self.ring.stride())];
+        self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [limb]| self.extend(j, sources, limb, true));
         out
     }
 

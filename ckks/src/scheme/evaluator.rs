@@ -280,8 +280,7 @@ impl Evaluator {
 
     /// Limbs of `a` after a rescale.
     fn limbs_below(&self, a: &Ciphertext) -> Result<usize> {
-        let level = a.level();
-        let below = level.checked_sub(1).ok_or(Error::LevelExhausted { operation: "rescale", level, wanted: 0 })?;
+        let below = a.level().checked_sub(1).ok_or(Error::LevelExhausted { operation: "rescale" })?;
         self.params.limbs(below)
     }
 
@@ -296,11 +295,11 @@ impl Evaluator {
     /// Forgets limbs down to `level`; the scale stays. Exact.
     ///
     /// # Errors
-    /// [`Error::LevelExhausted`] when `level` is above the ciphertext's.
+    /// [`Error::LevelTooLow`] when `level` is above the ciphertext's.
     pub fn drop_level_assign(&self, a: &mut Ciphertext, level: usize) -> Result<()> {
         self.check("drop level", a, &a.params, a.level())?;
         if level > a.level() {
-            return Err(Error::LevelExhausted { operation: "drop level", level: a.level(), wanted: level });
+            return Err(Error::LevelTooLow { operation: "drop level", level: a.level(), wanted: level });
         }
         let limbs = self.params.limbs(level)?;
         a.parts.iter_mut().for_each(|part| part.truncate(limbs));
@@ -312,13 +311,11 @@ impl Evaluator {
     /// # Errors
     /// [`Error::WrongDegree`] unless the degree is 1; [`Error::MissingKey`], which names the rotation.
     pub fn rotate(&self, a: &Ciphertext, k: i64, keys: &EvaluationKeys) -> Result<Ciphertext> {
+        self.check("rotate", a, keys.params(), a.level())?;
+        expect_degree("rotate", a, 1, "relinearise it first")?;
         match k.rem_euclid(self.params.slots() as i64) {
             0 => Ok(a.clone()),
-            k => {
-                self.check("rotate", a, keys.params(), a.level())?;
-                expect_degree("rotate", a, 1, "relinearise it first")?;
-                Ok(self.automorphism(a, &self.digits(a), keys.rotation(k, a.level())?))
-            }
+            k => Ok(self.automorphism(a, &self.digits(a), keys.rotation(k, a.level())?)),
         }
     }
 
@@ -351,11 +348,12 @@ impl Evaluator {
     /// # Errors
     /// [`Error::ParamsMismatch`], [`Error::MissingKey`].
     pub fn rotate_hoisted(&self, a: &Hoisted<'_>, k: i64, keys: &EvaluationKeys) -> Result<Ciphertext> {
-        if k.rem_euclid(self.params.slots() as i64) == 0 {
-            return Ok(a.ciphertext.clone());
+        let (ciphertext, level) = (a.ciphertext, a.ciphertext.level());
+        self.check("rotate", ciphertext, keys.params(), level)?;
+        match k.rem_euclid(self.params.slots() as i64) {
+            0 => Ok(ciphertext.clone()),
+            k => Ok(self.automorphism(ciphertext, &a.digits, keys.rotation(k, level)?)),
         }
-        self.check("rotate", a.ciphertext, keys.params(), a.ciphertext.level())?;
-        Ok(self.automorphism(a.ciphertext, &a.digits, keys.rotation(k, a.ciphertext.level())?))
     }
 
     /// Key-switches c_1 to σ^−1(s) and applies σ: two permutations of l limbs instead of one of all digits.

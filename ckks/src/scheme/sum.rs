@@ -48,7 +48,7 @@ impl Evaluator {
     /// same number, that of the sum. The largest degree of the terms. Errors add. No NTT.
     ///
     /// # Errors
-    /// [`Error::ParamsMismatch`]; [`Error::ShapeMismatch`] for no terms; [`Error::LevelExhausted`] when `level` is above that of an operand;
+    /// [`Error::ParamsMismatch`]; [`Error::ShapeMismatch`] for no terms; [`Error::LevelTooLow`] when `level` is above that of an operand;
     /// [`Error::ScaleMismatch`]; [`Error::WrongDegree`] unless factors of products have degree 1; [`Error::EncodeOverflow`].
     pub fn sum(&self, terms: &[SumTerm<'_>], constant: f64, level: usize) -> Result<Ciphertext> {
         let encoded: Result<SmallVec<[Encoded<'_>; 4]>> = terms.iter().map(|term| self.encoded(term, level)).collect();
@@ -92,7 +92,7 @@ impl Evaluator {
         for x in [first, second] {
             self.check(OPERATION, x, &x.params, x.level())?;
             if level > x.level() {
-                return Err(Error::LevelExhausted { operation: OPERATION, level: x.level(), wanted: level });
+                return Err(Error::LevelTooLow { operation: OPERATION, level: x.level(), wanted: level });
             }
         }
         let constant = term.scale.integer(term.constant, self.params.log_q(level))?;
