@@ -54,13 +54,13 @@ fn prepare(folder: &Path) -> Result<()> {
 /// [`SessionError::KeyExists`], [`Error::WriteFile`].
 pub fn write_keys(folder: &Path, client: &Client, public: &PublicKeys) -> Result<()> {
     let plan: &PlanFile = client.plan();
-    // The secret key comes last, so that public keys never belong to a secret key that was lost.
+    // The secret key gets its name first, so that public keys never belong to a secret key that was lost.
     let staged = [
-        stage(folder, PUBLIC_KEY, false, |to| public.write_encryption(plan, to))?,
-        stage(folder, EVALUATION_KEY, false, |to| public.write_evaluation(plan, to))?,
         stage(folder, SECRET_KEY, true, |to| client.write(to))?,
+        stage(folder, EVALUATION_KEY, false, |to| public.write_evaluation(plan, to))?,
+        stage(folder, PUBLIC_KEY, false, |to| public.write_encryption(plan, to))?,
     ];
-    staged.into_iter().rev().try_for_each(|(file, path)| match file.persist_noclobber(&path) {
+    staged.into_iter().try_for_each(|(file, path)| match file.persist_noclobber(&path) {
         Ok(_) => Ok(()),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
             Err(SessionError::KeyExists { path }.into())
