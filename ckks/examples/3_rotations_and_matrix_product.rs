@@ -138,9 +138,9 @@ fn diagonals(setting: &mut Setting) -> ckks::Result<()> {
     }
     let map = DiagonalMap::new(1, 1, terms)?;
 
-    let steps = [1, 2, 3, 4, 8, 12].map(|features| (features * batch) as i64);
-    let request =
-        steps.iter().fold(KeyRequest::default(), |request, &k| request.rotation(&setting.params, k, x.level()));
+    // The map knows which keys it needs.
+    let request = map.key_request(&setting.params, x.level());
+    assert_eq!(request.galois.len(), 6);
     let keys = KeyGenerator::new(&setting.params, &mut setting.entropy).evaluation_keys(&setting.secret, &request)?;
     let (product, time) = timed(|| map.apply(&setting.evaluator, std::slice::from_ref(&x), &keys))?;
     let product = product.into_iter().map(|y| setting.evaluator.rescale(y)).collect::<ckks::Result<Vec<_>>>()?;
@@ -148,7 +148,7 @@ fn diagonals(setting: &mut Setting) -> ckks::Result<()> {
 
     let expected: Vec<f64> = (0..slots).map(|slot| product_in_the_clear(&sample(slot % batch))[slot / batch]).collect();
     let error = setting.check(&product[0], &expected)?;
-    println!("   {} keys, {:.1?} for {batch} samples, largest error 2^{:.1}", steps.len(), time, error.log2());
+    println!("   {} keys, {:.1?} for {batch} samples, largest error 2^{:.1}", request.galois.len(), time, error.log2());
     Ok(())
 }
 

@@ -216,14 +216,15 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
         }
         let clear = [vector(slots as usize, 1), vector(slots as usize, 2)];
         let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();
-        let mut keys_of = |rotations: &[i64]| {
+        let mut apply = |map: &DiagonalMap, rotations: &[i64]| {
             let request = rotations.iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
-            KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap()
+            assert_eq!(map.key_request(&params, 1), request);
+            let keys = KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap();
+            map.apply(&Evaluator::new(&params), &inputs, &keys).unwrap()
         };
-        let evaluator = Evaluator::new(&params);
         let map = DiagonalMap::new(2, 2, terms).unwrap();
-        let hoisted = map.apply(&evaluator, &inputs, &keys_of(&[1, 2, 3])).unwrap();
-        let chained = map.chained().apply(&evaluator, &inputs, &keys_of(&[1, 3])).unwrap();
+        let hoisted = apply(&map, &[1, 2, 3]);
+        let chained = apply(&map.chained(), &[1, 3]);
         for (o, output) in hoisted.iter().enumerate().chain(chained.iter().enumerate()) {
             let expected: Vec<f64> = (0..slots)
                 .map(|r| {

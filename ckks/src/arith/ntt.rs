@@ -25,6 +25,14 @@ pub enum RingKind {
 }
 
 impl RingKind {
+    /// Its name in reports and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::ConjugateInvariant => "conjugate-invariant",
+        }
+    }
+
     /// c such that the roots of the transform have order c N: 2 or 4.
     #[inline]
     pub fn root_factor(self) -> usize {

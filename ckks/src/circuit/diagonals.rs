@@ -9,12 +9,14 @@
 //! each distance between neighbours instead of one for each rotation (the minimal keys of Kim et al., ARK, 2205.00922).
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Hoisted};
+use crate::scheme::{
+    Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Hoisted, KeyRequest, Params,
+};
 
 /// One diagonal: input `input`, rotated left by `baby`, times `diagonal`, the sum rotated left by `giant`, goes to output `output`.
 pub struct DiagonalTerm {
@@ -78,6 +80,18 @@ impl DiagonalMap {
         Self { chained: true, ..self }
     }
 
+    /// The keys that the map needs for inputs at `level`.
+    pub fn key_request(&self, params: &Params, level: usize) -> KeyRequest {
+        let giants = self.outputs.iter().map(|giants| giants.keys().copied().collect());
+        let steps = |ascending: BTreeSet<i64>| {
+            let mut last = 0;
+            let step = |rotation| rotation - if self.chained { std::mem::replace(&mut last, rotation) } else { 0 };
+            ascending.into_iter().map(step).collect::<Vec<i64>>()
+        };
+        let rotations = self.babies().into_values().chain(giants).flat_map(steps);
+        rotations.fold(KeyRequest::default(), |request, k| request.rotation(params, k, level))
+    }
+
     /// Applies the map. Inputs of degree 1; the level stays, the scale is multiplied by the diagonals'. Cost: one ModUp an input, one inner
     /// product with a key for each distinct baby rotation of an input, a ModDown of c_1, a ModUp and an inner product for each giant
     /// step of an output, one ModDown an output.
@@ -114,6 +128,15 @@ impl DiagonalMap {
         by_output.collect::<Vec<_>>().into_par_iter().map(output).collect()
     }
 
+    /// Of each input that a term reads, its baby rotations.
+    fn babies(&self) -> BTreeMap<usize, BTreeSet<i64>> {
+        let mut babies: BTreeMap<usize, BTreeSet<i64>> = BTreeMap::new();
+        for term in self.outputs.iter().flat_map(BTreeMap::values).flatten() {
+            babies.entry(term.input).or_default().insert(term.baby);
+        }
+        babies
+    }
+
     /// rot_b(x_i) for every (i, b) that a term reads.
     fn baby_rotations(
         &self,
@@ -121,14 +144,8 @@ impl DiagonalMap {
         inputs: &[&Ciphertext],
         keys: &EvaluationKeys,
     ) -> Result<BTreeMap<(usize, i64), ExtendedCiphertext>> {
-        let mut wanted: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-        for term in self.outputs.iter().flat_map(BTreeMap::values).flatten() {
-            wanted.entry(term.input).or_default().push(term.baby);
-        }
-        let of_input = |(i, mut babies): (usize, Vec<i64>)| {
-            babies.sort_unstable();
-            babies.dedup();
-            if babies == [0] {
+        let of_input = |(i, babies): (usize, BTreeSet<i64>)| {
+            if babies.iter().eq([&0]) {
                 return Ok(vec![((i, 0), evaluator.extend(inputs[i])?)]);
             }
             let hoisted = evaluator.hoist(inputs[i])?;
@@ -139,7 +156,7 @@ impl DiagonalMap {
             let rotate = |b: i64| Ok(((i, b), evaluator.rotate_hoisted_extended(&hoisted, b, keys)?));
             babies.into_par_iter().map(rotate).collect::<Result<Vec<_>>>()
         };
-        let rotations = wanted.into_par_iter().map(of_input).collect::<Result<Vec<_>>>()?;
+        let rotations = self.babies().into_par_iter().map(of_input).collect::<Result<Vec<_>>>()?;
         Ok(rotations.into_iter().flatten().collect())
     }
 }
@@ -173,7 +190,7 @@ pub fn add_rotations(
 fn chain(
     evaluator: &Evaluator,
     hoisted: &Hoisted<'_>,
-    ascending: Vec<i64>,
+    ascending: BTreeSet<i64>,
     keys: &EvaluationKeys,
 ) -> Result<Vec<(i64, ExtendedCiphertext)>> {
     let mut rotated: Vec<(i64, ExtendedCiphertext)> = Vec::with_capacity(ascending.len());

@@ -200,6 +200,11 @@ impl Ring {
         self.n() + LIMB_PADDING
     }
 
+    /// Bytes of a polynomial on the wire: each residue at the width of its prime.
+    pub(crate) fn packed_bytes(&self, basis: Basis) -> usize {
+        (0..basis.limbs()).map(|i| (self.modulus(basis, i).bits() as usize * self.n()).div_ceil(8)).sum()
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
     }

@@ -1,7 +1,8 @@
 //! R_Q in RNS: polynomials of Z\[X\]/(X^N + 1) or Z\[X + 1/X\] as limbs modulo the primes of a basis.
 //!
 //! [`Ring`] holds the primes and their tables, [`Poly`] one element in coefficient or NTT form, `convert` the exact base
-//! conversions behind ModDown and rescale, `digits` those of key switching, `automorphism` the Galois group, `sample` the distributions.
+//! conversions behind ModDown and rescale, `digits` those of key switching, `products` sums of products, `automorphism` the Galois
+//! group, `sample` the distributions.
 
 mod automorphism;
 mod context;
@@ -9,6 +10,7 @@ mod convert;
 mod digits;
 mod poly;
 mod pool;
+mod products;
 mod sample;
 
 pub use context::{Basis, Ring, Work};

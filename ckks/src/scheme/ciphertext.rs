@@ -67,18 +67,12 @@ impl Ciphertext {
 
     /// Bytes on the wire.
     pub fn packed_bytes(&self) -> usize {
-        HEAD + size_of::<u8>() + self.parts.len() * packed_bytes(&self.parts[0])
+        HEAD + size_of::<u8>() + self.parts.len() * self.parts[0].packed_bytes()
     }
 }
 
 /// Bytes of the limbs and the scale of a ciphertext on the wire.
 const HEAD: usize = size_of::<u16>() + 2 * size_of::<f64>();
-
-/// Bytes of a polynomial with each limb packed at the width of its prime.
-pub(crate) fn packed_bytes(poly: &Poly<Ntt>) -> usize {
-    let bits: usize = (0..poly.basis().limbs()).map(|i| poly.ring().modulus(poly.basis(), i).bits() as usize).sum();
-    (bits * poly.ring().n()).div_ceil(8)
-}
 
 impl fmt::Debug for Ciphertext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,7 +128,7 @@ impl SeededCiphertext {
 
     /// Bytes on the wire.
     pub fn packed_bytes(&self) -> usize {
-        HEAD + size_of::<Seed>() + size_of::<u64>() + packed_bytes(&self.c0)
+        HEAD + size_of::<Seed>() + size_of::<u64>() + self.c0.packed_bytes()
     }
 }
 

@@ -33,6 +33,11 @@ impl<'a, Key> Encryptor<'a, Key> {
 }
 
 impl Encryptor<'_, PublicKey> {
+    /// The noise estimate of a fresh ciphertext whose slots are at most `message` in absolute value.
+    pub fn estimate(&self, plaintext: &Plaintext, message: f64) -> Estimate {
+        Estimate::fresh_public(&self.key.params, plaintext.scale, message)
+    }
+
     /// (b u + e_0 + m, a u + e_1) with a ternary u. Level and scale are the plaintext's.
     ///
     /// Error: e u + e_0 + e_1 s, a slot deviation of about σ N √(2/3) (standard ring). Cost: three NTTs a limb.
@@ -75,6 +80,11 @@ impl Encryptor<'_, PublicKey> {
 }
 
 impl Encryptor<'_, SecretKey> {
+    /// The noise estimate of a fresh ciphertext whose slots are at most `message` in absolute value.
+    pub fn estimate(&self, plaintext: &Plaintext, message: f64) -> Estimate {
+        Estimate::fresh_secret(&self.key.params, plaintext.scale, message)
+    }
+
     /// (−a s + e + m, a) with a from a seed. Level and scale are the plaintext's.
     ///
     /// Error: e, a slot deviation of about σ √N (standard ring). Cost: one NTT a limb.
@@ -181,20 +191,6 @@ pub struct MeasuredError {
     pub deviation: f64,
     /// Largest absolute value.
     pub largest: f64,
-}
-
-impl Encryptor<'_, SecretKey> {
-    /// The noise estimate of a fresh ciphertext whose slots are at most `message` in absolute value.
-    pub fn estimate(&self, plaintext: &Plaintext, message: f64) -> Estimate {
-        Estimate::fresh_secret(&self.key.params, plaintext.scale, message)
-    }
-}
-
-impl Encryptor<'_, PublicKey> {
-    /// The noise estimate of a fresh ciphertext whose slots are at most `message` in absolute value.
-    pub fn estimate(&self, plaintext: &Plaintext, message: f64) -> Estimate {
-        Estimate::fresh_public(&self.key.params, plaintext.scale, message)
-    }
 }
 
 fn same_params<'p>(operation: &'static str, params: &'p Params, plaintext: &Plaintext) -> Result<&'p Params> {

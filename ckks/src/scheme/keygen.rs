@@ -51,6 +51,26 @@ impl KeyRequest {
         Ok(self)
     }
 
+    /// Bytes of these keys on the wire.
+    ///
+    /// # Errors
+    /// [`Error::LevelTooHigh`].
+    pub fn packed_bytes(&self, params: &Params) -> Result<usize> {
+        self.shapes(params).map(|shape| Ok(shape?.packed_bytes())).sum()
+    }
+
+    /// Bytes of these keys in memory, both halves expanded.
+    ///
+    /// # Errors
+    /// [`Error::LevelTooHigh`].
+    pub fn expanded_bytes(&self, params: &Params) -> Result<usize> {
+        self.shapes(params).map(|shape| Ok(shape?.expanded_bytes())).sum()
+    }
+
+    fn shapes(&self, params: &Params) -> impl Iterator<Item = Result<KeyShape>> {
+        self.galois.values().chain(&self.relinearization).map(|&level| KeyShape::new(params, level))
+    }
+
     /// Whether `params` have all that it names.
     ///
     /// # Errors

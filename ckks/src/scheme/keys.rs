@@ -9,7 +9,6 @@ use crate::arith::RingKind;
 use crate::error::{Error, Result};
 use crate::ring::{Basis, Buffer, Ntt, Poly, Seed, rotation_element};
 
-use super::ciphertext::packed_bytes;
 use super::params::Params;
 
 /// The uniform ternary secret s, in NTT form over all primes. Zeroised on drop.
@@ -80,7 +79,7 @@ impl PublicKey {
 
     /// Bytes on the wire: b, and the seed of a.
     pub fn packed_bytes(&self) -> usize {
-        packed_bytes(&self.b) + size_of::<Seed>()
+        self.b.packed_bytes() + size_of::<Seed>()
     }
 }
 
@@ -123,13 +122,22 @@ impl KeyShape {
 
     /// Zero for every digit and limb, `halves` times.
     pub(super) fn zero_rows(&self, halves: usize) -> Buffer {
-        Buffer::zero(halves * self.basis.limbs() * self.digits * self.params.ring().stride())
+        Buffer::zero(self.words(halves))
     }
 
-    fn packed_bytes(&self) -> usize {
-        let ring = self.params.ring();
-        let bits: usize = (0..self.basis.limbs()).map(|i| ring.modulus(self.basis, i).bits() as usize).sum();
-        size_of::<u64>() + size_of::<u16>() + size_of::<Seed>() + self.digits * (bits * ring.n()).div_ceil(8)
+    fn words(&self, halves: usize) -> usize {
+        halves * self.basis.limbs() * self.digits * self.params.ring().stride()
+    }
+
+    /// On the wire: element, limbs, seed, and the b_i.
+    pub(super) fn packed_bytes(&self) -> usize {
+        let b = self.digits * self.params.ring().packed_bytes(self.basis);
+        size_of::<u64>() + size_of::<u16>() + size_of::<Seed>() + b
+    }
+
+    /// In memory, both halves expanded.
+    pub(super) fn expanded_bytes(&self) -> usize {
+        self.words(2) * size_of::<u64>()
     }
 }
 
@@ -176,7 +184,7 @@ impl SwitchingKey {
 
     /// Bytes in memory, both halves expanded.
     pub fn expanded_bytes(&self) -> usize {
-        self.rows.len() * size_of::<u64>()
+        self.shape.expanded_bytes()
     }
 }
 
@@ -296,7 +304,11 @@ mod tests {
             let secret = generator.secret_key();
             let request = KeyRequest::default().relinearization(2).rotation(&params, 1, 1);
             let keys = generator.evaluation_keys(&secret, &request).unwrap();
+            let bytes = |of: fn(&SwitchingKey) -> usize| keys.iter().map(of).sum::<usize>();
+            assert_eq!(request.packed_bytes(&params), Ok(bytes(SwitchingKey::packed_bytes)));
+            assert_eq!(request.expanded_bytes(&params), Ok(bytes(SwitchingKey::expanded_bytes)));
             for key in keys.iter() {
+                assert_eq!(key.expanded_bytes(), size_of_val(&*key.rows));
                 let seeded = key.to_seeded();
                 let expanded = seeded.expand();
                 assert_eq!((seeded.level(), expanded.level()), (key.level(), key.level()));

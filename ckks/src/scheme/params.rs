@@ -200,6 +200,14 @@ impl Params {
         self.0.ring.q().chain(self.0.ring.p()).map(log2).sum()
     }
 
+    /// Bytes on the wire of a polynomial of a ciphertext at a level.
+    ///
+    /// # Errors
+    /// [`Error::LevelTooHigh`].
+    pub fn packed_bytes(&self, level: usize) -> Result<usize> {
+        Ok(self.ring().packed_bytes(self.basis(level)?))
+    }
+
     /// Number of limbs of a key-switching digit.
     pub fn digit_limbs(&self) -> usize {
         self.0.digit_limbs

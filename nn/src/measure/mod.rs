@@ -12,7 +12,7 @@ mod shape;
 mod turns;
 
 pub use ckks::RingKind;
-use ckks::{Backend, Encryptor, EvaluationKeys, KeyGenerator, NttTable, Params};
+use ckks::{Backend, Encryptor, EvaluationKeys, KeyGenerator, KeyRequest, NttTable, Params};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use bench::{Case, HOISTED, Independent, Limits, Setting};
@@ -175,16 +175,13 @@ fn left_out(params: &Params) -> Vec<LeftOut> {
 
 /// Refuses keys that would not fit, before they are made.
 fn check_memory(params: &Params) -> Result<()> {
-    let ring = params.ring();
-    let limbs = ring.q().len();
     // Relinearisation, conjugation, and the rotations.
     let keys = 2 + HOISTED as usize;
-    let polynomials = 2 * params.digits(limbs) * ring.full_basis().limbs();
-    let needed = keys * polynomials * ring.n() * size_of::<u64>();
+    let needed = keys * KeyRequest::default().relinearization(params.max_level()).expanded_bytes(params)?;
     match available_memory_bytes() {
         Some(available) if needed as u64 > available => Err(Error::MeasureMemory {
             log_n: params.log_n(),
-            limbs,
+            limbs: params.ring().q().len(),
             needed: needed as f64 / 1e9,
             available: available as f64 / 1e9,
         }),

@@ -6,7 +6,7 @@ mod machine;
 mod plan;
 mod table;
 
-use ckks::{Modulus, Params, RingKind, max_log_qp};
+use ckks::{Modulus, Params, max_log_qp};
 use serde::Serialize;
 
 pub use accuracy::{Accuracy, Results};
@@ -79,7 +79,7 @@ impl ParamsReport {
         let secure = bound_log_qp.is_some_and(|bound| params.log_qp() <= bound);
         let bits = |level: usize| params.step(level).map(|q| (q as f64).log2()).sum::<f64>().round() as u32;
         Self {
-            ring: ring_name(params.ring().kind()),
+            ring: params.ring().kind().name(),
             log_n: params.log_n(),
             log_q: params.ring().q().map(|q: &Modulus| (q.value() as f64).log2()).sum(),
             log_qp: params.log_qp(),
@@ -90,14 +90,6 @@ impl ParamsReport {
             dnum: params.spec().dnum,
             scale_bits: (0..=params.max_level()).map(bits).collect(),
         }
-    }
-}
-
-/// The name of a kind of ring.
-fn ring_name(kind: RingKind) -> &'static str {
-    match kind {
-        RingKind::Standard => "standard",
-        RingKind::ConjugateInvariant => "conjugate-invariant",
     }
 }
 

@@ -220,7 +220,7 @@ impl AlternativeReport {
     pub fn new(alternative: &Alternative) -> Self {
         let found = alternative.outcome.as_ref().ok();
         Self {
-            ring: super::ring_name(alternative.ring),
+            ring: alternative.ring.name(),
             log_n: alternative.log_n,
             interleave: alternative.interleave,
             limbs: found.map(|found| found.limbs),

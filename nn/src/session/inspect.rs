@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Read;
 
-use ckks::{RingKind, max_log_qp};
+use ckks::max_log_qp;
 
 use super::FileError;
 use super::chunk::Part;
@@ -72,14 +72,10 @@ impl fmt::Display for Inspected {
 
 fn describe(file: &PlanFile, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (plan, params) = (file.plan(), &file.plan().params);
-    let ring = match params.ring().kind() {
-        RingKind::Standard => "standard",
-        RingKind::ConjugateInvariant => "conjugate-invariant",
-    };
     write!(f, "\n{:<24}{:#}", "model", file.model().fingerprint)?;
     write!(f, "\n{:<24}{:?}", "shape of a sample", file.model().input_shape)?;
     write!(f, "\n{:<24}{}", "results of a sample", plan.output.layout.features())?;
-    write!(f, "\n{:<24}{ring}, N = 2^{}", "ring", params.log_n())?;
+    write!(f, "\n{:<24}{}, N = 2^{}", "ring", params.ring().kind().name(), params.log_n())?;
     let bound = max_log_qp(params.log_n()).unwrap_or(0.0);
     write!(f, "\n{:<24}{:.1} of {bound} possible at 128 bits of security", "log2(QP)", params.log_qp())?;
     write!(f, "\n{:<24}{:?} bits, special {:?}", "chain", params.spec().chain, params.spec().special)?;

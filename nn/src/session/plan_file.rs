@@ -29,7 +29,7 @@ const MAX_BYTES: u64 = 1 << 26;
 const MAX_POSITIONS: u32 = 1 << 24;
 
 /// Largest size in memory of the evaluation keys that a plan may ask for.
-const MAX_KEY_BYTES: u64 = 1 << 37;
+const MAX_KEY_BYTES: usize = 1 << 37;
 
 /// Scales are within ± this many bits.
 const MAX_SCALE_BITS: i32 = 256;
@@ -125,13 +125,6 @@ impl PlanFile {
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
-}
-
-/// Bytes of a switching key in memory.
-fn key_bytes(params: &Params, level: usize) -> u64 {
-    let limbs = params.limbs(level).unwrap_or(0);
-    let words = 2 * params.digits(limbs) * (limbs + params.ring().p().len()) * params.ring().n();
-    8 * words as u64
 }
 
 fn content(problem: impl ToString) -> FileError {
@@ -303,8 +296,7 @@ impl PlanJson {
         }
         let keys = KeyRequest { relinearization, galois };
         keys.check(&params).map_err(content)?;
-        let key_bytes: u64 =
-            keys.galois.values().chain(&keys.relinearization).map(|&level| key_bytes(&params, level)).sum();
+        let key_bytes = keys.expanded_bytes(&params).map_err(content)?;
         if key_bytes > MAX_KEY_BYTES {
             return Err(content(format!("it asks for {} evaluation keys of {key_bytes} bytes", keys.galois.len())));
         }

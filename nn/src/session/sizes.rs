@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use ckks::{Modulus, Params};
-
 use super::chunk;
 use super::frame::FRAME;
 use crate::plan::ClientPlan;
@@ -38,36 +36,21 @@ impl Sizes {
     /// The sizes of the files of `plan`.
     pub fn new(plan: &ClientPlan) -> Self {
         let params = &plan.params;
-        let (n, special) = (params.ring().n(), bits(params.ring().p()));
-        let key = |&level: &usize| {
-            let limbs = params.limbs(level).unwrap_or(0);
-            let polynomial = (bits(params.ring().q().take(limbs)) + special) * n / 8;
-            OBJECT + LEVEL + SEED + params.digits(limbs) * polynomial
-        };
+        let polynomial = |level: usize| params.packed_bytes(level).unwrap_or(0);
         let chunk = |value: &Value, head: usize, polynomials: usize| {
-            let ciphertext = LEVEL + SCALE + head + polynomials * polynomial(params, value.level);
+            let ciphertext = LEVEL + SCALE + head + polynomials * polynomial(value.level);
             FRAME + chunk::HEAD + value.layout.ciphertexts() * ciphertext
         };
         Self {
             samples: plan.interleave(),
-            secret_key: FRAME + n / 4,
-            public_key: FRAME + SEED + polynomial(params, params.max_level()),
-            evaluation_keys: FRAME
-                + plan.keys.galois.values().chain(&plan.keys.relinearization).map(key).sum::<usize>(),
+            secret_key: FRAME + params.ring().n() / 4,
+            public_key: FRAME + SEED + polynomial(params.max_level()),
+            evaluation_keys: FRAME + plan.keys.packed_bytes(params).unwrap_or(0),
             input_by_secret_key: chunk(&plan.input, SEED + OBJECT, 1),
             input_by_public_key: chunk(&plan.input, 1, 2),
             output: chunk(&plan.output, 1, 2),
         }
     }
-}
-
-/// Bytes of a packed polynomial at a level. N is a multiple of 8 in every plan.
-fn polynomial(params: &Params, level: usize) -> usize {
-    bits(params.ring().q().take(params.limbs(level).unwrap_or(0))) * params.ring().n() / 8
-}
-
-fn bits<'a>(primes: impl Iterator<Item = &'a Modulus>) -> usize {
-    primes.map(|q| q.bits() as usize).sum()
 }
 
 impl fmt::Display for Sizes {

@@ -37,7 +37,10 @@ impl Memory {
     /// else, the largest are streamed first, until what is kept and the largest of those streamed fit, or all are: encoding takes time by
     /// the byte, so that it matters little which are kept.
     pub fn new(program: &Program, schedule: &Schedule, threads: usize, limit: Option<u64>) -> Self {
-        let (key_bytes, packed_key_bytes) = key_bytes(program);
+        let keys = program.keys();
+        let bytes = |bytes: ckks::Result<usize>| bytes.unwrap_or(0) as u64;
+        let key_bytes = bytes(keys.expanded_bytes(program.params()));
+        let packed_key_bytes = bytes(keys.packed_bytes(program.params()));
         let run = |is_seeded: bool| {
             let mut buffers = Buffers::new(program.params(), is_seeded);
             buffers.chunk(program, schedule, threads);
@@ -242,19 +245,4 @@ impl<'a> Buffers<'a> {
             self.alive -= given * bytes;
         }
     }
-}
-
-/// Bytes of the evaluation keys in memory, two halves of limbs + special limbs for each digit, and packed without the half that is a seed.
-fn key_bytes(program: &Program) -> (u64, u64) {
-    let (params, ring) = (program.params(), program.params().ring());
-    let special: u64 = ring.p().map(|p| u64::from(p.bits())).sum();
-    let key = |level: usize| {
-        let limbs = super::limbs(params, level) as usize;
-        let polynomials = (params.digits(limbs) * ring.n()) as u64;
-        let bits = ring.q().take(limbs).map(|q| u64::from(q.bits())).sum::<u64>() + special;
-        (8 * 2 * polynomials * (limbs + ring.p().len()) as u64, polynomials * bits / 8)
-    };
-    let rotations = program.rotations();
-    let keys = rotations.values().copied().chain(program.relinearizations()).map(key);
-    keys.fold((0, 0), |sum, key| (sum.0 + key.0, sum.1 + key.1))
 }

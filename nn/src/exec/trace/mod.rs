@@ -170,9 +170,7 @@ fn limbs(params: &Params, level: usize) -> u64 {
 
 /// Bytes of so many polynomials a ciphertext with each residue at the width of its prime.
 fn packed_bytes(params: &Params, value: &Value, polynomials: u64) -> u64 {
-    let limbs = limbs(params, value.level) as usize;
-    let bits: u64 = params.ring().q().take(limbs).map(|q| u64::from(q.bits())).sum();
-    value.layout.ciphertexts() as u64 * polynomials * (bits * params.ring().n() as u64).div_ceil(8)
+    value.layout.ciphertexts() as u64 * polynomials * params.packed_bytes(value.level).unwrap_or(0) as u64
 }
 
 /// Limbs in the basis QP at a level.

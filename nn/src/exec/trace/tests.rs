@@ -84,7 +84,7 @@ fn counts_of_one_feature_a_ciphertext() {
     let (_, early) = traced(32, false);
     assert_eq!(early.counts.relinearizations, 8 + 4);
     assert_eq!(early.counts.scalar_mac, n * 2 * (l3 * (nnz[0] + nnz[1]) + l2 * nnz[2]));
-    assert_eq!(late.memory.key_bytes, 8 * 2 * 3 * 4 * n);
+    assert_eq!(late.memory.key_bytes, 8 * 2 * 3 * 4 * (n + 8));
     assert_eq!((late.input_bytes, late.output_bytes), (6 * 3 * 50 * n / 8, 2 * 2 * 50 * n / 8));
     // In limbs: seeded input, and results of degree 2 of the chain that begins with it; digits, sums and the
     // first result of the first relinearisation, then its other results; results of the second chain; digits and results of
@@ -109,7 +109,7 @@ fn counts_of_diagonals_are_those_of_their_plans() {
     assert_eq!((trace.counts.scalar_mac, trace.counts.ct_ct_mul, trace.counts.relinearizations), (0, 2, 2));
     let keys = program.rotations().len() as u64;
     assert!(
-        trace.memory.key_bytes > keys * 8 * 2 * 2 * 3 * 64 && trace.memory.key_bytes <= (keys + 1) * 8 * 2 * 3 * 4 * 64
+        trace.memory.key_bytes > keys * 8 * 2 * 2 * 3 * 72 && trace.memory.key_bytes <= (keys + 1) * 8 * 2 * 3 * 4 * 72
     );
     assert!(trace.memory.tensor_bytes > 5 * 3 * 8 * 64);
 }
