@@ -24,6 +24,8 @@ use crate::arith::{Backend, Loops, RingKind};
 pub(super) struct Embedding {
     kind: RingKind,
     backend: Backend,
+    /// Slots, M.
+    slots: usize,
     forward: Arc<dyn Fft<f64>>,
     inverse: Arc<dyn Fft<f64>>,
     /// ζ^n: for all points in the standard ring, up to M/4 in the conjugate-invariant one.
@@ -67,7 +69,7 @@ impl Embedding {
             }
         }
         let (forward, inverse) = (planner.plan_fft_forward(points), planner.plan_fft_inverse(points));
-        Self { kind, backend, forward, inverse, twist, twist_5, slot, place }
+        Self { kind, backend, slots: m, forward, inverse, twist, twist_5, slot, place }
     }
 
     /// The points of the transform of the real polynomial whose slots are `value(k)`, in `work` for [`Self::words`].
@@ -90,30 +92,23 @@ impl Embedding {
         self.forward.process_with_scratch(points, &mut work.scratch);
     }
 
-    /// Slots, M.
-    #[inline]
-    fn slots(&self) -> usize {
-        self.kind.slots(2 * self.forward.len())
-    }
-
     /// Times that [`Self::slot`] and [`Self::place`] go into a table of all slots.
     #[inline]
     fn parts(&self) -> usize {
-        self.slots() / self.slot.len()
+        self.slots / self.slot.len()
     }
 
     /// Entry i + t M/4 of a table of all slots or places, where entry i is known.
     #[inline]
     fn shifted(&self, entry: u32, t: usize) -> usize {
-        let slots = self.slots();
-        (entry as usize + slots - t * self.slot.len()) & (slots - 1)
+        (entry as usize + self.slots - t * self.slot.len()) & (self.slots - 1)
     }
 
     /// The nearest integers to the coefficients of what [`Self::transform`] has left, times `factor`, if that is below 2^51 for all; and the
     /// largest coefficient, times `factor`, in absolute value, or infinity or NaN if one is not finite.
     pub(super) fn words(&self, work: &Workspace, factor: f64, words: &mut [i64]) -> f64 {
         let (low, high) = words.split_at_mut(self.forward.len());
-        let factor = factor / self.slots() as f64;
+        let factor = factor / self.slots as f64;
         self.backend.vectorize(Words { embedding: self, points: &work.points, factor, low, high })
     }
 
@@ -131,14 +126,15 @@ impl Embedding {
         self.backend.vectorize(Points { embedding: self, points, factor, low, high });
         work.scratch.resize(self.inverse.get_inplace_scratch_len(), Complex64::ZERO);
         self.inverse.process_with_scratch(points, &mut work.scratch);
-        let mut slots = Vec::with_capacity(self.slots());
+        let mut slots = Vec::with_capacity(self.slots);
         for t in 0..self.parts() {
             let places = self.place.iter().map(|&entry| self.shifted(entry, t));
             match self.kind {
                 RingKind::Standard => slots.extend(places.map(|j| value(points[j]))),
-                RingKind::ConjugateInvariant => slots.extend(places.map(|j| {
+                // j_k is even where k is, as 5^k = 4 j_k + 1 is 1 or 5 modulo 8.
+                RingKind::ConjugateInvariant => slots.extend(places.enumerate().map(|(k, j)| {
                     let Complex64 { re, im } = points[j / 2];
-                    value(if j % 2 == 0 { re } else { im }.into())
+                    value(if k % 2 == 0 { re } else { im }.into())
                 })),
             }
         }

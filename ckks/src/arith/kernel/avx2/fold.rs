@@ -81,9 +81,8 @@ impl Transform<'_> {
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn folded_root(&self, q: &Modulus, a: &mut [u64], fold: &Fold) {
         let (root, half) = (self.root_factor(q), a.len() / 2);
-        let [i, minus_i, inverse_root] =
-            [fold.i.value, fold.minus_i.value, q.mul_shoup(root, fold.minus_i)].map(|w| Prime::factor(q, w));
-        in_quarters(a, |quarters| self.fold_down(quarters, [minus_i, i, inverse_root]));
+        let factors = [fold.i.value, q.mul_shoup(root, fold.minus_i)].map(|w| Prime::factor(q, w));
+        in_quarters(a, |quarters| self.fold_down(quarters, factors));
         // b_H = (1 − i) a_H.
         let w = Prime::factor(q, q.add(root, q.mul_shoup(root, fold.minus_i)));
         let (x, y) = self.butterfly(load(&[a[0]; LANES]), load(&[a[half]; LANES]), w);
@@ -91,7 +90,7 @@ impl Transform<'_> {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn fold_down(&self, mut quarters: Quarters<'_>, [minus_i, i, root]: [Factor; 3]) {
+    fn fold_down(&self, mut quarters: Quarters<'_>, [i, root]: [Factor; 2]) {
         let this = *self;
         let pairs = quarters[0].len();
         staged::<_, true>(
@@ -106,7 +105,10 @@ impl Transform<'_> {
                 let (i, c, mirrored) = place(pairs, i, c, INNER[r]);
                 store_double(&mut quarters[INNER[r]][i][c], if mirrored { reversed(x) } else { x });
             },
-            |_, _, k, x, y| this.butterfly(x, y, if k == 0 { minus_i } else { i }),
+            |_, _, k, x, y| {
+                let (plus, minus) = this.butterfly(x, y, i);
+                if k == 0 { (minus, plus) } else { (plus, minus) }
+            },
             |_, _, k, x, y| if k == 0 { this.butterfly(x, y, root) } else { this.butterfly(y, x, root) },
         );
     }
