@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ckks::Params;
+use ckks::{Params, Scale};
 
 use super::{Kind, LinearOperator, Operation, ProgramError, Value, ValueId};
 use crate::layout::Gaps;
@@ -31,7 +31,11 @@ pub(super) fn infer(
         [x, y, ..] => binary(kind, x, y, &operation)?,
     };
     let value = Value { magnitude, ..value };
-    headroom(params, &value, &operation)?;
+    headroom(params, (value.scale, magnitude), value.level, &operation)?;
+    // Constants are encoded, too, and may be larger than what becomes of them.
+    for constant in constants(kind, value.scale).into_iter().flatten() {
+        headroom(params, constant, value.level, &operation)?;
+    }
     Ok(value)
 }
 
@@ -69,7 +73,19 @@ fn check_input(params: &Params, value: &Value, operation: &dyn Fn() -> String) -
     if value.layout.slots() != params.slots() {
         return Err(ProgramError::Places { operation: operation() });
     }
-    headroom(params, value, operation)
+    headroom(params, (value.scale, value.magnitude), value.level, operation)
+}
+
+/// The scales at which constants are encoded, and the largest at each.
+fn constants(kind: &Kind, scale: Scale) -> [Option<(Scale, f64)>; 2] {
+    match kind {
+        Kind::LinearMap { map, weight_scale } => {
+            [Some((*weight_scale, map.largest_weight())), Some((scale, map.largest_constant()))]
+        }
+        Kind::MulConstant { constant, scale } => [Some((*scale, constant.abs())), None],
+        Kind::AddConstant(constant) => [Some((scale, constant.abs())), None],
+        _ => [None, None],
+    }
 }
 
 fn unary(params: &Params, kind: &Kind, x: &Value, operation: &dyn Fn() -> String) -> Result<Value, ProgramError> {
@@ -157,18 +173,16 @@ fn binary(kind: &Kind, x: &Value, y: &Value, operation: &dyn Fn() -> String) -> 
 }
 
 /// scale · |v| · 2 must stay below the modulus, for a signed value not to wrap.
-fn headroom(params: &Params, value: &Value, operation: &dyn Fn() -> String) -> Result<(), ProgramError> {
-    let needed = value.scale.log2() + value.magnitude.max(f64::MIN_POSITIVE).log2() + 1.0;
-    let available = params.log_q(value.level);
+fn headroom(
+    params: &Params,
+    (scale, magnitude): (Scale, f64),
+    level: usize,
+    operation: &dyn Fn() -> String,
+) -> Result<(), ProgramError> {
+    let needed = scale.log2() + magnitude.max(f64::MIN_POSITIVE).log2() + 1.0;
+    let available = params.log_q(level);
     if needed < available {
         return Ok(());
     }
-    Err(ProgramError::Overflow {
-        operation: operation(),
-        magnitude: value.magnitude,
-        scale: value.scale,
-        needed,
-        level: value.level,
-        available,
-    })
+    Err(ProgramError::Overflow { operation: operation(), magnitude, scale, needed, level, available })
 }

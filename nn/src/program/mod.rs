@@ -113,6 +113,8 @@ pub struct LinearMap {
     /// Of each column, the largest absolute weight.
     column_weights: Vec<f64>,
     unit: Option<f64>,
+    largest_weight: f64,
+    largest_constant: f64,
 }
 
 /// Entries of a matrix that may be read as one: of sums, and of means of so many.
@@ -154,7 +156,21 @@ impl LinearMap {
         };
         let first = map.matrix.values().next().map_or(0.0, |w| w.abs());
         let unit = (UNITS.contains(&first) && map.matrix.values().all(|w| w.abs() == first)).then_some(first);
-        Ok(Self { map, input, output, operator, norm, group_inputs, column_weights, unit })
+        let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let largest_weight = largest(&mut map.matrix.values());
+        let largest_constant = largest(&mut map.bias.iter().copied());
+        Ok(Self {
+            map,
+            input,
+            output,
+            operator,
+            norm,
+            group_inputs,
+            column_weights,
+            unit,
+            largest_weight,
+            largest_constant,
+        })
     }
 
     /// The same map with `interleave` samples at each position for every one that there was.
@@ -199,6 +215,16 @@ impl LinearMap {
     /// The absolute value of all entries of M, where they have the same, as in average pooling.
     pub fn unit(&self) -> Option<f64> {
         self.unit
+    }
+
+    /// The largest absolute entry of M.
+    pub fn largest_weight(&self) -> f64 {
+        self.largest_weight
+    }
+
+    /// The largest absolute entry of c. It may be larger than all results.
+    pub fn largest_constant(&self) -> f64 {
+        self.largest_constant
     }
 
     /// With one feature a ciphertext, what an output is the sum of: inputs by number, in no order, and their weights. One without any

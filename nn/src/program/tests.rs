@@ -98,6 +98,32 @@ fn operands_that_do_not_fit_are_found() {
 }
 
 #[test]
+fn constants_need_headroom_as_values_do() {
+    let (mut builder, x) = builder();
+    let name: Arc<str> = "layer".into();
+    let layout = builder.value(x).layout.clone();
+    let map = |weight: f64, bias: f64| {
+        let matrix = SparseMatrix::from_dense(1, 5, &[weight; 5]).unwrap();
+        let output = Arc::new(Layout::dense(SLOTS, 2, 1).unwrap());
+        let map = Arc::new(AffineMap::new(matrix, vec![bias]).unwrap());
+        Arc::new(LinearMap::new(map, Arc::clone(&layout), output, Stepping::Hoisted).unwrap())
+    };
+    let (small, large) = (Scale::power_of_two(20), Scale::power_of_two(60));
+    // 130 bits: results of 1 leave room at scales of 2^50 and 2^90.
+    let mut fits = |kind| match builder.push(&name, kind, &[x], 1.0) {
+        Ok(_) => true,
+        Err(ProgramError::Overflow { .. }) => false,
+        Err(error) => panic!("{error}"),
+    };
+    let linear = |weight, bias, weight_scale| Kind::LinearMap { map: map(weight, bias), weight_scale };
+    assert!(fits(linear(1.0, 2f64.powi(78), small)) && !fits(linear(1.0, 2f64.powi(80), small)));
+    assert!(fits(linear(2f64.powi(68), 0.0, large)) && !fits(linear(2f64.powi(70), 0.0, large)));
+    assert!(fits(Kind::AddConstant(-1e9)) && !fits(Kind::AddConstant(-1e32)));
+    let times = |constant, scale| Kind::MulConstant { constant, scale };
+    assert!(fits(times(-1e9, large)) && !fits(times(-1e30, large)));
+}
+
+#[test]
 fn sums_and_products_need_equal_places_levels_scales_and_degree_1() {
     let (mut builder, x) = builder();
     let name: Arc<str> = "join".into();
