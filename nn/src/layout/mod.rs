@@ -254,8 +254,9 @@ impl Layout {
         cycle.repeat(self.slots / cycle.len())
     }
 
-    /// Slot vectors of up to b samples: reads [n, features] values in row-major order; slots of absent samples and gaps are
-    /// zero. On the threads of the current rayon pool.
+    /// Slot vectors of up to b samples: reads [n, features] values in row-major order; gaps are zero. Samples stand in for absent ones,
+    /// since zeros may lie far from all data, where polynomials grow beyond all that slots hold, and a slot that overflows takes the others
+    /// of its ciphertext with it. On the threads of the current rayon pool.
     ///
     /// # Errors
     /// [`LayoutError::Batch`] if the values are no whole number of samples, or of too many.
@@ -276,6 +277,8 @@ impl Layout {
                     }
                 }
             }
+            let present = samples.len() / features;
+            packed.iter_mut().flat_map(|slots| slots.chunks_mut(b)).for_each(|slots| repeat(slots, present));
         });
         Ok(packed)
     }
@@ -300,6 +303,16 @@ impl Layout {
             }));
         }
         Ok(values)
+    }
+}
+
+/// Fills values up with the first `present` ones, over and over.
+fn repeat(values: &mut [f64], present: usize) {
+    let mut filled = present;
+    while 0 < filled && filled < values.len() {
+        let more = filled.min(values.len() - filled);
+        values.copy_within(..more, filled);
+        filled += more;
     }
 }
 

@@ -59,6 +59,17 @@ fn packing_repeats_periods_and_leaves_gaps_zero() {
     assert!(matches!(layout.unpack(&packed, 3), Err(LayoutError::Shape { .. })));
 }
 
+#[test]
+fn samples_stand_in_for_absent_ones() {
+    let layout = Layout::new(16, 8, 2, vec![1, 2]).unwrap();
+    let packed = layout.pack(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    assert_eq!(packed[0][..8], [0.0; 8]);
+    assert_eq!(packed[0][8..], [1.0, 3.0, 5.0, 1.0, 3.0, 5.0, 1.0, 3.0]);
+    assert_eq!(packed[1][..8], [2.0, 4.0, 6.0, 2.0, 4.0, 6.0, 2.0, 4.0]);
+    assert_eq!(layout.unpack(&packed, 3).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(layout.pack(&[]).unwrap(), [[0.0; 16]; 2]);
+}
+
 /// Any layout of so many features: any period, any injection, over as many ciphertexts as needed and one more.
 fn layout(slots: usize, interleave: usize, features: usize) -> impl Strategy<Value = Layout> {
     let positions = slots / interleave;
