@@ -1,7 +1,8 @@
-"""Small networks as PyTorch exports them, with results by onnxruntime: what the importer is held against.
+"""Small networks as PyTorch exports them, and pipelines of scikit-learn, with results by onnxruntime: what the importer is held against.
 
-    python make_zoo.py     # with ../../models/requirements.txt, and onnxscript==0.7.2 for the newer exporter
+    python make_zoo.py     # with ../../models/requirements.txt, onnxscript==0.7.2 for the newer exporter, and skl2onnx==1.20.0
 
+Pipelines are written as PIPELINE.onnx, with all that skl2onnx adds: labels, and maps from classes to probabilities, which are the results here.
 Each network is written twice: NAME.script.onnx by the older exporter (opset 13), NAME.dynamo.onnx by the newer one (opset 18).
 NAME.x.npy holds three samples, NAME.y.npy their results. Weights are random; activations are squares, so that everything else is linear.
 """
@@ -179,6 +180,39 @@ def export(network, x, path, dynamo):
     onnx.save(model, path)
 
 
+def pipelines():
+    """One of each kind of linear model, and a perceptron of two classes."""
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    perceptron = MLPClassifier((3,), activation="identity", max_iter=50, random_state=0)
+    yield "ridge", make_pipeline(MinMaxScaler(), Ridge()), 3
+    yield "two_classes", make_pipeline(StandardScaler(), LogisticRegression()), 2
+    yield "three_classes", make_pipeline(StandardScaler(), PCA(3), LogisticRegression()), 3
+    yield "perceptron", make_pipeline(StandardScaler(), perceptron), 2
+
+
+def write_pipeline(name, pipeline, classes):
+    from skl2onnx import to_onnx
+    from sklearn.datasets import load_iris
+
+    x, y = load_iris(return_X_y=True)
+    x, y = x[y < classes].astype(np.float32), y[y < classes]
+    path = HERE / f"{name}.onnx"
+    path.write_bytes(to_onnx(pipeline.fit(x, y), x[:1]).SerializeToString())
+    x = np.ascontiguousarray(x[::len(x) // SAMPLES][:SAMPLES])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    results = session.run(None, {session.get_inputs()[0].name: x})[-1]
+    if isinstance(results, list):
+        results = [[probability for _, probability in sorted(sample.items())] for sample in results]
+    np.save(HERE / f"{name}.x.npy", x)
+    np.save(HERE / f"{name}.y.npy", np.array(results, dtype=np.float32))
+    print(name, x.shape[1:], path.stat().st_size)
+
+
 def result(path, x):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -200,3 +234,5 @@ if __name__ == "__main__":
         np.save(HERE / f"{name}.x.npy", x.numpy())
         np.save(HERE / f"{name}.y.npy", y[0].astype(np.float32))
         print(name, shape, y[0].shape[1:], *(onnx.load(HERE / f"{name}.{e}.onnx").ByteSize() for e in ("script", "dynamo")))
+    for pipeline in pipelines():
+        write_pipeline(*pipeline)

@@ -1,4 +1,4 @@
-//! Small networks as PyTorch's two exporters write them, against results by onnxruntime; `tests/zoo/make_zoo.py` made them.
+//! Small networks as PyTorch's two exporters write them, and pipelines of scikit-learn, against results by onnxruntime; `tests/zoo/make_zoo.py` made them.
 
 use ndarray::ArrayD;
 use ndarray_npy::read_npy;
@@ -22,15 +22,19 @@ fn assert_near(what: &str, found: &[f64], expected: &[f32]) {
     }
 }
 
-/// Both files of a network, as imported, as simplified, and as tract runs them.
+/// Both files of a network.
 fn check(name: &str) {
+    check_files(name, &[&format!("{name}.script.onnx"), &format!("{name}.dynamo.onnx")]);
+}
+
+/// Files with the same results, as imported, as simplified, and as tract runs them.
+fn check_files(name: &str, files: &[&str]) {
     let (x, y) = (array(name, "x"), array(name, "y"));
     let x_doubles: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-    for exporter in ["script", "dynamo"] {
-        let file = format!("{name}.{exporter}.onnx");
+    for file in files {
         let model = OnnxModel::load(format!("{ZOO}/{file}")).unwrap_or_else(|error| panic!("{file}: {error}"));
         let head = model.graph.head();
-        assert_near(&file, &head.apply(&model.graph.run(&x_doubles).unwrap()), &y);
+        assert_near(file, &head.apply(&model.graph.run(&x_doubles).unwrap()), &y);
         let simple = simplify(&model.graph, &MergeRule::default()).unwrap();
         assert_near(&format!("{file} simplified"), &simple.head().apply(&simple.run(&x_doubles).unwrap()), &y);
         let original: Vec<f64> = model.original.run(&x).unwrap().into_iter().map(f64::from).collect();
@@ -42,6 +46,13 @@ fn check(name: &str) {
 #[test]
 fn dense_layers_and_powers() {
     check("dense");
+}
+
+#[test]
+fn pipelines_of_scikit_learn() {
+    for name in ["ridge", "two_classes", "three_classes", "perceptron"] {
+        check_files(name, &[&format!("{name}.onnx")]);
+    }
 }
 
 #[test]
