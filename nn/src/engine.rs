@@ -4,6 +4,7 @@
 //! decrypted before the next, so that the memory of ciphertexts does not grow with the batch. Results are the same for every number of threads.
 
 mod check;
+mod loss;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -120,7 +121,7 @@ impl Engine {
         self.pool.install(|| {
             progress.begin("plan", 1);
             let simplified = simplify(&model.graph, &MergeRule::default())?;
-            let Calibrated { approximations, loss } = approximations(&simplified, calibration, None, goal)?;
+            let Calibrated { approximations, loss } = approximations(&simplified, calibration, (false, None), goal)?;
             let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
             let (path, samples) = (calibration.path(), calibration.to_f64());
             let (_, magnitudes) = check::clear_run(&graph, path, &samples)?;
@@ -219,14 +220,19 @@ pub fn server_plan(file: &PlanFile, model: &OnnxModel) -> Result<ServerPlan> {
     Ok(ServerPlan::rebuild(file.plan(), &graph)?)
 }
 
-/// Polynomials for the activations of the model, from its calibration data.
-fn approximations(graph: &Graph, samples: &Dataset, labels: Option<&[usize]>, goal: &Goal) -> Result<Calibrated> {
+/// Polynomials for the activations of the model, from its calibration data: with labels of these, if known, or of others.
+fn approximations(
+    graph: &Graph,
+    samples: &Dataset,
+    (labelled, labels): (bool, Option<&[usize]>),
+    goal: &Goal,
+) -> Result<Calibrated> {
     if samples.n() == 1 {
         return Err(Error::OneSample { path: samples.path().into() });
     }
     let samples = samples.to_f64();
     let Goal { margin, max_degree, tolerance, .. } = *goal;
-    let loss = tolerance.map_or(Loss::DEFAULT, Loss::Values);
+    let loss = loss::allowed(graph, &graph.run(&samples)?, labelled, tolerance);
     let found = calibrate(graph, &Calibration { samples: &samples, labels, margin, loss, max_degree })?;
     match (found.loss, tolerance) {
         (Loss::Values(error), Some(tolerance)) if error > tolerance => {
@@ -244,6 +250,8 @@ struct Run<'a> {
     graph: Graph,
     /// Results of the graph in the clear.
     he_model_clear: Vec<f64>,
+    /// By polynomials.
+    loss: Loss,
     plan: ServerPlan,
     trace: Trace,
     errors: Errors,
@@ -261,11 +269,11 @@ impl<'a> Run<'a> {
     fn new(job: &'a Job<'a>, costs: Arc<Costs>, progress: &'a dyn Progress) -> Result<Self> {
         let started = Instant::now();
         let mut times = Times::default();
-        let labels = job.labels.filter(|_| job.calibration.is_none());
+        let labels = (job.labels.is_some(), job.labels.filter(|_| job.calibration.is_none()));
         let samples = job.calibration.unwrap_or(job.data);
         let simplified = simplify(&job.model.graph, &MergeRule::default())?;
         let found = timed(&mut times.plan, || approximations(&simplified, samples, labels, &job.goal))?;
-        let approximations = found.approximations;
+        let Calibrated { approximations, loss } = found;
         let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
         let (path, values) = (job.data.path(), job.data.to_f64());
         let (he_model_clear, magnitudes) = check::clear_run(&graph, path, &values)?;
@@ -288,6 +296,7 @@ impl<'a> Run<'a> {
             started,
             graph,
             he_model_clear,
+            loss,
             plan,
             trace,
             errors,
@@ -322,6 +331,7 @@ impl<'a> Run<'a> {
                 (samples, interleave, client.output.layout.features()),
                 (self.resident, self.costs.idle_bytes),
             ),
+            values: matches!(self.loss, Loss::Values(_)),
             accuracy,
             machine: Machine::detect(threads, client.params.ring().backend().name()),
         };

@@ -66,7 +66,7 @@ pub struct GoalArgs {
     #[arg(long, value_name = "D", value_parser = positive)]
     pub degree: Option<usize>,
     /// For networks whose results are values and not scores of classes: what they may be off by for these polynomials (root mean square on
-    /// the calibration data), instead of 0.3 points of accuracy. Encryption may add as much, unless --precision says otherwise.
+    /// the calibration data), instead of 0.3 points of accuracy, or for results that look like values 0.3 % of their variance. Encryption may add as much, unless --precision says otherwise.
     #[arg(long, value_name = "ERROR", value_parser = positive_number)]
     pub tolerance: Option<f64>,
     /// Time this machine's primitives again; they were timed when the first plan was made, and kept.

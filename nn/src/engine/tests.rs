@@ -64,7 +64,7 @@ fn a_tolerance_is_kept_by_polynomials_and_by_encryption_or_refused_with_what_can
             samples: Some(8),
             ..Goal::default()
         };
-        let Calibrated { approximations, loss } = approximations(&graph, &samples, None, &goal)?;
+        let Calibrated { approximations, loss } = approximations(&graph, &samples, (false, None), &goal)?;
         assert!(matches!(loss, Loss::Values(error) if error <= tolerance), "{loss:?}");
         let friendly = he_friendly(&graph, &MergeRule::default(), &approximations).unwrap();
         let (_, magnitudes) = check::clear_run(&friendly, samples.path(), &samples.to_f64())?;

@@ -41,6 +41,8 @@ pub struct Report {
     pub peak_memory_bytes: Option<u64>,
     /// What the plan predicted for this run.
     pub predicted: Prediction,
+    /// Whether results were taken for values and not for scores of classes: agreement means little then.
+    pub values: bool,
     /// Against labels and against the model in the clear.
     pub accuracy: Accuracy,
     /// What it ran on.

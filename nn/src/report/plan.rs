@@ -342,10 +342,14 @@ impl Prediction {
 
 impl PlanReport {
     fn activations(&self) -> Vec<String> {
-        let loss =
-            self.expected_loss.map(|loss| format!("together expected to lose {:.2} points of accuracy", 100.0 * loss));
-        let error =
-            self.expected_error.map(|error| format!("together results are off by {error:.2e} (root mean square)"));
+        let classes = |loss: f64| {
+            let points = 100.0 * loss;
+            format!(
+                "together expected to lose {points:.2} points of accuracy, as scores of classes (values: --tolerance)"
+            )
+        };
+        let values = |error: f64| format!("together results, as values, are off by {error:.2e} (root mean square)");
+        let (loss, error) = (self.expected_loss.map(classes), self.expected_error.map(values));
         let any = !self.activations.is_empty();
         self.activations.iter().map(ToString::to_string).chain(loss.or(error).filter(|_| any)).collect()
     }

@@ -138,17 +138,16 @@ impl Report {
         let runs = line([of("program in the clear", a.program_clear), of("encrypted", a.encrypted)]);
         let polynomials = (!self.activations.is_empty()).then(|| {
             let (rms, largest) = (a.he_model_rms_error, a.he_model_max_abs_error);
-            format!(
-                "polynomials: same class as the original on {:.2} %, results off by {rms:.2e} (root mean square), {largest:.2e} at most",
-                100.0 * a.he_model_agreement
-            )
+            let agreement = format!("same class as the original on {:.2} %, ", 100.0 * a.he_model_agreement);
+            let agreement = if self.values { "" } else { &agreement };
+            format!("polynomials: {agreement}results off by {rms:.2e} (root mean square), {largest:.2e} at most")
         });
         let error = format!(
             "largest error {:.2e}, {:.1} bits of precision (predicted {:.1})",
             a.max_abs_error, a.precision_bits, self.predicted.precision_bits
         );
-        let agreement = format!("same class as in the clear on {:.2} %", 100.0 * a.agreement);
-        let lines = [models, polynomials, runs, Some(agreement), Some(error)];
+        let agreement = (!self.values).then(|| format!("same class as in the clear on {:.2} %", 100.0 * a.agreement));
+        let lines = [models, polynomials, runs, agreement, Some(error)];
         ("accuracy", lines.into_iter().flatten().filter(|line| !line.is_empty()).collect())
     }
 }
