@@ -57,7 +57,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::TooManyValues`], [`Error::EncodeOverflow`] (also for values that are not finite), [`Error::LevelTooHigh`].
     pub fn encode(&self, values: &[f64], scale: Scale, level: usize) -> Result<Plaintext> {
-        self.encode_with(values.len(), |k| values[k].into(), scale, level)
+        self.encode_with(values.len(), move |k| values.get(k).copied().unwrap_or_default().into(), scale, level)
     }
 
     /// Encodes complex `values`; the standard ring only. Otherwise as [`Self::encode`].
@@ -68,10 +68,10 @@ impl Encoder {
         if self.params.ring().kind() == RingKind::ConjugateInvariant {
             return Err(Error::NoComplexSlots { operation: "encode_complex" });
         }
-        self.encode_with(values.len(), |k| values[k], scale, level)
+        self.encode_with(values.len(), move |k| values.get(k).copied().unwrap_or_default(), scale, level)
     }
 
-    /// Encodes `value(k)` for k < `len`.
+    /// Encodes `value(k)` for all slots k; it is zero from `len` on.
     fn encode_with(
         &self,
         len: usize,
@@ -85,7 +85,7 @@ impl Encoder {
         }
         self.params.ring().count_encoding();
         self.with_buffers(|Buffers { transform, words, .. }| {
-            self.embedding.transform(transform, |k| if k < len { value(k) } else { Complex64::ZERO });
+            self.embedding.transform(transform, value);
             words.resize(self.params.ring().n(), 0);
             let largest = self.embedding.words(transform, scale.to_f64(), words);
             let log_q = self.params.log_q(level);

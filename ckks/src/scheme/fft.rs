@@ -78,7 +78,8 @@ impl Embedding {
         points.resize(self.forward.len(), Complex64::ZERO);
         let parts = self.parts();
         for (t, points) in points.chunks_exact_mut(self.forward.len() / parts).enumerate() {
-            let value = |&entry: &u32| value(self.shifted(entry, t));
+            let shifted = self.shifted(t);
+            let value = |&entry: &u32| value(shifted(entry));
             match self.kind {
                 RingKind::Standard => points.iter_mut().zip(&self.slot).for_each(|(point, k)| *point = value(k)),
                 RingKind::ConjugateInvariant => {
@@ -98,10 +99,11 @@ impl Embedding {
         self.slots / self.slot.len()
     }
 
-    /// Entry i + t M/4 of a table of all slots or places, where entry i is known.
+    /// What takes entry i of a table of all slots or places to entry i + t M/4.
     #[inline]
-    fn shifted(&self, entry: u32, t: usize) -> usize {
-        (entry as usize + self.slots - t * self.slot.len()) & (self.slots - 1)
+    fn shifted(&self, t: usize) -> impl Fn(u32) -> usize + use<> {
+        let (shift, mask) = (self.slots - t * self.slot.len(), self.slots - 1);
+        move |entry| (entry as usize + shift) & mask
     }
 
     /// The nearest integers to the coefficients of what [`Self::transform`] has left, times `factor`, if that is below 2^51 for all; and the
@@ -126,9 +128,10 @@ impl Embedding {
         self.backend.vectorize(Points { embedding: self, points, factor, low, high });
         work.scratch.resize(self.inverse.get_inplace_scratch_len(), Complex64::ZERO);
         self.inverse.process_with_scratch(points, &mut work.scratch);
-        let mut slots = Vec::with_capacity(self.slots);
+        let (points, mut slots) = (points.as_slice(), Vec::with_capacity(self.slots));
         for t in 0..self.parts() {
-            let places = self.place.iter().map(|&entry| self.shifted(entry, t));
+            let shifted = self.shifted(t);
+            let places = self.place.iter().map(|&entry| shifted(entry));
             match self.kind {
                 RingKind::Standard => slots.extend(places.map(|j| value(points[j]))),
                 // j_k is even where k is, as 5^k = 4 j_k + 1 is 1 or 5 modulo 8.
