@@ -107,7 +107,9 @@ impl Schedule {
         let mut steps = Vec::new();
         for (stage, outputs) in outputs.into_iter().flat_map(|window| window.into_iter().enumerate()) {
             if !outputs.is_empty() && stages[stage].kind != StageKind::Input {
-                let inputs = union(&needs[stage], &outputs);
+                let read = stages[stage].reads.first();
+                let count = read.map_or(0, |&read| program.value(read).layout.ciphertexts());
+                let inputs = union(&needs[stage], &outputs, count);
                 steps.push(Step { stage, outputs, inputs, dying: Vec::new(), expands: Vec::new() });
             }
         }
@@ -301,16 +303,12 @@ fn windows(waits: &[Vec<usize>], largest: usize) -> Vec<usize> {
     waiting.into_iter().enumerate().map(place).collect()
 }
 
-/// What several ciphertexts need together, ascending.
-fn union(needs: &Needs<'_>, outputs: &[usize]) -> Vec<usize> {
-    let mut union = Vec::new();
-    match needs {
-        Needs::All(count) => return (0..*count).collect(),
-        _ => outputs.iter().for_each(|&output| needs.each(output, |input| union.push(input))),
-    }
-    union.sort_unstable();
-    union.dedup();
-    union
+/// Which of `count` ciphertexts several need together, ascending.
+fn union(needs: &Needs<'_>, outputs: &[usize], count: usize) -> Vec<usize> {
+    // Windows of a convolution need the same again and again: a list of all would be many times as long.
+    let mut needed = vec![false; count];
+    outputs.iter().for_each(|&output| needs.each(output, |input| needed[input] = true));
+    needed.into_iter().enumerate().filter_map(|(input, needed)| needed.then_some(input)).collect()
 }
 
 #[cfg(test)]
