@@ -24,6 +24,7 @@ pub use cost::{CostModel, DegreeCost, GemmCost, Rate};
 pub use counts::Counts;
 pub use memory::Memory;
 use noise::Noise;
+use put_off::Pass;
 pub use simulate::Errors;
 use traces::Scheduled;
 pub use traces::Traces;
@@ -153,11 +154,14 @@ impl Interpreter for Tracer<'_> {
         let y = inputs.last().unwrap_or(x);
         let counts = counts::of(self.params, &operation.kind, &x.value, &value);
         let noise = noise::of(self.params, (index, operation), (&x.value, &x.noise), &y.noise);
-        let Scheduled { traffic, put_off, .. } = self.scheduled;
-        let seconds = match put_off[index] {
-            true => 0.0,
-            false => self.cost.seconds(self.params, &operation.kind, &x.value, traffic[index]),
+        let Scheduled { traffic, passes, .. } = self.scheduled;
+        let kind = match passes[index] {
+            Pass::Own => Some(&operation.kind),
+            Pass::Nothing => None,
+            Pass::Product => Some(&Kind::Mul),
+            Pass::Multiple => Some(&Kind::Add),
         };
+        let seconds = kind.map_or(0.0, |kind| self.cost.seconds(self.params, kind, &x.value, traffic[index]));
         self.operations.push(OperationTrace { counts, seconds, deviation: noise.deviation() });
         Ok(Traced { noise, value })
     }

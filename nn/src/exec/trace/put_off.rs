@@ -1,28 +1,44 @@
 //! What the encrypted interpreter puts off: products and scaled ciphertexts that one operation alone reads, and that it takes in as it computes
 //! (`exec/encrypted/alone.rs`). They cost nothing where they stand. The relinearisation of a product costs what that of a written one does,
-//! a sum its pass, whatever it sums.
+//! a sum its pass, whatever it sums and whatever is added to it. Who adds a constant to a product or a multiple that is not written writes it.
 
 use crate::exec::is_one;
 use crate::exec::schedule::{Schedule, StageKind};
 use crate::program::{Kind, Program, ValueId};
+
+/// What an operation costs where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// What operations of its kind do.
+    Own,
+    /// Nothing: another does it on its way.
+    Nothing,
+    /// The product of two ciphertexts that it takes in.
+    Product,
+    /// The multiple of a ciphertext that it takes in.
+    Multiple,
+}
 
 /// A value as its reader finds it.
 #[derive(Clone, Copy, PartialEq)]
 enum Found {
     Written,
     Product,
-    /// A multiple of a ciphertext or a product.
+    /// A multiple of a ciphertext.
     Scaled,
+    /// A multiple of a product.
+    ScaledProduct,
     /// Several terms.
     Sum,
 }
 
-/// Of each operation, whether its reader takes it in.
-pub(super) fn put_off(program: &Program, schedule: &Schedule) -> Vec<bool> {
+/// Of each operation its cost.
+pub(super) fn passes(program: &Program, schedule: &Schedule) -> Vec<Pass> {
     let operations = program.operations();
     let uses = program.uses();
     let mut found = vec![Found::Written; operations.len()];
     let mut put_off = vec![false; operations.len()];
+    let mut passes = vec![Pass::Own; operations.len()];
     for stage in schedule.stages().iter().filter(|stage| stage.kind == StageKind::Alone) {
         for index in stage.operations.clone() {
             let operation = &operations[index];
@@ -30,6 +46,7 @@ pub(super) fn put_off(program: &Program, schedule: &Schedule) -> Vec<bool> {
             let taken = |input: &ValueId| put_off[input.0] = found[input.0] != Found::Written;
             if takes(&operation.kind, &inputs) {
                 operation.inputs.iter().for_each(taken);
+                passes[index] = pass(&operation.kind, &inputs);
             }
             if uses[index] == 1 && !stage.makes.contains(&ValueId(index)) {
                 found[index] = made(&operation.kind, &inputs);
@@ -38,7 +55,25 @@ pub(super) fn put_off(program: &Program, schedule: &Schedule) -> Vec<bool> {
     }
     // What a sum reads is taken in; the sum itself is a pass.
     let is_sum = |index: usize| matches!(operations[index].kind, Kind::Add);
-    (0..operations.len()).map(|index| put_off[index] && !is_sum(index)).collect()
+    for (index, pass) in passes.iter_mut().enumerate() {
+        if put_off[index] && !is_sum(index) {
+            *pass = Pass::Nothing;
+        }
+    }
+    passes
+}
+
+/// The cost of an operation that takes in operands.
+fn pass(kind: &Kind, inputs: &[Found]) -> Pass {
+    match (kind, inputs) {
+        (Kind::AddConstant(_) | Kind::MulConstant { .. } | Kind::DropLevel { .. }, [x]) => match x {
+            Found::Written => Pass::Own,
+            Found::Product | Found::ScaledProduct => Pass::Product,
+            Found::Scaled => Pass::Multiple,
+            Found::Sum => Pass::Nothing,
+        },
+        _ => Pass::Own,
+    }
 }
 
 /// Whether an operation takes in operands that are not written.
@@ -59,7 +94,8 @@ fn made(kind: &Kind, inputs: &[Found]) -> Found {
         (Kind::Add, _) => Found::Sum,
         (Kind::MulConstant { constant, scale }, &[x]) => match (is_one(*constant, *scale), x) {
             (true, x) => x,
-            (false, Found::Written | Found::Product) => Found::Scaled,
+            (false, Found::Written) => Found::Scaled,
+            (false, Found::Product) => Found::ScaledProduct,
             (false, _) => Found::Written,
         },
         (Kind::AddConstant(_), &[x]) => x,
@@ -70,7 +106,7 @@ fn made(kind: &Kind, inputs: &[Found]) -> Found {
 
 #[cfg(test)]
 mod tests {
-    use ckks::{ParamsSpec, RingKind};
+    use ckks::{ParamsSpec, RingKind, Scale};
 
     use super::*;
     use crate::graph::{Graph, NodeId, Op};
@@ -87,7 +123,7 @@ mod tests {
         let (input_bits, weight_bits, waterline_bits) = (28, vec![16], 26);
         let options = Options { input_bits, weight_bits, waterline_bits, late_relinearization: false, last_limb: true };
         let program = lower(&graph, &packing, &[1.0; 2], &params, &options).unwrap();
-        let put_off = put_off(&program, &Schedule::new(&program));
+        let passes = passes(&program, &Schedule::new(&program));
         let mut seen = 0;
         for (index, operation) in program.operations().iter().enumerate() {
             let readers: Vec<&Kind> = program
@@ -103,9 +139,28 @@ mod tests {
                 // Whoever ends with a product that is relinearised.
                 _ => continue,
             };
-            assert_eq!(put_off[index], expected, "{operation} {index} for {readers:?}");
+            assert_eq!(passes[index] == Pass::Nothing, expected, "{operation} {index} for {readers:?}");
             seen += usize::from(expected);
         }
         assert!(seen >= 2, "{program:?}");
+    }
+
+    #[test]
+    fn a_constant_costs_what_it_is_added_to() {
+        let constant = Kind::AddConstant(0.5);
+        let scaled = |scale| Kind::MulConstant { constant: 1.0, scale };
+        let passes = [
+            (Found::Written, Pass::Own),
+            (Found::Product, Pass::Product),
+            (Found::ScaledProduct, Pass::Product),
+            (Found::Scaled, Pass::Multiple),
+            (Found::Sum, Pass::Nothing),
+        ];
+        for (found, expected) in passes {
+            assert_eq!(pass(&constant, &[found]), expected);
+        }
+        assert!(made(&scaled(Scale::power_of_two(3)), &[Found::Product]) == Found::ScaledProduct);
+        assert!(made(&scaled(Scale::power_of_two(3)), &[Found::Written]) == Found::Scaled);
+        assert!(made(&constant, &[Found::ScaledProduct]) == Found::ScaledProduct);
     }
 }

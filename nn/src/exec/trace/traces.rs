@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::mem::Discriminant;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::put_off::put_off;
+use super::put_off::{Pass, passes};
 use super::{CostModel, Memory, Trace};
 use crate::exec::is_one;
 use crate::exec::schedule::Schedule;
@@ -28,8 +28,8 @@ pub(super) struct Scheduled {
     schedule: Schedule,
     /// Of each operation, the ciphertexts that it reads from memory and writes to it.
     pub(super) traffic: Vec<(usize, usize)>,
-    /// Of each operation, whether another does it on its way.
-    pub(super) put_off: Vec<bool>,
+    /// Of each operation, what it costs where it stands.
+    pub(super) passes: Vec<Pass>,
     /// Ciphertexts of the input that are expanded whole; chains expand the others as they read them.
     pub(super) expanded: usize,
 }
@@ -37,9 +37,9 @@ pub(super) struct Scheduled {
 impl Scheduled {
     fn new(program: &Program) -> Self {
         let schedule = Schedule::new(program);
-        let (traffic, put_off) = (schedule.traffic(program), put_off(program, &schedule));
+        let (traffic, passes) = (schedule.traffic(program), passes(program, &schedule));
         let expanded = schedule.steps().iter().map(|step| step.expands.len()).sum();
-        Self { schedule, traffic, put_off, expanded }
+        Self { schedule, traffic, passes, expanded }
     }
 }
 
