@@ -67,7 +67,8 @@ pub(crate) fn stream(object: u64, limb: usize) -> u64 {
     object << 16 | limb as u64
 }
 
-/// Where secrets, errors and seeds come from. The states of both generators are zeroised on drop.
+/// Where secrets, errors and seeds come from. The states of both generators are zeroised on drop: hence those of `chacha20`, where `rand_chacha`
+/// expands what is public.
 pub struct Entropy {
     secrets: ChaCha20Rng,
     seeds: ChaCha20Rng,

@@ -1,7 +1,7 @@
 //! The specification: plain `u64`/`u128` code.
 
-use chacha20::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
 
 use super::super::modulus::{Modulus, ShoupFactor};
 use super::super::ntt::Fold;

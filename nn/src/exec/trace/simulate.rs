@@ -7,9 +7,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chacha20::ChaCha8Rng;
 use ckks::{Estimate, Params, Scale};
 use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
