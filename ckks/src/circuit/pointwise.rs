@@ -231,10 +231,7 @@ impl<'a> Operation<'a> {
             Kind::Square => {
                 let ((a, b), (low, rest)) = (x.split_at(part), out.split_at_mut(part));
                 let (middle, high) = rest.split_at_mut(part);
-                backend.mul_into(q, low, a, a);
-                backend.mul_into(q, middle, a, b);
-                backend.mul_add_assign(q, middle, a, b);
-                backend.mul_into(q, high, b, b);
+                backend.square_into(q, [low, middle, high], a, b);
             }
         }
     }

@@ -263,6 +263,21 @@ pub(super) fn mul_add_assign(q: &Modulus, acc: &mut [u64], a: &[u64], b: &[u64])
 }
 
 #[target_feature(enable = "avx2,fma")]
+pub(super) fn square_into(q: &Modulus, [low, middle, high]: [&mut [u64]; 3], a: &[u64], b: &[u64]) {
+    let p = Prime::new(q);
+    let ((low, low_rest), (middle, middle_rest)) = (low.as_chunks_mut(), middle.as_chunks_mut());
+    let ((high, high_rest), (a, a_rest), (b, b_rest)) = (high.as_chunks_mut(), a.as_chunks(), b.as_chunks());
+    for (((low, middle), high), (a, b)) in low.iter_mut().zip(middle).zip(high).zip(a.iter().zip(b)) {
+        let (a, b) = (load(a), load(b));
+        let product = p.product(a, b);
+        p.store_signed(low, p.product(a, a));
+        p.store_signed(middle, p.centre(_mm256_add_pd(product, product)));
+        p.store_signed(high, p.product(b, b));
+    }
+    scalar::square_into(q, [low_rest, middle_rest, high_rest], a_rest, b_rest);
+}
+
+#[target_feature(enable = "avx2,fma")]
 pub(super) fn mul_scalar_assign(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
     let (p, factor) = (Prime::new(q), Prime::factor(q, w.value));
     let (a, rest) = a.as_chunks_mut();

@@ -20,11 +20,11 @@ use super::ntt::RingKind;
 use super::twiddles::Twiddles;
 use crate::error::{Error, Result};
 
-pub use operands::Rows;
 pub(crate) use operands::{
     GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, MAX_LAZY_TERMS, MAX_SHORT_SUM, OnPart, Pair, Panels, Pieces, Root,
     Shape, Start, tiled,
 };
+pub use operands::{NARROW_BITS, Rows};
 
 /// A family of kernels that this machine can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +169,12 @@ impl Backend {
         dispatch!(self, mul_add_assign(q, acc, a, b))
     }
 
+    /// (a_i², 2 a_i b_i, b_i²).
+    pub(crate) fn square_into(self, q: &Modulus, out: [&mut [u64]; 3], a: &[u64], b: &[u64]) {
+        assert!(a.len() == b.len() && out.iter().all(|out| out.len() == a.len()));
+        dispatch!(self, square_into(q, out, a, b))
+    }
+
     /// a_i ← a_i w. The a_i may be any words below 2^52.
     pub(crate) fn mul_scalar_assign(self, q: &Modulus, a: &mut [u64], w: ShoupFactor) {
         dispatch!(self, mul_scalar_assign(q, a, w))
@@ -298,8 +304,8 @@ impl Backend {
         (terms, run): (&[u32], usize),
         x: &[u64],
     ) {
-        assert!(!terms.is_empty() && run > 0 && out.len() / GEMM_COLUMNS == weights.len() / terms.len());
-        assert!(out.len().is_multiple_of(GEMM_COLUMNS) && weights.len().is_multiple_of(terms.len()));
+        assert!(!terms.is_empty() && run > 0 && out.len().is_multiple_of(GEMM_COLUMNS));
+        assert_eq!(weights.len(), out.len() / GEMM_COLUMNS * terms.len());
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the token exists, so this CPU has the target features of the function.

@@ -126,10 +126,14 @@ pub(crate) type Pair = [i16; 2];
 /// Largest sum of the absolute values of all weights of an output of [`short_gemm_into`](super::Backend::short_gemm_into).
 pub(crate) const MAX_SHORT_SUM: u64 = 1 << 24;
 
+/// Primes of at most so many bits are cut into three pieces instead of four where constants of 16 bits multiply their residues: in a
+/// [`ScalarMatrix`](crate::ScalarMatrix).
+pub const NARROW_BITS: u32 = 48;
+
 /// The pieces that [`short_gemm_into`](super::Backend::short_gemm_into) cuts residues into, balanced around zero; a product takes as many multiplications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pieces {
-    /// Of 16 bits, for primes of up to 48.
+    /// Of 16 bits, for primes of up to [`NARROW_BITS`].
     Three,
     /// Of 13 bits.
     Four,
@@ -140,7 +144,7 @@ impl Pieces {
 
     /// Of residues modulo q.
     pub(crate) fn of(q: &Modulus) -> Self {
-        if q.bits() <= 48 { Self::Three } else { Self::Four }
+        if q.bits() <= NARROW_BITS { Self::Three } else { Self::Four }
     }
 
     /// Largest sum of the absolute values of the weights in a run of [`short_gemm_into`](super::Backend::short_gemm_into).

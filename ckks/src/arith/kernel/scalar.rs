@@ -49,6 +49,13 @@ pub(super) fn mul_add_assign(q: &Modulus, acc: &mut [u64], a: &[u64], b: &[u64])
     }
 }
 
+pub(super) fn square_into(q: &Modulus, [low, middle, high]: [&mut [u64]; 3], a: &[u64], b: &[u64]) {
+    mul_into(q, low, a, a);
+    mul_into(q, middle, a, b);
+    mul_add_assign(q, middle, a, b);
+    mul_into(q, high, b, b);
+}
+
 pub(super) fn mul_scalar_assign(q: &Modulus, a: &mut [u64], w: ShoupFactor) {
     for a in a {
         *a = q.mul_shoup(*a, w);

@@ -100,6 +100,15 @@ fn elementwise_kernels_agree() {
                     assign("mul", &|backend, a| backend.mul_assign(&q, a, b));
                     assign("mul_into", &|backend, out| backend.mul_into(&q, out, a, b));
                     assign("mul_add", &|backend, acc| backend.mul_add_assign(&q, acc, b, a));
+                    assign("square", &|backend, low| {
+                        let (a, mut middle, mut high) = (low.to_vec(), vec![1; len], vec![1; len]);
+                        backend.square_into(&q, [low, &mut middle, &mut high], &a, b);
+                        let mut others = [vec![1; len], vec![1; len]];
+                        scalar::mul_into(&q, &mut others[0], &a, b);
+                        scalar::mul_add_assign(&q, &mut others[0], &a, b);
+                        scalar::mul_into(&q, &mut others[1], b, b);
+                        assert_eq!([middle, high], others);
+                    });
                     assign("mul_scalar", &|backend, a| backend.mul_scalar_assign(&q, a, w));
                     assign("mul_scalar_add", &|backend, a| backend.mul_scalar_add_assign(&q, a, b, w));
                     assign("sub_mul_scalar", &|backend, a| backend.sub_mul_scalar_assign(&q, a, b, w));

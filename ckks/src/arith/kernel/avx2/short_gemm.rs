@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each tile of up to 6 outputs
-//!     for each run of terms, for each of the 3 or 4 pieces
+//!     for each of the 3 or 4 pieces, for each run of terms
 //!         12 accumulators (6 outputs x 2 vectors, 8 sums of 32 bits each) += weights x pieces, two rows at once
 //!         carries += what the accumulators have beyond a piece, which they lose
 //!     out := accumulators and carries, put together and reduced
@@ -145,6 +145,8 @@ struct Product<'a, const P: usize, const D: usize> {
     digits: [Vector; 2],
     upper: Factor,
     terms: &'a [u32],
+    /// Where consecutive terms begin, if they all are.
+    first: Option<usize>,
     /// Terms of a run.
     length: usize,
     planes: [&'a [Row]; P],
@@ -161,12 +163,15 @@ impl<'a, const P: usize, const D: usize> Product<'a, P, D> {
     #[target_feature(enable = "avx2,fma")]
     fn new(q: &Modulus, bits: u32, (terms, length): (&'a [u32], usize), x: &'a [u64]) -> Self {
         let (rows, plane) = (x.as_chunks().0.as_chunks().0, plane(x.len()));
+        let last = terms.iter().fold(0, |last, &term| term.max(last));
+        assert!((last as usize) < plane, "pair {last} of {plane}");
         Self {
             p: Prime::new(q),
             bits: _mm_cvtsi32_si128(bits.cast_signed()),
             mask: _mm256_set1_epi32((1 << bits) - 1),
             digits: [1u64 << bits, 1 << (2 * bits)].map(|weight| splat(weight as f64)),
             upper: Prime::factor(q, q.reduce(1 << (2 * bits))),
+            first: terms.windows(2).all(|t| t[1] == t[0] + 1).then(|| terms[0] as usize),
             terms,
             length,
             planes: std::array::from_fn(|p| &rows[p * plane..][..plane]),
@@ -174,50 +179,74 @@ impl<'a, const P: usize, const D: usize> Product<'a, P, D> {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn tiles(&self, out: &mut [u64], weights: &[Pair]) {
-        let tiles = out.chunks_mut(GEMM_OUTPUTS * GEMM_COLUMNS).zip(weights.chunks(GEMM_OUTPUTS * self.terms.len()));
-        for (out, weights) in tiles {
-            match out.len() / GEMM_COLUMNS {
-                1 => self.tile::<1>(out, weights),
-                2 => self.tile::<2>(out, weights),
-                3 => self.tile::<3>(out, weights),
-                4 => self.tile::<4>(out, weights),
-                5 => self.tile::<5>(out, weights),
-                _ => self.tile::<GEMM_OUTPUTS>(out, weights),
+    fn tiles(&self, mut out: &mut [u64], mut weights: &[Pair]) {
+        while !out.is_empty() {
+            let outputs = (out.len() / GEMM_COLUMNS).min(GEMM_OUTPUTS);
+            let (tile, others) = out.split_at_mut(outputs * GEMM_COLUMNS);
+            let (of_tile, of_others) = weights.split_at(outputs * self.terms.len());
+            match outputs {
+                1 => self.tile::<1>(tile, of_tile),
+                2 => self.tile::<2>(tile, of_tile),
+                3 => self.tile::<3>(tile, of_tile),
+                4 => self.tile::<4>(tile, of_tile),
+                5 => self.tile::<5>(tile, of_tile),
+                _ => self.tile::<GEMM_OUTPUTS>(tile, of_tile),
             }
+            (out, weights) = (others, of_others);
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
     fn tile<const O: usize>(&self, out: &mut [u64], weights: &[Pair]) {
-        let (mut sums, mut carries) =
-            ([[[_mm256_setzero_si256(); HALVES]; O]; P], [[[_mm256_setzero_si256(); HALVES]; O]; P]);
         let weights = weights.as_chunks::<O>().0;
-        for (terms, weights) in self.terms.chunks(self.length).zip(weights.chunks(self.length)) {
-            for p in 0..P {
-                sums[p] = run(sums[p], terms, weights, self.planes[p]);
+        let digits = self.digits(weights);
+        let lines = out.as_chunks_mut().0.as_chunks_mut::<VECTORS>().0;
+        for o in 0..O {
+            for half in 0..HALVES {
+                let [low, high] = self.finish(digits.each_ref().map(|digit| digit[o][half]));
+                self.p.store_signed(&mut lines[o][2 * half], low);
+                self.p.store_signed(&mut lines[o][2 * half + 1], high);
+            }
+        }
+    }
+
+    /// The digits of all outputs: sums and, of several runs, what the piece before has carried.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn digits<const O: usize>(&self, weights: &[[Pair; O]]) -> [Sums<O>; D] {
+        let zeros = [[_mm256_setzero_si256(); HALVES]; O];
+        let mut digits = [zeros; D];
+        for p in 0..P {
+            let (mut sums, mut carries) = (zeros, zeros);
+            for (i, weights) in weights.chunks(self.length).enumerate() {
+                sums = self.run(sums, p, i * self.length, weights);
                 if !Self::ONE_RUN {
-                    for (sum, carry) in sums[p].as_flattened_mut().iter_mut().zip(carries[p].as_flattened_mut()) {
+                    for (sum, carry) in sums.as_flattened_mut().iter_mut().zip(carries.as_flattened_mut()) {
                         *carry = _mm256_add_epi32(*carry, _mm256_sra_epi32(*sum, self.bits));
                         *sum = _mm256_and_si256(*sum, self.mask);
                     }
                 }
             }
-        }
-        let lines = out.as_chunks_mut().0.as_chunks_mut::<VECTORS>().0;
-        for o in 0..O {
-            for half in 0..HALVES {
-                let mut digits = [_mm256_setzero_si256(); D];
-                for p in 0..P {
-                    digits[p] = _mm256_add_epi32(digits[p], sums[p][o][half]);
-                    if !Self::ONE_RUN {
-                        digits[p + 1] = carries[p][o][half];
-                    }
-                }
-                let [low, high] = self.finish(digits);
-                self.p.store_signed(&mut lines[o][2 * half], low);
-                self.p.store_signed(&mut lines[o][2 * half + 1], high);
+            if Self::ONE_RUN {
+                digits[p] = sums;
+                continue;
             }
+            for (digit, sum) in digits[p].as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                *digit = _mm256_add_epi32(*digit, *sum);
+            }
+            digits[p + 1] = carries;
+        }
+        digits
+    }
+
+    /// Sums and the products of the run of terms from `start` on, for piece p.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn run<const O: usize>(&self, sums: Sums<O>, p: usize, start: usize, weights: &[[Pair; O]]) -> Sums<O> {
+        let plane = self.planes[p];
+        match self.first {
+            Some(first) => run(sums, plane[first + start..].iter(), weights),
+            None => run(sums, self.terms[start..].iter().map(|&term| at(plane, term)), weights),
         }
     }
 
@@ -247,12 +276,19 @@ impl<'a, const P: usize, const D: usize> Product<'a, P, D> {
     }
 }
 
-/// The sums and the products of a run, for one piece.
+/// A row of a plane that [`Product::new`] has found all terms in.
+#[inline(always)]
+fn at(plane: &[Row], term: u32) -> &Row {
+    // SAFETY: `Product::new` has compared the largest term with the number of rows of each plane.
+    unsafe { plane.get_unchecked(term as usize) }
+}
+
+/// Sums and the products of some rows of one piece.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn run<const O: usize>(mut sums: Sums<O>, terms: &[u32], weights: &[[Pair; O]], plane: &[Row]) -> Sums<O> {
-    for (&term, weights) in terms.iter().zip(weights) {
-        let x = plane[term as usize].each_ref().map(load_bits);
+fn run<'a, const O: usize>(mut sums: Sums<O>, rows: impl Iterator<Item = &'a Row>, weights: &[[Pair; O]]) -> Sums<O> {
+    for (row, weights) in rows.zip(weights) {
+        let x = row.each_ref().map(load_bits);
         for o in 0..O {
             let [even, odd] = weights[o];
             let weight = _mm256_set1_epi32(i32::from(odd) << 16 | i32::from(even.cast_unsigned()));
