@@ -9,7 +9,7 @@ mod error;
 mod ring;
 mod scheme;
 
-pub use arith::{Backend, Modulus, NARROW_BITS, NttTable, RingKind, Rows, ShoupFactor, is_prime, ntt_primes};
+pub use arith::{Backend, Modulus, NttTable, RingKind, Rows, ShoupFactor, is_prime, ntt_primes};
 pub use circuit::{
     Chained, DiagonalMap, DiagonalTerm, Pointwise, PointwiseInputs, ScalarMatrix, add_rotations, apply_pointwise,
 };

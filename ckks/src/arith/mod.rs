@@ -10,7 +10,7 @@ mod ntt;
 mod primes;
 mod twiddles;
 
-pub use kernel::{Backend, NARROW_BITS, Rows};
+pub use kernel::{Backend, Rows};
 pub(crate) use kernel::{
     GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, MAX_LAZY_TERMS, MAX_SHORT_SUM, OnPart, Pair, Panels, Pieces,
     prefetch, tiled,

@@ -20,11 +20,11 @@ use super::ntt::RingKind;
 use super::twiddles::Twiddles;
 use crate::error::{Error, Result};
 
+pub use operands::Rows;
 pub(crate) use operands::{
     GEMM_COLUMNS, GEMM_OUTPUTS, Keystream, Loops, MAX_LAZY_TERMS, MAX_SHORT_SUM, OnPart, Pair, Panels, Pieces, Root,
     Shape, Start, tiled,
 };
-pub use operands::{NARROW_BITS, Rows};
 
 /// A family of kernels that this machine can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,7 +128,7 @@ pub(crate) const MAX_SHORT_SUM: u64 = 1 << 24;
 
 /// Primes of at most so many bits are cut into three pieces instead of four where constants of 16 bits multiply their residues: in a
 /// [`ScalarMatrix`](crate::ScalarMatrix).
-pub const NARROW_BITS: u32 = 48;
+const NARROW_BITS: u32 = 48;
 
 /// The pieces that [`short_gemm_into`](super::Backend::short_gemm_into) cuts residues into, balanced around zero; a product takes as many multiplications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
