@@ -232,7 +232,7 @@ fn approximations(
     }
     let samples = samples.to_f64();
     let Goal { margin, max_degree, tolerance, .. } = *goal;
-    let loss = loss::allowed(graph, &graph.run(&samples)?, labelled, tolerance);
+    let loss = loss::allowed(graph, &samples, labelled, tolerance)?;
     let found = calibrate(graph, &Calibration { samples: &samples, labels, margin, loss, max_degree })?;
     match (found.loss, tolerance) {
         (Loss::Values(error), Some(tolerance)) if error > tolerance => {
@@ -250,7 +250,7 @@ struct Run<'a> {
     graph: Graph,
     /// Results of the graph in the clear.
     he_model_clear: Vec<f64>,
-    /// By polynomials.
+    /// What polynomials cost, of its classes or of its values.
     loss: Loss,
     plan: ServerPlan,
     trace: Trace,

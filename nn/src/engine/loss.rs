@@ -1,20 +1,20 @@
 //! What a network may lose by polynomials: of its classes, or of its values where results are such.
 
+use crate::error::Result;
 use crate::graph::{Graph, Head};
 use crate::pass::Loss;
 
-/// Share of the variance of values that errors may come to where nobody says what they may be off by; of classes, as large a share of the
-/// samples may be lost.
-const SHARE: f64 = 0.003;
-
-/// What the results of `graph`, of which these are some, may lose. They are values if somebody says what those may be off by, and if they do not look like
-/// scores of classes and no labels say that they are.
-pub(super) fn allowed(graph: &Graph, results: &[f64], labelled: bool, tolerance: Option<f64>) -> Loss {
-    match tolerance {
+/// What the results of `graph` may lose. They are values if somebody says what those may be off by, and if they do not look like scores of classes and no
+/// labels say that they are: then those of `samples` show how much they vary.
+///
+/// # Errors
+/// Those of [`Graph::run`].
+pub(super) fn allowed(graph: &Graph, samples: &[f64], labelled: bool, tolerance: Option<f64>) -> Result<Loss> {
+    Ok(match tolerance {
         Some(tolerance) => Loss::Values(tolerance),
         None if labelled || !are_values(graph) => Loss::DEFAULT,
-        None => Loss::Values((SHARE * variance(results, graph.output_len())).sqrt()),
-    }
+        None => Loss::Values((Loss::SHARE * variance(&graph.run(samples)?, graph.output_len())).sqrt()),
+    })
 }
 
 /// Images and sequences, a single result that becomes no probability, and more than two that become one each.
@@ -45,7 +45,7 @@ mod tests {
         let kind = |shape: &[usize], head: Head| {
             let input = Node { name: "x".into(), op: Op::Input, inputs: vec![], shape: shape.to_vec() };
             let graph = Graph::new(vec![input], NodeId(0)).unwrap().with_head(head).unwrap();
-            matches!(allowed(&graph, &vec![0.0; graph.output_len()], false, None), Loss::Values(_))
+            matches!(allowed(&graph, &vec![0.0; graph.output_len()], false, None).unwrap(), Loss::Values(_))
         };
         assert!(kind(&[1], Head::Identity) && kind(&[2, 3], Head::Identity) && kind(&[4], Head::Sigmoid));
         assert!(!kind(&[4], Head::Identity) && !kind(&[4, 1, 1], Head::Identity));
@@ -58,9 +58,9 @@ mod tests {
         let input = Node { name: "x".into(), op: Op::Input, inputs: vec![], shape: vec![2, 2] };
         let graph = Graph::new(vec![input], NodeId(0)).unwrap();
         let results = [1.0, 5.0, 7.0, 100.0, 3.0, 5.0, 7.0, 104.0];
-        let loss = |labelled, tolerance| allowed(&graph, &results, labelled, tolerance);
+        let loss = |labelled, tolerance| allowed(&graph, &results, labelled, tolerance).unwrap();
         // Variances of 1, 0, 0 and 4.
-        assert_eq!(loss(false, None), Loss::Values((SHARE * 1.25).sqrt()));
+        assert_eq!(loss(false, None), Loss::Values((Loss::SHARE * 1.25).sqrt()));
         assert_eq!((loss(true, None), loss(true, Some(2.0))), (Loss::DEFAULT, Loss::Values(2.0)));
     }
 }

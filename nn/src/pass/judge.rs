@@ -20,8 +20,10 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// 0.3 points of accuracy.
-    pub const DEFAULT: Self = Self::Classes(0.003);
+    /// What may be lost where nobody says how much: 0.3 points of accuracy, or as large a share of the variance of values.
+    pub const SHARE: f64 = 0.003;
+    /// That share of classes.
+    pub const DEFAULT: Self = Self::Classes(Self::SHARE);
 
     /// How much it is, in its unit.
     pub(super) fn value(self) -> f64 {
@@ -70,12 +72,15 @@ impl Judge {
         }
         match self {
             Self::Classes(classes) => classes.loss(results),
-            Self::Values(exact) => {
-                let squares = exact.iter().zip(results).map(|(a, b)| (a - b) * (a - b));
-                (squares.sum::<f64>() / results.len().max(1) as f64).sqrt()
-            }
+            Self::Values(exact) => rms_error(results, exact),
         }
     }
+}
+
+/// Root mean square of the differences between values and the first ones of `expected`.
+pub fn rms_error(found: &[f64], expected: &[f64]) -> f64 {
+    let squares = found.iter().zip(expected).map(|(a, b)| (a - b).powi(2));
+    (squares.sum::<f64>() / found.len().max(1) as f64).sqrt()
 }
 
 /// A classifier as it is, on some samples.

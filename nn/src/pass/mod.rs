@@ -21,7 +21,7 @@ pub use calibrate::{Calibrated, Calibration, Outside, calibrate, outside};
 pub use distribute::distribute;
 pub use fold::fold_affine;
 pub use function::gather_functions;
-pub use judge::Loss;
+pub use judge::{Loss, rms_error};
 pub use polynomial::gather_polynomials;
 pub use prune::prune;
 

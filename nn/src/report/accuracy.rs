@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::pass::rms_error;
+
 /// Fractions, not percent; null without labels. Agreement, error and precision compare the encrypted run with the HE-friendly
 /// model in the clear.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -76,12 +78,6 @@ fn compare(found: &[f64], expected: &[f64], columns: usize) -> (f64, f64) {
     // A NaN must not vanish in the maximum.
     let largest = errors.fold(0.0, |max: f64, e| if e <= max { max } else { e });
     (same as f64 / (found.len() / columns) as f64, largest)
-}
-
-/// Root mean square of the differences.
-fn rms_error(found: &[f64], expected: &[f64]) -> f64 {
-    let squares = found.iter().zip(expected).map(|(a, b)| (a - b).powi(2));
-    (squares.sum::<f64>() / found.len() as f64).sqrt()
 }
 
 /// The class of each sample: its largest result; with a single result, whether it is positive. None if a result is no number.
