@@ -100,6 +100,8 @@ fn a_chain_is_its_operations_one_by_one() {
             let inputs: Vec<_> = seeded.iter().map(SeededCiphertext::expand).collect();
             let (references, seeds): (Vec<_>, Vec<_>) = (inputs.iter().collect(), seeded.iter().collect());
             let whole = PointwiseInputs::Whole(&references);
+            let [read_as, times] = [(0.5, 1), (-3.0, 2)]
+                .map(|(constant, bits)| Pointwise::MulConstant { constant, scale: Scale::power_of_two(bits) });
             for (bits, size) in [(8, 1.0), (15, 1.0), (16, 1.0), (17, 1.0), (17, 4.0), (30, 1.0)] {
                 let weight = |i: usize| size * ((i * 7919 % 211) as f64 / 105.0 - 1.0);
                 // Windows of seven, three rows each, then one of nothing.
@@ -116,20 +118,31 @@ fn a_chain_is_its_operations_one_by_one() {
                 let (first, second) = (matrix(&first, 21), matrix(&second, 46));
                 let constants: Vec<f64> = (0..46).map(|r| r as f64 / 100.0 - 0.2).collect();
                 let chain = [
+                    read_as,
                     Pointwise::Affine { matrix: &first, constants: &constants },
+                    Pointwise::AddConstant(0.75),
                     Pointwise::Square,
+                    Pointwise::AddConstant(-1.5e-11),
+                    times,
                     Pointwise::Affine { matrix: &second, constants: &[] },
                 ];
                 let chained = apply_pointwise(&chain, whole).unwrap();
-                assert_eq!(chained.times.len(), 3);
+                assert_eq!(chained.times.len(), chain.len());
                 let expanded = apply_pointwise(&chain, PointwiseInputs::Seeded(&seeds)).unwrap();
 
                 let evaluator = Evaluator::new(&params);
-                let mut expected = first.apply(&inputs).unwrap();
+                let mut scaled = inputs.clone();
+                scaled.iter_mut().for_each(|x| evaluator.mul_constant_assign(x, 0.5, Scale::power_of_two(1)).unwrap());
+                let mut expected = first.apply(&scaled).unwrap();
                 for (y, &c) in expected.iter_mut().zip(&constants) {
                     evaluator.add_constant_assign(y, c).unwrap();
+                    evaluator.add_constant_assign(y, 0.75).unwrap();
                 }
-                let squares: Vec<_> = expected.iter().map(|y| evaluator.square(y).unwrap()).collect();
+                let mut squares: Vec<_> = expected.iter().map(|y| evaluator.square(y).unwrap()).collect();
+                for square in &mut squares {
+                    evaluator.add_constant_assign(square, -1.5e-11).unwrap();
+                    evaluator.mul_constant_assign(square, -3.0, Scale::power_of_two(2)).unwrap();
+                }
                 let expected = second.apply(&squares).unwrap();
                 for outputs in [chained.outputs, expanded.outputs] {
                     assert_eq!(outputs.len(), expected.len());
@@ -171,6 +184,20 @@ fn pruned_rows_are_what_they_are_alone() {
                 assert!(matrix(row).apply(&inputs).unwrap()[0].parts() == y.parts());
             }
         }
+    }
+}
+
+#[test]
+fn means_are_sums() {
+    let (params, secret, mut entropy) = setting(RingKind::Standard);
+    let inputs: Vec<_> = (0..12).map(|k| encrypt(&params, &secret, &mut entropy, &vector(params.slots(), k))).collect();
+    let rows: Vec<Vec<(u32, f64)>> = [0..4, 4..8, 8..12, 3..4, 2..7].map(|row| row.map(|c| (c, 0.25)).collect()).into();
+    let matrix = ScalarMatrix::new(&params, rows.iter().map(Vec::as_slice), 12, Scale::power_of_two(2), 1).unwrap();
+    let evaluator = Evaluator::new(&params);
+    for (row, mean) in rows.iter().zip(matrix.apply(&inputs).unwrap()) {
+        let mut sum = inputs[row[0].0 as usize].clone();
+        row[1..].iter().for_each(|&(c, _)| evaluator.add_assign(&mut sum, &inputs[c as usize]).unwrap());
+        assert!(mean.parts() == sum.parts() && mean.scale() == sum.scale().mul(Scale::power_of_two(2)));
     }
 }
 

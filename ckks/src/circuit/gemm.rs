@@ -48,6 +48,8 @@ enum Weights {
     /// As residues, tiled, for each limb.
     Residues(Vec<Vec<u64>>),
     Short(Short),
+    /// All are 1, of one output: a sum.
+    Ones,
 }
 
 /// The most digits that weights are cut into.
@@ -101,15 +103,19 @@ impl ScalarMatrix {
         for (inputs, rows) in joined(by_inputs) {
             let values = rows.iter().flat_map(|(_, row)| dense(row, &inputs));
             let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
-            let words: Option<Vec<i64>> = integers.iter().map(|w| w.to_i64()).collect();
-            let short = words.and_then(|words| Short::new(&inputs, &words, params.ring().backend().short_products()));
+            let words = || integers.iter().map(|w| w.to_i64()).collect::<Option<Vec<i64>>>();
+            let short = || Short::new(&inputs, &words()?, params.ring().backend().short_products());
             let residues = |q: &Modulus| {
                 let matrix: Vec<u64> = integers.iter().map(|w| w.residue(q)).collect();
                 tiled(&matrix, inputs.len().max(1))
             };
-            let weights = match short {
-                Some(short) => Weights::Short(short),
-                None => Weights::Residues(params.ring().q().take(limbs).map(residues).collect()),
+            let is_sum = rows.len() == 1 && !inputs.is_empty() && integers.iter().all(|w| w.to_f64() == 1.0);
+            let weights = match is_sum {
+                true => Weights::Ones,
+                false => match short() {
+                    Some(short) => Weights::Short(short),
+                    None => Weights::Residues(params.ring().q().take(limbs).map(residues).collect()),
+                },
             };
             groups.push(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights });
         }
@@ -184,6 +190,12 @@ impl ScalarMatrix {
             let products = &mut products[..group.products() * GEMM_COLUMNS];
             match weights {
                 _ if inputs.is_empty() => products.fill(0),
+                Weights::Ones => {
+                    let row = |&input: &u32| &x[input as usize * GEMM_COLUMNS..][..GEMM_COLUMNS];
+                    let (first, others) = inputs.split_at(1);
+                    first.iter().for_each(|first| products.copy_from_slice(row(first)));
+                    others.iter().for_each(|other| backend.add_assign(q, products, row(other)));
+                }
                 Weights::Short(short) => {
                     let run = short.runs[Pieces::of(q) as usize];
                     backend.short_gemm_into(q, products, &short.weights, (&short.pairs, run), pieces);
@@ -233,7 +245,7 @@ impl Group {
     fn products(&self) -> usize {
         match &self.weights {
             Weights::Short(short) => short.digits * self.outputs.len(),
-            Weights::Residues(_) => self.outputs.len(),
+            Weights::Residues(_) | Weights::Ones => self.outputs.len(),
         }
     }
 }

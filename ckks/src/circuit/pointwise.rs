@@ -1,4 +1,4 @@
-//! Chains of operations that treat every evaluation point alone: y = M x + c with constants, and y = x ⊙ x.
+//! Chains of operations that treat every evaluation point alone: y = M x + c with constants, y = x ⊙ x, and x + c, c x.
 //!
 //! What lies between the first operands and the last results is never written to memory: a task takes one limb and a few columns of all
 //! inputs, panels of [`GEMM_COLUMNS`] points, through the whole chain. So the first layers of a network cost their arithmetic, and not
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use smallvec::{SmallVec, smallvec};
 
-use crate::arith::{Backend, GEMM_COLUMNS, Modulus, prefetch};
+use crate::arith::{Backend, GEMM_COLUMNS, Modulus, ShoupFactor, prefetch};
 use crate::error::{Error, Result};
 use crate::ring::{Basis, Buffer, Ntt, Poly, Ring};
 use crate::scheme::{Ciphertext, Params, Scale, SeededCiphertext};
@@ -35,6 +35,15 @@ pub enum Pointwise<'a> {
     },
     /// x ⊙ x, of degree 2: the scale is squared.
     Square,
+    /// x + c in every slot, with c at the scale of the operands.
+    AddConstant(f64),
+    /// c x in every slot: the scales multiply.
+    MulConstant {
+        /// c.
+        constant: f64,
+        /// The scale of c. Where c is one unit of it, the operands are only read at another scale.
+        scale: Scale,
+    },
 }
 
 /// What a chain reads.
@@ -179,13 +188,20 @@ struct Operation<'a> {
     after: Shape,
 }
 
+/// `constants[limb]` are residues, in the rows of a panel.
 enum Kind<'a> {
-    /// `constants[limb][row]` are residues.
     Affine {
         matrix: &'a ScalarMatrix,
         constants: Vec<Vec<u64>>,
     },
     Square,
+    AddConstant {
+        constants: Vec<Vec<u64>>,
+    },
+    /// For each limb; none where the constant is 1.
+    MulConstant {
+        factors: Option<Vec<ShoupFactor>>,
+    },
 }
 
 impl<'a> Operation<'a> {
@@ -206,6 +222,18 @@ impl<'a> Operation<'a> {
                 let (degree, advice) = (before.parts - 1, "relinearise it first");
                 return Err(Error::WrongDegree { operation: "multiply", degree, advice });
             }
+            Pointwise::AddConstant(constant) => {
+                let constants = encode(params, &vec![constant; before.count], before.count, (before.scale, level))?;
+                (Kind::AddConstant { constants }, before)
+            }
+            Pointwise::MulConstant { constant, scale } => {
+                let (integer, limbs) = (scale.integer(constant, params.log_q(level))?, params.limbs(level)?);
+                let is_one = integer.to_f64() == 1.0;
+                params.ring().count_macs(if is_one || constant == 0.0 { 0 } else { before.rows() }, limbs);
+                let factor = |q: &Modulus| q.shoup(integer.residue(q));
+                let factors = (!is_one).then(|| params.ring().q().take(limbs).map(factor).collect());
+                (Kind::MulConstant { factors }, Shape { scale: before.scale.mul(scale), ..before })
+            }
         };
         Ok(Self { kind, before, after })
     }
@@ -214,14 +242,15 @@ impl<'a> Operation<'a> {
     fn scratch_rows(&self) -> usize {
         match &self.kind {
             Kind::Affine { matrix, .. } => matrix.scratch_rows(),
-            Kind::Square => 0,
+            _ => 0,
         }
     }
 
-    /// One limb of one panel of columns.
-    fn apply(&self, on: (Backend, &Modulus, usize), x: &[u64], out: &mut [u64], scratch: &mut [u64]) {
+    /// One limb of one panel of columns, read from `x`: in `x` again where operands and results are as many (false), or in `out` (true).
+    fn apply(&self, on: (Backend, &Modulus, usize), x: &mut [u64], out: &mut [u64], scratch: &mut [u64]) -> bool {
         let part = self.before.count * GEMM_COLUMNS;
         let (backend, q, limb) = on;
+        let (x, out) = (&mut x[..self.before.rows() * GEMM_COLUMNS], &mut out[..self.after.rows() * GEMM_COLUMNS]);
         match &self.kind {
             Kind::Affine { matrix, constants } => {
                 let parts = x.chunks_exact(part).zip(out.chunks_exact_mut(self.after.count * GEMM_COLUMNS));
@@ -233,7 +262,12 @@ impl<'a> Operation<'a> {
                 let (middle, high) = rest.split_at_mut(part);
                 backend.square_into(q, [low, middle, high], a, b);
             }
+            Kind::AddConstant { constants } => backend.add_assign(q, &mut x[..part], &constants[limb]),
+            Kind::MulConstant { factors } => {
+                factors.iter().for_each(|factors| backend.mul_scalar_assign(q, x, factors[limb]));
+            }
         }
+        matches!(self.kind, Kind::Affine { .. } | Kind::Square)
     }
 }
 
@@ -319,19 +353,22 @@ impl<'a> Run<'a> {
         let (mut x, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
         let (mut y, scratch) = scratch.split_at_mut(self.intermediate_rows() * GEMM_COLUMNS);
         self.gather(gathered, limb, range * self.columns);
-        for (panel, gathered) in gathered.chunks_exact(rows * GEMM_COLUMNS).enumerate() {
+        for (panel, gathered) in gathered.chunks_exact_mut(rows * GEMM_COLUMNS).enumerate() {
             let at = panel * GEMM_COLUMNS;
             if at >= self.columns {
                 break;
             }
-            for (i, operation) in self.operations.iter().enumerate() {
+            let mut is_gathered = true;
+            for (operation, nanoseconds) in self.operations.iter().zip(&self.nanoseconds) {
                 let started = Instant::now();
-                let operands = if i == 0 { gathered } else { &x[..operation.before.rows() * GEMM_COLUMNS] };
-                operation.apply(on, operands, &mut y[..operation.after.rows() * GEMM_COLUMNS], scratch);
-                std::mem::swap(&mut x, &mut y);
-                self.nanoseconds[i].fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                let operands = if is_gathered { &mut *gathered } else { &mut *x };
+                if operation.apply(on, operands, y, scratch) {
+                    std::mem::swap(&mut x, &mut y);
+                    is_gathered = false;
+                }
+                nanoseconds.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
             }
-            self.scatter(if self.operations.is_empty() { gathered } else { x }, pieces, at);
+            self.scatter(if is_gathered { gathered } else { x }, pieces, at);
         }
     }
 

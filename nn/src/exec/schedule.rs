@@ -1,8 +1,9 @@
 //! Which ciphertexts a run computes when, so that few of them are in memory at once.
 //!
-//! A *stage* is a run of operations that ciphertexts go through together: a chain of matrices of constants and squares, in cache
+//! A *stage* is a run of operations that ciphertexts go through together: a chain of matrices of constants, squares and constants, in cache
 //! ([`ckks::apply_pointwise`]); operations on each ciphertext alone, one after the other; or the diagonals of one linear map. Of a stage's
 //! ciphertexts each needs some of the stage before, and so some of the program's input: a pixel of a convolution's map a few rows of an image.
+//! A second matrix goes along in a chain where that makes nothing twice: what it reads in one window no other window needs, as in a pool.
 //!
 //! The input comes in order. A ciphertext *waits* for the last one of the input that it needs, and a *window* is a range of what is waited
 //! for. A *step* computes what one stage has in one window; windows go in order, and within each the stages. So one row of an image
@@ -42,7 +43,7 @@ pub struct Stage {
 pub enum StageKind {
     /// The encrypted samples, which are there: there are no steps of it.
     Input,
-    /// Matrices of constants and squares, a few columns of all ciphertexts at a time.
+    /// Matrices of constants, squares and constants, a few columns of all ciphertexts at a time.
     Chain,
     /// One ciphertext, or one of each operand, through all operations.
     Alone,
@@ -71,21 +72,48 @@ enum Needs<'a> {
     Nothing,
     /// The one of the same number.
     Same,
-    /// Those that a row of a matrix reads.
-    Row(&'a LinearMap),
+    /// Those that a row of the last of these matrices leads back to.
+    Rows(Vec<&'a LinearMap>),
     /// All of so many.
     All(usize),
 }
 
 impl Needs<'_> {
-    fn each(&self, output: usize, mut each: impl FnMut(usize)) {
+    /// Which ciphertexts of each value that a stage reads it needs for some of its own, ascending; of `count` that there are.
+    fn inputs(&self, outputs: &[usize], count: usize) -> Vec<usize> {
         match self {
-            Needs::Nothing => {}
-            Needs::Same => each(output),
-            Needs::Row(map) => map.row(output).for_each(|(input, _)| each(input)),
-            Needs::All(count) => (0..*count).for_each(each),
+            Needs::Nothing => Vec::new(),
+            Needs::Same => outputs.to_vec(),
+            Needs::Rows(maps) => maps.iter().rev().fold(outputs.to_vec(), |outputs, map| columns(map, &outputs)),
+            Needs::All(_) => (0..count).collect(),
         }
     }
+
+    /// For each of `count` ciphertexts of a stage, the last of the program's input that it needs, given that for those of the values that the
+    /// stage reads.
+    fn waits(&self, read: &[&Vec<usize>], count: usize) -> Vec<usize> {
+        let latest = |input: usize| read.iter().map(|waits| waits[input]).max().unwrap_or(0);
+        match self {
+            Needs::Nothing => (0..count).collect(),
+            Needs::Same => (0..count).map(latest).collect(),
+            Needs::Rows(maps) => {
+                let inputs = maps.first().map_or(0, |map| map.input().ciphertexts());
+                maps.iter().fold((0..inputs).map(latest).collect(), |waits: Vec<usize>, map| {
+                    let wait = |output| map.row(output).map(|(input, _)| waits[input]).max().unwrap_or(0);
+                    (0..map.output().ciphertexts()).map(wait).collect()
+                })
+            }
+            Needs::All(inputs) => vec![(0..*inputs).map(latest).max().unwrap_or(0); count],
+        }
+    }
+}
+
+/// The ciphertexts that rows of a matrix read, ascending.
+pub(super) fn columns(map: &LinearMap, rows: &[usize]) -> Vec<usize> {
+    // Windows of a convolution need the same again and again: a list of all would be many times as long.
+    let mut needed = vec![false; map.input().ciphertexts()];
+    rows.iter().for_each(|&row| map.row(row).for_each(|(input, _)| needed[input] = true));
+    needed.into_iter().enumerate().filter_map(|(input, needed)| needed.then_some(input)).collect()
 }
 
 impl Schedule {
@@ -109,7 +137,7 @@ impl Schedule {
             if !outputs.is_empty() && stages[stage].kind != StageKind::Input {
                 let read = stages[stage].reads.first();
                 let count = read.map_or(0, |&read| program.value(read).layout.ciphertexts());
-                let inputs = union(&needs[stage], &outputs, count);
+                let inputs = needs[stage].inputs(&outputs, count);
                 steps.push(Step { stage, outputs, inputs, dying: Vec::new(), expands: Vec::new() });
             }
         }
@@ -210,11 +238,31 @@ fn stages(program: &Program) -> Vec<Stage> {
 }
 
 /// The end of the chain that begins with an operation, if one does: it has a matrix, and nothing else needs what lies between its operations.
+/// Behind its last matrix, squares are left to whoever relinearises them.
 fn chain(operations: &[Operation], last_uses: &[usize], start: usize) -> Option<usize> {
-    let carries_on = |&index: &usize| is_pointwise(&operations[index]) && last_uses[index - 1] == index;
-    let end = is_pointwise(&operations[start])
-        .then(|| (start + 1..operations.len()).take_while(carries_on).last().map_or(start, |last| last) + 1)?;
-    operations[start..end].iter().any(|operation| gemm(operation).is_some()).then_some(end)
+    let mut end = None;
+    let mut squared = false;
+    for (index, operation) in operations.iter().enumerate().skip(start) {
+        let goes_along = is_pointwise(operation) && (index == start || last_uses[index - 1] == index);
+        match gemm(operation) {
+            _ if !goes_along => break,
+            Some(map) if end.is_some() && !joins(map) => break,
+            Some(_) => {
+                end = Some(index + 1);
+                squared = false;
+            }
+            None => {
+                squared |= matches!(operation.kind, Kind::Square);
+                end = end.map(|end| if squared { end } else { index + 1 });
+            }
+        }
+    }
+    end
+}
+
+/// Whether a matrix may follow another in a chain: windows share nothing that it reads, or there is but one.
+fn joins(map: &LinearMap) -> bool {
+    map.has_disjoint_groups() || map.output().ciphertexts() <= WINDOW
 }
 
 /// The end of a stage of operations on each ciphertext alone.
@@ -230,8 +278,8 @@ fn alone(operations: &[Operation], last_uses: &[usize], start: usize) -> usize {
 
 /// Whether an operation treats every point of a polynomial alone, one feature a ciphertext.
 fn is_pointwise(operation: &Operation) -> bool {
-    let square = matches!(operation.kind, Kind::Square) && operation.value.layout.positions_per_ciphertext() == 1;
-    square || gemm(operation).is_some()
+    let each = matches!(operation.kind, Kind::Square | Kind::AddConstant(_) | Kind::MulConstant { .. });
+    (each && operation.value.layout.positions_per_ciphertext() == 1) || gemm(operation).is_some()
 }
 
 fn gemm(operation: &Operation) -> Option<&LinearMap> {
@@ -241,7 +289,7 @@ fn gemm(operation: &Operation) -> Option<&LinearMap> {
     }
 }
 
-/// What a ciphertext of a stage needs. In a chain of several matrices everything, since what lies between them is never kept.
+/// What a ciphertext of a stage needs.
 fn needs<'a>(program: &'a Program, stage: &Stage) -> Needs<'a> {
     let all = || Needs::All(stage.reads.first().map_or(0, |&read| program.value(read).layout.ciphertexts()));
     match stage.kind {
@@ -249,10 +297,10 @@ fn needs<'a>(program: &'a Program, stage: &Stage) -> Needs<'a> {
         StageKind::Alone => Needs::Same,
         StageKind::Diagonals => all(),
         StageKind::Chain => {
-            let mut matrices = program.operations()[stage.operations.clone()].iter().filter_map(gemm);
-            match (matrices.next(), matrices.next()) {
-                (Some(map), None) => Needs::Row(map),
-                _ => all(),
+            let maps: Vec<_> = program.operations()[stage.operations.clone()].iter().filter_map(gemm).collect();
+            match maps.iter().skip(1).all(|map| map.has_disjoint_groups()) {
+                true => Needs::Rows(maps),
+                false => all(),
             }
         }
     }
@@ -265,19 +313,8 @@ fn waits(program: &Program, stages: &[Stage], needs: &[Needs<'_>]) -> Vec<Vec<us
     for (number, (stage, needs)) in stages.iter().zip(needs).enumerate() {
         stage_of[stage.operations.clone()].fill(number);
         let count = stage.makes.first().map_or(0, |&made| program.value(made).layout.ciphertexts());
-        let read = || stage.reads.iter().map(|read| &by_stage[stage_of[read.0]]);
-        let waits = match needs {
-            Needs::Nothing => (0..count).collect(),
-            Needs::All(_) => vec![read().flatten().copied().max().unwrap_or(0); count],
-            _ => {
-                let wait = |output| {
-                    let mut last = 0;
-                    read().for_each(|waits| needs.each(output, |input| last = last.max(waits[input])));
-                    last
-                };
-                (0..count).map(wait).collect()
-            }
-        };
+        let read: Vec<&Vec<usize>> = stage.reads.iter().map(|read| &by_stage[stage_of[read.0]]).collect();
+        let waits = needs.waits(&read, count);
         by_stage.push(waits);
     }
     by_stage
@@ -301,14 +338,6 @@ fn windows(waits: &[Vec<usize>], largest: usize) -> Vec<usize> {
         window
     };
     waiting.into_iter().enumerate().map(place).collect()
-}
-
-/// Which of `count` ciphertexts several need together, ascending.
-fn union(needs: &Needs<'_>, outputs: &[usize], count: usize) -> Vec<usize> {
-    // Windows of a convolution need the same again and again: a list of all would be many times as long.
-    let mut needed = vec![false; count];
-    outputs.iter().for_each(|&output| needs.each(output, |input| needed[input] = true));
-    needed.into_iter().enumerate().filter_map(|(input, needed)| needed.then_some(input)).collect()
 }
 
 #[cfg(test)]

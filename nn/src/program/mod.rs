@@ -205,6 +205,11 @@ impl LinearMap {
         self.group_inputs
     }
 
+    /// With one feature a ciphertext, whether rows read the same inputs or none in common, as in a dense layer and in a pool.
+    pub fn has_disjoint_groups(&self) -> bool {
+        self.group_inputs == self.column_weights.iter().filter(|&&weight| weight > 0.0).count()
+    }
+
     /// With one feature a ciphertext, into how many constants of 16 bits weights at a scale are cut, on average.
     pub fn short_terms(&self, scale: Scale) -> f64 {
         let largest = f64::from(i16::MAX) / scale.to_f64();

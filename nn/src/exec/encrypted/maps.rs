@@ -6,37 +6,43 @@ use ckks::{
 };
 use rayon::prelude::*;
 
-use crate::exec::schedule::{Stage, Step};
+use crate::exec::schedule::{Stage, Step, columns};
 use crate::layout::{DiagonalEntries, DiagonalPlan, Stepping};
 use crate::program::{Kind, LinearMap, Operation, Program, Value};
 
-/// One operation of a chain of matrices and squares, for the ciphertexts of one step.
+/// One operation of a chain, for the ciphertexts of one step.
 pub(super) enum Link {
     Affine { matrix: ScalarMatrix, bias: Vec<f64> },
     Square,
+    AddConstant(f64),
+    MulConstant { constant: f64, scale: Scale },
 }
 
 impl Link {
-    /// The links of a step: the last matrix makes its outputs, the first reads its inputs, and what lies between is whole.
+    /// The links of a step: the last matrix makes its outputs, the first reads its inputs, and each makes what the next one reads.
     ///
     /// # Errors
     /// The operation whose weights overflow their scale, with what the scheme says.
     pub(super) fn chain(program: &Program, stage: &Stage, step: &Step) -> Result<Vec<Self>, (usize, ckks::Error)> {
         let operations = &program.operations()[stage.operations.clone()];
         let is_map = |operation: &Operation| matches!(operation.kind, Kind::LinearMap { .. });
-        let (first, last) = (operations.iter().position(is_map), operations.iter().rposition(is_map));
-        let link = |(at, operation): (usize, &Operation)| {
-            let Kind::LinearMap { map, weight_scale } = &operation.kind else {
-                return Ok(Self::Square);
-            };
-            let all = |count: usize| (0..count).collect::<Vec<_>>();
-            let rows = if Some(at) == last { step.outputs.clone() } else { all(map.output().ciphertexts()) };
-            let columns = if Some(at) == first { step.inputs.clone() } else { all(map.input().ciphertexts()) };
-            let scale_and_level = (*weight_scale, operation.value.level);
-            Self::affine(program.params(), map, (&rows, &columns), scale_and_level)
-                .map_err(|error| (stage.operations.start + at, error))
+        let first = operations.iter().position(is_map);
+        let mut rows = step.outputs.clone();
+        let link = |(at, operation): (usize, &Operation)| match &operation.kind {
+            Kind::LinearMap { map, weight_scale } => {
+                let read = if Some(at) == first { step.inputs.clone() } else { columns(map, &rows) };
+                let made = std::mem::replace(&mut rows, read);
+                let scale_and_level = (*weight_scale, operation.value.level);
+                Self::affine(program.params(), map, (&made, &rows), scale_and_level)
+                    .map_err(|error| (stage.operations.start + at, error))
+            }
+            Kind::AddConstant(constant) => Ok(Self::AddConstant(*constant)),
+            &Kind::MulConstant { constant, scale } => Ok(Self::MulConstant { constant, scale }),
+            _ => Ok(Self::Square),
         };
-        operations.iter().enumerate().map(link).collect()
+        let mut links = operations.iter().enumerate().rev().map(link).collect::<Result<Vec<_>, _>>()?;
+        links.reverse();
+        Ok(links)
     }
 
     /// Some rows of a map, which read no other columns than those given, ascending.
@@ -61,6 +67,8 @@ impl Link {
         match self {
             Self::Affine { matrix, bias } => Pointwise::Affine { matrix, constants: bias },
             Self::Square => Pointwise::Square,
+            &Self::AddConstant(constant) => Pointwise::AddConstant(constant),
+            &Self::MulConstant { constant, scale } => Pointwise::MulConstant { constant, scale },
         }
     }
 }

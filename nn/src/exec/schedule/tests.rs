@@ -96,6 +96,28 @@ fn convolutions_go_depth_first_and_dense_layers_as_a_whole() {
 }
 
 #[test]
+fn a_pool_goes_along_with_the_squares_that_it_reads_and_a_convolution_does_not() {
+    let parts = |width, stride| {
+        let (first, rows) = sliding(256, 5, 1);
+        let (second, last) = sliding(rows, width, stride);
+        let squares = activation(&[0.5, 0.25, 0.125]);
+        let nodes =
+            [node(Op::Input, &[], 256), node(first, &[0], rows), node(squares, &[1], rows), node(second, &[2], last)];
+        let graph = Graph::new(nodes.into(), NodeId(3)).unwrap();
+        let program = program(&graph, 128);
+        let schedule = Schedule::with_window(&program, 8);
+        walk(&program, &schedule);
+        let maps = |stage: &Stage| program.operations()[stage.operations.clone()].iter().filter_map(gemm).count();
+        let chains = schedule.stages.iter().filter(|stage| stage.kind == StageKind::Chain);
+        let inputs = |step: &Step| schedule.stages[step.stage].reads == [ValueId(0)] && step.inputs.len() > 8 + 4;
+        (chains.map(maps).collect::<Vec<_>>(), schedule.steps.iter().any(inputs))
+    };
+    // Eight pixels of the pool, or of the first map, read few of the input's.
+    assert_eq!(parts(2, 2), (vec![2], true));
+    assert_eq!(parts(3, 1), (vec![1, 1], false));
+}
+
+#[test]
 fn chains_are_read_and_written_at_their_ends() {
     let program = program(&two_squares([20, 25, 12, 10], [40, 100, 100], 3), 128);
     let schedule = Schedule::new(&program);

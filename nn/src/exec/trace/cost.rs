@@ -235,6 +235,8 @@ impl CostModel {
             Kind::Relinearize => at.each(limb.relinearize, work.relinearize(), inputs),
             Kind::RelinearizeRescale => at.each(limb.relinearize, work.relinearize_rescale(), inputs),
             Kind::Rescale => at.each(limb.rescale, parts * work.rescale(), inputs),
+            // On the way of a chain, which is in cache.
+            Kind::MulConstant { .. } | Kind::AddConstant(_) if traffic.0 == 0 => 0.0,
             // A change of scale alone.
             Kind::MulConstant { constant, scale } if is_one(*constant, *scale) => 0.0,
             Kind::Add | Kind::MulConstant { .. } => at.each(limb.add, parts * work.limbs, inputs),
