@@ -238,26 +238,24 @@ fn stages(program: &Program) -> Vec<Stage> {
 }
 
 /// The end of the chain that begins with an operation, if one does: it has a matrix, and nothing else needs what lies between its operations.
-/// Behind its last matrix, squares are left to whoever relinearises them.
+/// Behind its last matrix, squares are left to whoever relinearises or adds them as it reads them.
 fn chain(operations: &[Operation], last_uses: &[usize], start: usize) -> Option<usize> {
-    let mut end = None;
-    let mut squared = false;
+    let (mut last, mut end) = (None, start);
     for (index, operation) in operations.iter().enumerate().skip(start) {
-        let goes_along = is_pointwise(operation) && (index == start || last_uses[index - 1] == index);
-        match gemm(operation) {
-            _ if !goes_along => break,
-            Some(map) if end.is_some() && !joins(map) => break,
-            Some(_) => {
-                end = Some(index + 1);
-                squared = false;
-            }
-            None => {
-                squared |= matches!(operation.kind, Kind::Square);
-                end = end.map(|end| if squared { end } else { index + 1 });
-            }
+        let carries_on = is_pointwise(operation) && (index == start || last_uses[index - 1] == index);
+        let map = gemm(operation);
+        if !carries_on || (last.is_some() && map.is_some_and(|map| !joins(map))) {
+            break;
         }
+        last = map.map(|_| index).or(last);
+        end = index + 1;
     }
-    end
+    let is_square = |operation: &Operation| matches!(operation.kind, Kind::Square);
+    let is_rescaled = last_uses[end - 1] == end && matches!(operations[end].kind, Kind::Rescale);
+    match operations[last? + 1..end].iter().position(is_square) {
+        Some(square) if !is_rescaled => last.map(|last| last + 1 + square),
+        _ => Some(end),
+    }
 }
 
 /// Whether a matrix may follow another in a chain: windows share nothing that it reads, or there is but one.

@@ -109,12 +109,11 @@ fn a_pool_goes_along_with_the_squares_that_it_reads_and_a_convolution_does_not()
         walk(&program, &schedule);
         let maps = |stage: &Stage| program.operations()[stage.operations.clone()].iter().filter_map(gemm).count();
         let chains = schedule.stages.iter().filter(|stage| stage.kind == StageKind::Chain);
-        let inputs = |step: &Step| schedule.stages[step.stage].reads == [ValueId(0)] && step.inputs.len() > 8 + 4;
-        (chains.map(maps).collect::<Vec<_>>(), schedule.steps.iter().any(inputs))
+        assert!(schedule.steps.iter().all(|step| step.inputs.len() <= 8 + 4), "{schedule:?}");
+        chains.map(maps).collect::<Vec<_>>()
     };
-    // Eight pixels of the pool, or of the first map, read few of the input's.
-    assert_eq!(parts(2, 2), (vec![2], true));
-    assert_eq!(parts(3, 1), (vec![1, 1], false));
+    assert_eq!(parts(2, 2), [2]);
+    assert_eq!(parts(3, 1), [1, 1]);
 }
 
 #[test]
