@@ -53,7 +53,7 @@ impl Both {
         let job = Inference { server: &server, plan: &self.plan, keys, overlap: true };
         infer_batch(job, &path(&input), &path(&output), false, &Silent).unwrap();
         let batch = Batch::whole(&path(&output), Kind::Output, self.plan.fingerprint()).unwrap();
-        let mut file = OutputFile::create(path(&results), batch.n(), 2).unwrap();
+        let mut file = OutputFile::create(path(&results), batch.n(), 2, vec![]).unwrap();
         decrypt_batch(&mut client, &batch, &Silent, |values| file.write(values)).unwrap();
         file.finish().unwrap();
         results

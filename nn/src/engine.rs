@@ -6,16 +6,18 @@
 mod check;
 mod loss;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ckks::Entropy;
 use rayon::ThreadPool;
 
-pub use check::check;
+pub use check::{Checked, MOST_LEFT_OUT, check};
+use check::{Seen, View, few, in_range, numbers};
 
-use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::data::{Dataset, without};
+use crate::error::{Error, OutOfRange, Result};
 use crate::exec::clear;
 use crate::exec::trace::{CostModel, Errors, OperationTrace, Trace};
 use crate::graph::Graph;
@@ -44,6 +46,8 @@ pub struct Job<'a> {
     pub calibration: Option<&'a Dataset>,
     /// What the plan is chosen for.
     pub goal: Goal,
+    /// How many percent of the samples may be left out since they are out of the plan's range, as [`MOST_LEFT_OUT`]; more are refused.
+    pub most_left_out: f64,
 }
 
 /// Threads to compute on.
@@ -96,10 +100,10 @@ impl Engine {
     }
 
     /// Runs `job`: its results, [n, results] in row-major order, behind the model's [`Head`](crate::graph::Head), and the report,
-    /// whose figures are those of the results before it.
+    /// whose figures are those of the results before it. Samples that the report says were left out have no results, and n counts the others.
     ///
     /// # Errors
-    /// Those of every stage; [`Error::NotFinite`] if the model itself gives no number for a sample.
+    /// Those of every stage; [`Error::OutOfRange`] if too many samples are.
     pub fn run(&self, job: &Job<'_>, progress: &dyn Progress) -> Result<(Vec<f64>, Report)> {
         self.pool.install(|| {
             progress.begin("plan", 1);
@@ -110,7 +114,7 @@ impl Engine {
     /// The plan for `model` and samples like those of `calibration`, and its report with all that was considered.
     ///
     /// # Errors
-    /// Those of the passes and of the planner; [`Error::NotFinite`].
+    /// Those of the passes and of the planner; [`Error::OutOfRange`] if polynomials of the degrees allowed are of no use for a sample.
     pub fn plan(
         &self,
         model: &OnnxModel,
@@ -124,9 +128,9 @@ impl Engine {
             let Calibrated { approximations, loss } = approximations(&simplified, calibration, (false, None), goal)?;
             let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
             let (path, samples) = (calibration.path(), calibration.to_f64());
-            let (_, magnitudes) = check::clear_run(&graph, path, &samples)?;
-            let outside = check::outside_fits((&simplified, &graph), &magnitudes, &approximations, &samples)?;
-            check::fits_serve(&outside, &approximations, path)?;
+            let view = View { simplified: &simplified, friendly: &graph, approximations: &approximations, plan: None };
+            let Seen { magnitudes, outside, left_out, .. } = view.look(&samples)?;
+            few(&left_out, calibration.n(), 0.0, path)?;
             let costs = self.costs(false)?;
             let (mut planned, errors) = precise(&graph, &magnitudes, &within_machine(goal), &costs.model, calibration)?;
             let activations = ActivationReport::all(&approximations, &outside);
@@ -248,6 +252,10 @@ struct Run<'a> {
     progress: &'a dyn Progress,
     started: Instant,
     graph: Graph,
+    /// The samples that are in the plan's range, and their labels; those that are not.
+    data: Cow<'a, Dataset>,
+    labels: Option<Vec<usize>>,
+    left_out: Vec<OutOfRange>,
     /// Results of the graph in the clear.
     he_model_clear: Vec<f64>,
     /// What polynomials cost, of its classes or of its values.
@@ -275,33 +283,34 @@ impl<'a> Run<'a> {
         let found = timed(&mut times.plan, || approximations(&simplified, samples, labels, &job.goal))?;
         let Calibrated { approximations, loss } = found;
         let graph = he_friendly(&simplified, &MergeRule::default(), &approximations)?;
-        let (path, values) = (job.data.path(), job.data.to_f64());
-        let (he_model_clear, magnitudes) = check::clear_run(&graph, path, &values)?;
-        let outside = check::outside_fits((&simplified, &graph), &magnitudes, &approximations, &values)?;
-        check::fits_serve(&outside, &approximations, path)?;
-        drop(values);
-        let calibrated = job
-            .calibration
-            .map(|calibration| check::clear_run(&graph, calibration.path(), &calibration.to_f64()))
-            .transpose()?;
-        let planned = calibrated.map_or_else(|| magnitudes.clone(), |(_, magnitudes)| magnitudes);
+        let view = View { simplified: &simplified, friendly: &graph, approximations: &approximations, plan: None };
+        let (samples, seen) = in_range(&view, samples, job.most_left_out)?;
         let goal = within_machine(&job.goal);
         let (Planned { plan, trace, .. }, errors) =
-            timed(&mut times.plan, || precise(&graph, &planned, &goal, &costs.model, samples))?;
-        check::within_plan(&graph, &magnitudes, path, &plan)?;
+            timed(&mut times.plan, || precise(&graph, &seen.magnitudes, &goal, &costs.model, &samples))?;
+        // Samples that a plan was made for are in its range.
+        let (data, Seen { results: he_model_clear, outside, left_out, .. }) = match job.calibration {
+            Some(_) => in_range(&View { plan: Some(&plan), ..view }, job.data, job.most_left_out)?,
+            None => (samples, seen),
+        };
+        let labels = job.labels.map(|labels| without(labels, 1, &numbers(&left_out)));
+        let resident = resident_memory_bytes().unwrap_or(0) + size_of_val(data.samples()) as u64 * 2;
         let plan = plan.with_approximations(approximations);
         Ok(Self {
             job,
             progress,
             started,
             graph,
+            data,
+            labels,
+            left_out,
             he_model_clear,
             loss,
             plan,
             trace,
             errors,
             outside,
-            resident: resident_memory_bytes().unwrap_or(0) + size_of_val(job.data.samples()) as u64 * 2,
+            resident,
             costs,
             times,
             operations: Vec::new(),
@@ -314,7 +323,7 @@ impl<'a> Run<'a> {
         let peak_memory_bytes = peak_memory_bytes();
         let accuracy = self.compare(&encrypted)?;
         let client = self.plan.client();
-        let (samples, interleave) = (self.job.data.n(), client.interleave());
+        let (samples, interleave) = (self.data.n(), client.interleave());
         self.times.total = self.started.elapsed().as_secs_f64();
         let report = Report {
             params: ParamsReport::new(&client.params),
@@ -331,6 +340,7 @@ impl<'a> Run<'a> {
                 (samples, interleave, client.output.layout.features()),
                 (self.resident, self.costs.idle_bytes),
             ),
+            left_out: self.left_out,
             values: matches!(self.loss, Loss::Values(_)),
             accuracy,
             machine: Machine::detect(threads, client.params.ring().backend().name()),
@@ -349,9 +359,9 @@ impl<'a> Run<'a> {
         self.progress.begin("weights", 1);
         let server = timed(&mut self.times.prepare, || Server::new(&self.plan, evaluation))?;
 
-        let data = self.job.data.to_f64();
-        let (features, interleave) = (self.job.data.features(), self.plan.client().interleave());
-        let mut results = Vec::with_capacity(self.job.data.n() * self.graph.output_len());
+        let data = self.data.to_f64();
+        let (features, interleave) = (self.data.features(), self.plan.client().interleave());
+        let mut results = Vec::with_capacity(self.data.n() * self.graph.output_len());
         self.progress.begin("encrypted inference", data.len().div_ceil(features * interleave));
         let chunks = data.len().div_ceil(features * interleave);
         self.operations = operation_times(&self.plan, &self.trace, chunks);
@@ -375,11 +385,11 @@ impl<'a> Run<'a> {
     /// The same samples through the model as trained, the HE-friendly model, and the program in the clear.
     fn compare(&self, encrypted: &[f64]) -> Result<Accuracy> {
         self.progress.begin("comparison with the clear", 2);
-        let original = self.job.model.original.run(self.job.data.samples())?;
+        let original = self.job.model.original.run(self.data.samples())?;
         let original: Vec<f64> = original.into_iter().map(f64::from).collect();
         self.progress.step();
-        let data = self.job.data.to_f64();
-        let chunk = self.job.data.features() * self.plan.client().interleave();
+        let data = self.data.to_f64();
+        let chunk = self.data.features() * self.plan.client().interleave();
         let program = data.chunks(chunk).map(|chunk| clear::run(self.plan.program(), chunk));
         let program_clear = program.collect::<std::result::Result<Vec<_>, _>>()?.concat();
         self.progress.step();
@@ -389,7 +399,7 @@ impl<'a> Run<'a> {
             program_clear: &program_clear,
             encrypted,
         };
-        Ok(Accuracy::new(results, self.graph.output_len(), self.job.labels))
+        Ok(Accuracy::new(results, self.graph.output_len(), self.labels.as_deref()))
     }
 }
 

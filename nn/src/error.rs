@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -148,31 +150,6 @@ pub enum Error {
         problem: String,
     },
 
-    /// A sample for which the polynomial in place of an activation is of no use.
-    #[error(
-        "{}: sample {sample} has {argument:.4} at node '{node}' ({values} values lie outside), and its polynomial holds on [{low:.4}, {high:.4}]: \
-         it is off by {error:.3} there; calibrate with data that have such samples (--calibration), or leave them out",
-        path.display()
-    )]
-    BeyondFit {
-        /// The file with the data.
-        path: PathBuf,
-        /// The activation.
-        node: String,
-        /// A sample that has the value farthest out, counted from 0.
-        sample: usize,
-        /// That value.
-        argument: f64,
-        /// How many values of all samples are outside.
-        values: usize,
-        /// Lower end of the range.
-        low: f64,
-        /// Upper end of the range.
-        high: f64,
-        /// Error of the polynomial at that value.
-        error: f64,
-    },
-
     // ---- files ----
     /// A file that cannot be opened or read.
     #[error("{}: {source}", path.display())]
@@ -238,18 +215,23 @@ pub enum Error {
     },
 
     // ---- runs ----
-    /// A model that gives infinity or NaN for a sample.
+    /// Samples out of the range of a plan, of which there may be fewer.
     #[error(
-        "{}: the model in the clear gives no finite number for result {result} of sample {sample}; are the data in the range that it was trained on?",
-        path.display()
+        "{}: {found} of {n} samples{} out of range: {first}; calibrate with samples like these data (--calibration), \
+         and see that both are in the units that the model was trained on",
+        path.display(), MoreThan(*most)
     )]
-    NotFinite {
-        /// The samples.
+    OutOfRange {
+        /// The file with the samples.
         path: PathBuf,
-        /// Number of the sample.
-        sample: usize,
-        /// Number of the result.
-        result: usize,
+        /// How many of those that were looked at.
+        found: usize,
+        /// Samples of the file.
+        n: usize,
+        /// How many percent may be left out.
+        most: f64,
+        /// The first one.
+        first: Box<OutOfRange>,
     },
     /// Polynomials that no allowed degree makes good enough.
     #[error(
@@ -268,21 +250,6 @@ pub enum Error {
     OneSample {
         /// The samples.
         path: PathBuf,
-    },
-    /// Data that leave the range that a plan was calibrated for.
-    #[error(
-        "{}: values of node '{node}' reach {found:.3e}, and the plan has room for {room:.3e}; calibrate with samples like these data",
-        path.display()
-    )]
-    BeyondCalibration {
-        /// The samples.
-        path: PathBuf,
-        /// The node.
-        node: String,
-        /// Largest absolute value.
-        found: f64,
-        /// What the modulus holds at the planned scale.
-        room: f64,
     },
     /// More samples than memory holds.
     #[error("{samples} samples of {features} features do not fit into memory; ask for fewer with --samples")]
@@ -413,6 +380,51 @@ pub enum Error {
         /// All of them, in the order of computation.
         nodes: Vec<UnsupportedNode>,
     },
+}
+
+/// A sample that a plan is of no use for, by the first node that shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutOfRange {
+    /// Number of the sample, from 0.
+    pub sample: usize,
+    /// The activation whose polynomial means nothing for it, or the node whose values are too large.
+    pub node: String,
+    /// The value there that is farthest out; null in JSON if it is not finite.
+    pub value: f64,
+    /// Where the polynomial holds, or what there is room for.
+    pub range: [f64; 2],
+    /// What the polynomial is off by, if it is one.
+    pub error: Option<f64>,
+}
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sample, node, value, range: [low, high], error } = self;
+        match error {
+            Some(error) => {
+                write!(
+                    f,
+                    "sample {sample} has {value:.4} at node '{node}', whose polynomial holds on [{low:.4}, {high:.4}] and is off by {error:.3} there"
+                )
+            }
+            None if value.is_finite() => {
+                write!(f, "sample {sample} has {value:.3e} at node '{node}', and the plan has room for {high:.3e}")
+            }
+            None => write!(f, "sample {sample} has {value} at node '{node}' in the clear"),
+        }
+    }
+}
+
+/// What share of samples may be left out, if any, where more are.
+struct MoreThan(f64);
+
+impl fmt::Display for MoreThan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0.0 => write!(f, " are"),
+            most => write!(f, ", more than the {most} % that are left out (--leave-out), are"),
+        }
+    }
 }
 
 /// A node that cannot be computed on encrypted data.

@@ -18,4 +18,4 @@ pub mod progress;
 pub mod report;
 pub mod session;
 
-pub use error::{Error, Result, UnsupportedNode};
+pub use error::{Error, OutOfRange, Result, UnsupportedNode};

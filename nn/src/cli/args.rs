@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use nn::engine::MOST_LEFT_OUT;
 use nn::measure::RingKind;
 use nn::plan::{FloodGoal, Goal, Objective};
 use nn::session::BatchId;
@@ -152,6 +153,10 @@ pub struct EncryptArgs {
     /// Look at the samples first, in the clear, with the model that the plan was made for: values that its polynomials do not know are named.
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
+    /// With --model: leave out samples that are out of the plan's range, as long as they are no more than so many percent. They are named, and
+    /// decrypt writes NaN for their results. More are refused; 0 refuses any.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value_t = MOST_LEFT_OUT, requires = "model")]
+    pub leave_out: f64,
     /// The folder for the encrypted samples; made if it is not there.
     #[arg(short, long, value_name = "FOLDER")]
     pub output: PathBuf,
@@ -252,6 +257,10 @@ pub struct RunArgs {
     /// Score this many samples: the first ones, or the set over again if it has fewer.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub samples: Option<usize>,
+    /// Leave out samples that are out of the plan's range, as long as they are no more than so many percent: what its polynomials or its modulus
+    /// do not know. They are named, their results are NaN, and all figures are those of the others. More are refused; 0 refuses any.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value_t = MOST_LEFT_OUT)]
+    pub leave_out: f64,
     #[command(flatten)]
     pub goal: GoalArgs,
     /// Threads; as many as there are processors if left out.
@@ -361,6 +370,13 @@ fn positive_number(text: &str) -> Result<f64, String> {
     match finite_number(text) {
         Ok(number) if number > 0.0 => Ok(number),
         _ => Err("it must be a number above 0".into()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match finite_number(text) {
+        Ok(number) if (0.0..100.0).contains(&number) => Ok(number),
+        _ => Err("it must be a number from 0 to less than 100".into()),
     }
 }
 

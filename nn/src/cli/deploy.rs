@@ -6,13 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 
 use nn::data::{OutputFile, SampleFile};
-use nn::engine::{Engine, check, server_plan};
+use nn::engine::{Checked, Engine, check, server_plan};
 use nn::onnx::OnnxModel;
 use nn::plan::ServerPlan;
 use nn::progress::Progress;
 use nn::session::{
-    Batch, Client, Contributor, Header, Inference, Inspected, Kind, PlanFile, Server, decrypt_batch, encrypt_batch,
-    expect_recorded, generate_keys, infer_batch, overlap_bytes, read_evaluation_keys, read_file, record_batch,
+    Batch, Client, Contributor, Header, Inference, Inspected, Kind, PlanFile, Record, Server, decrypt_batch,
+    encrypt_batch, generate_keys, infer_batch, overlap_bytes, read_evaluation_keys, read_file, record_batch,
 };
 
 use super::args::{BatchArg, DecryptArgs, EncryptArgs, InferArgs, InspectArgs, KeygenArgs, bytes};
@@ -37,14 +37,20 @@ pub fn keygen(args: &KeygenArgs) -> Result<()> {
 pub fn encrypt(args: &EncryptArgs) -> Result<()> {
     let plan = read_plan(&args.plan)?;
     let kind = read_file(&args.key, |from| Ok(Header::read(from)?.kind))?;
-    let data = SampleFile::open(&args.data)?.for_model(&plan.model().input_shape)?;
+    let mut data = SampleFile::open(&args.data)?.for_model(&plan.model().input_shape)?;
     let bars = Bars::new();
     let engine = Engine::new(args.threads)?;
+    let mut left_out = Vec::new();
     if let Some(path) = &args.model {
         let model = OnnxModel::load(path)?;
-        let found =
-            engine.install(|| check(&plan, &model, &data, &bars)).with_context(|| path.display().to_string())?;
-        found.iter().filter(|activation| activation.outside.is_some()).try_for_each(print)?;
+        let found = engine.install(|| check(&plan, &model, &data, args.leave_out, &bars));
+        let Checked { activations, left_out: out } = found.with_context(|| path.display().to_string())?;
+        activations.iter().filter(|activation| activation.outside.is_some()).try_for_each(print)?;
+        out.iter().try_for_each(|out| print(&format!("WARNING: left out: {out}")))?;
+        left_out = out.into_iter().map(|out| out.sample).collect();
+        if !left_out.is_empty() {
+            data = data.without(left_out.clone())?;
+        }
     }
     let encrypted = engine.install(|| match kind {
         Kind::PublicKey => {
@@ -57,7 +63,16 @@ pub fn encrypt(args: &EncryptArgs) -> Result<()> {
         }
     })?;
     drop(bars);
-    record_batch(&args.key, encrypted.batch)?;
+    let is_recorded = record_batch(&args.key, encrypted.batch, &left_out)?;
+    if !left_out.is_empty() {
+        let results = match is_recorded {
+            true => "decrypt will write NaN for their results",
+            false => {
+                "their results will be missing, and no record beside the key says so: tell whoever decrypts the others"
+            }
+        };
+        print(&format!("WARNING: {} of {} samples left out; {results}", left_out.len(), left_out.len() + data.n()))?;
+    }
     print(&format!(
         "{}: batch {}, {} samples in {} chunks, {} bytes, {} a sample",
         args.output.display(),
@@ -109,18 +124,24 @@ pub fn decrypt(args: &DecryptArgs) -> Result<()> {
     let mut client = read_file(&args.secret_key, |from| Client::read(&plan, from))?;
     let marks = client.output_marks();
     let batch = Batch::whole(&args.input, marks.kind, marks.plan)?.expect_keys(marks.keys)?;
+    let record = Record::read(&args.secret_key)?;
     let batch = match &args.batch {
         Some(BatchArg::Id(expected)) => batch.expect(*expected)?,
         Some(BatchArg::Folder(samples)) => batch.expect(Batch::some(samples, Kind::Input, marks.plan)?.id)?,
-        None => expect_recorded(&args.secret_key, batch)?,
+        None => record.expect(batch)?,
+    };
+    let left_out = record.left_out(&batch)?;
+    let marked = match left_out.len() {
+        0 => String::new(),
+        samples => format!(", and NaN for {samples} samples that were left out"),
     };
     let columns = plan.plan().head.len(plan.plan().output.layout.features());
-    let mut results = OutputFile::create(&args.output, batch.n(), columns)?;
+    let mut results = OutputFile::create(&args.output, batch.n() + left_out.len(), columns, left_out)?;
     let bars = Bars::new();
     Engine::new(args.threads)?.install(|| decrypt_batch(&mut client, &batch, &bars, |values| results.write(values)))?;
     results.finish()?;
     drop(bars);
-    print(&format!("{}: {} results of batch {}", args.output.display(), batch.n(), batch.id))
+    print(&format!("{}: {} results of batch {}{marked}", args.output.display(), batch.n(), batch.id))
 }
 
 /// Describes a file.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use nn::data::{Dataset, Labels, replace_file, write_outputs};
-use nn::engine::{Engine, Job};
+use nn::engine::{Engine, Job, MOST_LEFT_OUT};
 use nn::onnx::OnnxModel;
 
 use super::args::{GoalArgs, RunArgs};
@@ -27,6 +27,7 @@ pub fn main_job() -> Result<()> {
         labels: Some(data("t10k-labels-idx1-ubyte.gz")),
         calibration: Some(data("mnist-calibration-idx3-ubyte.gz")),
         samples: None,
+        leave_out: MOST_LEFT_OUT,
         goal: GoalArgs::default(),
         threads: None,
         json: None,
@@ -63,7 +64,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         labels.transpose()?.map(|labels| labels.into_iter().cycle().take(wanted).collect());
 
     let goal = args.goal.goal(Some(data.n()));
-    let job = Job { model: &model, data: &data, labels: labels.as_deref(), calibration: calibration.as_ref(), goal };
+    let job = Job {
+        model: &model,
+        data: &data,
+        labels: labels.as_deref(),
+        calibration: calibration.as_ref(),
+        goal,
+        most_left_out: args.leave_out,
+    };
     let bars = Bars::new();
     let engine = Engine::new(args.threads)?;
     if args.goal.remeasure {
@@ -74,7 +82,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
     // Each is written whatever becomes of the others.
     let columns = model.graph.head().len(model.graph.output_len());
-    let outputs = args.output.as_ref().map_or(Ok(()), |path| write_outputs(path, &outputs, columns));
+    let left_out = report.left_out.iter().map(|out| out.sample).collect();
+    let outputs = args.output.as_ref().map_or(Ok(()), |path| write_outputs(path, &outputs, columns, left_out));
     let json = args.json.as_ref().map_or(Ok(()), |path| write_json(path, &report));
     let table = print(&report);
     outputs?;

@@ -125,6 +125,14 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The others of these samples, without those of the numbers `left_out`, which ascend.
+    ///
+    /// # Errors
+    /// [`DataError::NoSamples`] if none is left.
+    pub fn without(&self, left_out: &[usize]) -> Result<Self> {
+        Self::new(&self.path, self.shape.clone(), without(&self.samples, self.features(), left_out))
+    }
+
     /// Gives the samples the shape that a model reads. Dimensions of length 1 may come and go, and flat samples of the right
     /// length are taken; anything else could be a transposition, which no model would notice.
     ///
@@ -134,6 +142,13 @@ impl Dataset {
         self.shape = fitted(&self.path, &self.shape, input_shape)?;
         Ok(self)
     }
+}
+
+/// The others of some rows, without those of the numbers `left_out`, which ascend.
+pub(crate) fn without<T: Copy>(rows: &[T], columns: usize, left_out: &[usize]) -> Vec<T> {
+    let mut left_out = left_out.iter().peekable();
+    let others = rows.chunks(columns.max(1)).enumerate().filter(|(row, _)| left_out.next_if_eq(&row).is_none());
+    others.flat_map(|(_, row)| row).copied().collect()
 }
 
 /// The class of each sample.

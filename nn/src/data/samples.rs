@@ -16,6 +16,9 @@ const NAMES: [&str; 5] = ["x", "data", "images", "inputs", "arr_0"];
 pub struct SampleFile {
     source: Source,
     shape: Vec<usize>,
+    /// Numbers of those that are left out, ascending.
+    left_out: Vec<usize>,
+    /// How many others there are.
     n: usize,
     max_abs: f32,
 }
@@ -38,7 +41,7 @@ impl SampleFile {
         }
         match values {
             0 => Err(DataError::NoSamples { path: source.path }.into()),
-            _ => Ok(Self { source, shape: table.shape, n: values / features, max_abs }),
+            _ => Ok(Self { source, shape: table.shape, left_out: Vec::new(), n: values / features, max_abs }),
         }
     }
 
@@ -71,16 +74,40 @@ impl SampleFile {
         self.max_abs
     }
 
+    /// The others of the file's samples, without those of the numbers `left_out`, which ascend.
+    ///
+    /// # Errors
+    /// [`DataError::NoSamples`] if none is left; those of [`SampleFile::chunks`].
+    pub fn without(mut self, left_out: Vec<usize>) -> Result<Self> {
+        self.n = (self.n + self.left_out.len()).saturating_sub(left_out.len());
+        if self.n == 0 {
+            return Err(DataError::NoSamples { path: self.source.path }.into());
+        }
+        self.left_out = left_out;
+        self.max_abs = 0.0;
+        for chunk in self.chunks(1)? {
+            self.max_abs = chunk?.iter().fold(self.max_abs, |max, x| max.max(x.abs()));
+        }
+        Ok(self)
+    }
+
     /// All samples in their order, `samples` of them at a time.
     ///
     /// # Errors
     /// As [`SampleFile::open`]; the iterator's are the same.
     pub fn chunks(&self, samples: usize) -> Result<Chunks> {
         let features = self.features();
-        let blocks = sample_table(&self.source)?.blocks;
-        let length = features * samples.clamp(1, self.n);
-        let values = self.n * features;
-        Ok(Chunks { path: self.source.path.clone(), blocks, features, length, values, read: 0, ahead: Vec::new() })
+        Ok(Chunks {
+            path: self.source.path.clone(),
+            blocks: sample_table(&self.source)?.blocks,
+            features,
+            left_out: self.left_out.clone(),
+            length: features * samples.clamp(1, self.n),
+            values: self.n * features,
+            taken: 0,
+            read: 0,
+            ahead: Vec::new(),
+        })
     }
 }
 
@@ -89,10 +116,14 @@ pub struct Chunks {
     path: PathBuf,
     blocks: Blocks<f32>,
     features: usize,
+    /// Samples to be skipped.
+    left_out: Vec<usize>,
     /// Values of a chunk.
     length: usize,
     /// Values of all chunks.
     values: usize,
+    /// Values that were taken from the file, skipped ones included.
+    taken: usize,
     /// Values of the chunks that were read.
     read: usize,
     /// Values beyond those.
@@ -104,13 +135,39 @@ impl Chunks {
         let length = self.length.min(self.values - self.read);
         let mut chunk = std::mem::take(&mut self.ahead);
         while chunk.len() < length {
-            chunk.extend(self.blocks.next().ok_or_else(|| self.changed())??);
+            chunk.extend(self.block()?.ok_or_else(|| self.changed())?);
         }
         self.ahead = chunk.split_off(length);
-        all_finite(&self.path, self.features, self.read, &chunk)?;
         self.read += length;
-        let more = self.read == self.values && (!self.ahead.is_empty() || self.blocks.next().transpose()?.is_some());
-        if more { Err(self.changed()) } else { Ok(chunk) }
+        if chunk.iter().any(|x| !x.is_finite()) || (self.read == self.values && self.has_more()?) {
+            return Err(self.changed());
+        }
+        Ok(chunk)
+    }
+
+    /// The next values that are not to be skipped.
+    fn block(&mut self) -> Result<Option<Vec<f32>>> {
+        let Some(block) = self.blocks.next().transpose()? else {
+            return Ok(None);
+        };
+        let first = self.taken;
+        self.taken += block.len();
+        if self.left_out.is_empty() {
+            return Ok(Some(block));
+        }
+        let stays = |at: usize| self.left_out.binary_search(&((first + at) / self.features)).is_err();
+        Ok(Some(block.into_iter().enumerate().filter(|&(at, _)| stays(at)).map(|(_, x)| x).collect()))
+    }
+
+    /// Whether values come behind the last one.
+    fn has_more(&mut self) -> Result<bool> {
+        while self.ahead.is_empty() {
+            match self.block()? {
+                Some(block) => self.ahead = block,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     fn changed(&self) -> Error {

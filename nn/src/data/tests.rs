@@ -330,6 +330,30 @@ fn samples_come_in_chunks_of_any_size() {
 }
 
 #[test]
+fn samples_are_left_out_by_their_numbers() {
+    let folder = Folder::new();
+    let left_out = [0, 1, 311, 500, 999];
+    for path in sample_files(&folder) {
+        let whole = Dataset::read(&path).unwrap();
+        let others = whole.without(&left_out).unwrap();
+        assert_eq!((others.n(), others.shape()), (995, whole.shape()));
+        assert_eq!(others.samples()[..210], whole.samples()[2 * 210..3 * 210]);
+        assert_eq!(others.samples()[994 * 210..], whole.samples()[998 * 210..999 * 210]);
+        let file = SampleFile::open(&path).unwrap().without(left_out.to_vec()).unwrap();
+        assert_eq!(file.n(), 995);
+        assert_eq!(file.max_abs(), others.samples().iter().fold(0.0, |max, x| x.abs().max(max)));
+        for samples in [1, 312, 995, usize::MAX] {
+            let chunks: Vec<Vec<f32>> = file.chunks(samples).unwrap().map(Result::unwrap).collect();
+            assert_eq!(chunks.len(), 995usize.div_ceil(samples));
+            assert_eq!(chunks.concat(), others.samples());
+        }
+        let all: Vec<usize> = (0..1000).collect();
+        assert!(matches!(whole.without(&all), Err(Error::Data(DataError::NoSamples { .. }))));
+        assert!(matches!(file.without(all), Err(Error::Data(DataError::NoSamples { .. }))));
+    }
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_read_is_refused() {
     let folder = Folder::new();
     for (path, longer) in [("x.csv", "1,2\n3,4\n5,6\n7,8\n"), ("y.csv", "1,2\n3,4\n"), ("z.csv", "1,2\n3,4\n5,nan\n")] {
@@ -339,10 +363,7 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
         let chunks: Vec<_> = file.chunks(2).unwrap().collect();
         assert!(chunks[0].is_ok() && chunks.len() == 2);
         assert!(
-            matches!(
-                chunks[1],
-                Err(Error::Data(DataError::Format { .. }) | Error::Data(DataError::NotFinite { sample: 2, .. }))
-            ),
+            matches!(&chunks[1], Err(Error::Data(DataError::Format { problem, .. })) if problem.contains("changed") || problem.contains("nan")),
             "{chunks:?}"
         );
     }
@@ -370,17 +391,17 @@ fn outputs_are_written_and_read_back() {
     let folder = Folder::new();
     let values = [1.0, -2.5, 1e-30, std::f64::consts::PI, 5.0, 6.0];
     let path = folder.0.path().join("out.npy");
-    write_outputs(&path, &values, 2).unwrap();
+    write_outputs(&path, &values, 2, vec![]).unwrap();
     let back: Array2<f64> = ndarray_npy::read_npy(&path).unwrap();
     assert_eq!((back.shape(), back.as_slice().unwrap()), (&[3, 2][..], &values[..]));
     let path = folder.0.path().join("out.csv");
-    write_outputs(&path, &values, 3).unwrap();
+    write_outputs(&path, &values, 3, vec![]).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let numbers: Vec<f64> = text.lines().flat_map(|line| line.split(',')).map(|n| n.parse().unwrap()).collect();
     assert_eq!((text.lines().count(), &numbers[..]), (2, &values[..]));
-    let other = write_outputs(folder.0.path().join("out.txt"), &values, 3);
+    let other = write_outputs(folder.0.path().join("out.txt"), &values, 3, vec![]);
     assert!(matches!(other, Err(Error::Data(DataError::OutputName { .. }))));
-    assert!(matches!(write_outputs(&path, &values, 4), Err(Error::SampleLength { found: 6, features: 4 })));
+    assert!(matches!(write_outputs(&path, &values, 4, vec![]), Err(Error::SampleLength { found: 6, features: 4 })));
 }
 
 #[test]
@@ -388,7 +409,7 @@ fn outputs_come_in_parts_and_appear_when_they_are_whole() {
     let folder = Folder::new();
     for name in ["out.npy", "out.csv"] {
         let path = folder.0.path().join(name);
-        let mut file = OutputFile::create(&path, 3, 2).unwrap();
+        let mut file = OutputFile::create(&path, 3, 2, vec![]).unwrap();
         file.write(&[1.0, 2.0]).unwrap();
         assert!(matches!(file.write(&[3.0]), Err(Error::SampleLength { found: 1, features: 2 })));
         assert!(matches!(file.write(&[3.0; 6]), Err(Error::SampleLength { found: 6, features: 2 })));
@@ -396,12 +417,33 @@ fn outputs_come_in_parts_and_appear_when_they_are_whole() {
         assert!(!path.exists());
         file.finish().unwrap();
         let whole = std::fs::read(&path).unwrap();
-        write_outputs(&path, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2).unwrap();
+        write_outputs(&path, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, vec![]).unwrap();
         assert_eq!(whole, std::fs::read(&path).unwrap());
         std::fs::remove_file(&path).unwrap();
-        let unfinished = OutputFile::create(&path, 3, 2).unwrap();
+        let unfinished = OutputFile::create(&path, 3, 2, vec![]).unwrap();
         assert!(matches!(unfinished.finish(), Err(Error::SampleLength { .. })) && folder.names().is_empty());
     }
+}
+
+#[test]
+fn samples_that_are_left_out_have_rows_of_nan() {
+    let folder = Folder::new();
+    let path = folder.0.path().join("out.npy");
+    let mut file = OutputFile::create(&path, 8, 2, vec![0, 3, 4, 7]).unwrap();
+    file.write(&[1.0, 2.0]).unwrap();
+    file.write(&[3.0, 4.0, 5.0, 6.0]).unwrap();
+    assert!(matches!(file.write(&[7.0; 4]), Err(Error::SampleLength { .. })));
+    file.write(&[7.0, 8.0]).unwrap();
+    file.finish().unwrap();
+    let back: Array2<f64> = ndarray_npy::read_npy(&path).unwrap();
+    let rows: Vec<Option<f64>> = back.rows().into_iter().map(|row| Some(row[0]).filter(|x| !x.is_nan())).collect();
+    assert_eq!(rows, [None, Some(1.0), Some(3.0), None, None, Some(5.0), Some(7.0), None]);
+    assert!(back.rows().into_iter().all(|row| row[0].is_nan() == row[1].is_nan()));
+    let path = folder.0.path().join("out.csv");
+    write_outputs(&path, &[1.0, 2.0], 1, vec![1]).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\nNaN\n2\n");
+    // One that does not exist, as a damaged record would have it.
+    assert!(matches!(write_outputs(&path, &[1.0, 2.0], 1, vec![5]), Err(Error::SampleLength { .. })));
 }
 
 #[test]

@@ -121,21 +121,25 @@ fn is_npy(path: &Path) -> Result<bool> {
 }
 
 /// Results on their way into a file, .npy (double precision, [n, columns]) or .csv (a line a sample, no heading), as its name says.
-/// The file appears when it is whole.
+/// Samples that are left out have rows of NaN, so that row i is that of sample i. The file appears when it is whole.
 pub struct OutputFile {
     file: NewFile,
     npy: bool,
     columns: usize,
-    /// Values that are still to come.
-    left: usize,
+    /// Numbers of the samples that are left out, ascending.
+    left_out: Vec<usize>,
+    /// Rows that were written.
+    written: usize,
+    /// All rows.
+    n: usize,
 }
 
 impl OutputFile {
-    /// Begins a file of `n` samples with `columns` results each.
+    /// Begins a file of `n` samples with `columns` results each; those of the numbers `left_out`, which ascend, have none.
     ///
     /// # Errors
     /// [`DataError::OutputName`], [`Error::WriteFile`].
-    pub fn create(path: impl AsRef<Path>, n: usize, columns: usize) -> Result<Self> {
+    pub fn create(path: impl AsRef<Path>, n: usize, columns: usize, left_out: Vec<usize>) -> Result<Self> {
         let npy = is_npy(path.as_ref())?;
         let mut file = NewFile::create(path)?;
         if npy {
@@ -143,28 +147,48 @@ impl OutputFile {
                 Header { type_descriptor: f64::type_descriptor(), layout: Layout::Standard, shape: vec![n, columns] };
             file.write(|to| header.write(to).map_err(io::Error::other))?;
         }
-        Ok(Self { file, npy, columns, left: n * columns })
+        Ok(Self { file, npy, columns, left_out, written: 0, n })
     }
 
-    /// Writes the results of further samples.
+    /// Writes the results of further samples, and the rows of those between and behind them that have none.
     ///
     /// # Errors
     /// [`Error::SampleLength`] for values that are no whole number of samples, or of more than there are;
     /// [`Error::WriteFile`].
     pub fn write(&mut self, values: &[f64]) -> Result<()> {
-        if self.columns == 0 || !values.len().is_multiple_of(self.columns) || values.len() > self.left {
-            return Err(Error::SampleLength { found: values.len(), features: self.columns });
+        let wrong = Error::SampleLength { found: values.len(), features: self.columns };
+        if self.columns == 0 || !values.len().is_multiple_of(self.columns) {
+            return Err(wrong);
         }
-        self.left -= values.len();
+        let before = self.written;
+        let mut rows = self.gap();
+        for row in values.chunks(self.columns) {
+            rows.extend(row);
+            self.written += 1;
+            rows.extend(self.gap());
+        }
+        if self.written > self.n {
+            self.written = before;
+            return Err(wrong);
+        }
         let (npy, columns) = (self.npy, self.columns);
         self.file.write(|to| match npy {
-            true => f64::write_slice(values, to).map_err(io::Error::other),
+            true => f64::write_slice(&rows, to).map_err(io::Error::other),
             false => {
                 let mut csv = csv::Writer::from_writer(to);
-                values.chunks(columns).try_for_each(|row| csv.write_record(row.iter().map(f64::to_string)))?;
+                rows.chunks(columns).try_for_each(|row| csv.write_record(row.iter().map(f64::to_string)))?;
                 csv.flush()
             }
         })
+    }
+
+    /// The rows of samples without results that come next.
+    fn gap(&mut self) -> Vec<f64> {
+        let first = self.written;
+        while self.left_out.binary_search(&self.written).is_ok() {
+            self.written += 1;
+        }
+        vec![f64::NAN; (self.written - first) * self.columns]
     }
 
     /// Ends the file.
@@ -172,9 +196,9 @@ impl OutputFile {
     /// # Errors
     /// [`Error::SampleLength`] if results are missing; [`Error::WriteFile`].
     pub fn finish(self) -> Result<()> {
-        match self.left {
+        match self.n.abs_diff(self.written) {
             0 => self.file.finish(),
-            found => Err(Error::SampleLength { found, features: self.columns }),
+            missing => Err(Error::SampleLength { found: missing * self.columns, features: self.columns }),
         }
     }
 }
@@ -183,9 +207,9 @@ impl OutputFile {
 ///
 /// # Errors
 /// [`DataError::OutputName`], [`Error::SampleLength`] if the values are no whole number of samples, [`Error::WriteFile`].
-pub fn write_outputs(path: impl AsRef<Path>, values: &[f64], columns: usize) -> Result<()> {
-    let n = values.len().checked_div(columns).unwrap_or(0);
-    let mut file = OutputFile::create(path, n, columns)?;
+pub fn write_outputs(path: impl AsRef<Path>, values: &[f64], columns: usize, left_out: Vec<usize>) -> Result<()> {
+    let n = values.len().checked_div(columns).unwrap_or(0) + left_out.len();
+    let mut file = OutputFile::create(path, n, columns, left_out)?;
     file.write(values)?;
     file.finish()
 }

@@ -1,12 +1,14 @@
-//! Samples against a plan, in the clear: are its polynomials good for them, and has its modulus room?
+//! Samples against a plan, in the clear: are its polynomials good for them, and has its modulus room? A sample for which not is out of range: nothing
+//! is computed for it, since its result would mean nothing, and a slot that overflows takes those of other samples with it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::server_plan;
-use crate::data::SampleFile;
-use crate::error::{Error, Result};
-use crate::graph::{Activation, Graph, Node, Op};
+use crate::data::{Dataset, SampleFile, without};
+use crate::error::{Error, OutOfRange, Result};
+use crate::graph::{Activation, Block, Graph, Node, NodeId, Observer, Op};
 use crate::onnx::OnnxModel;
 use crate::pass::{Approximation, MergeRule, Outside, he_friendly, outside, simplify};
 use crate::plan::ServerPlan;
@@ -18,101 +20,195 @@ use crate::session::PlanFile;
 /// Samples that are looked at together.
 const TOGETHER: usize = 1024;
 
-/// Runs the samples of a file through the model of a plan, in the clear: the polynomials of the plan, with what the samples have outside of
-/// their ranges.
+/// The share of samples, in percent, that may be out of range where nobody says how large it may be: of more, the calibration says too little.
+pub const MOST_LEFT_OUT: f64 = 5.0;
+
+/// What a file of samples comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The polynomials of the plan, with what the samples that are left have outside of their ranges.
+    pub activations: Vec<ActivationReport>,
+    /// The others, in their order.
+    pub left_out: Vec<OutOfRange>,
+}
+
+/// Runs the samples of a file through the model of a plan, in the clear; so many percent of them may be out of range.
 ///
 /// # Errors
-/// [`PlanError::OtherModel`](crate::plan::PlanError::OtherModel); [`Error::NotFinite`], [`Error::BeyondFit`] and [`Error::BeyondCalibration`]
-/// for samples that the plan is of no use for; those of [`SampleFile::chunks`].
+/// [`PlanError::OtherModel`](crate::plan::PlanError::OtherModel); [`Error::OutOfRange`]; those of [`SampleFile::chunks`].
 pub fn check(
     file: &PlanFile,
     model: &OnnxModel,
     data: &SampleFile,
+    most_left_out: f64,
     progress: &dyn Progress,
-) -> Result<Vec<ActivationReport>> {
+) -> Result<Checked> {
     let plan = server_plan(file, model)?;
     let approximations = &file.plan().approximations;
     let simplified = simplify(&model.graph, &MergeRule::default())?;
-    let graph = he_friendly(&simplified, &MergeRule::default(), approximations)?;
-    let mut all: BTreeMap<usize, Outside> = BTreeMap::new();
+    let friendly = he_friendly(&simplified, &MergeRule::default(), approximations)?;
+    let view = View { simplified: &simplified, friendly: &friendly, approximations, plan: Some(&plan) };
+    let (mut all, mut left_out) = (BTreeMap::new(), Vec::new());
     progress.begin("check", data.n().div_ceil(TOGETHER));
     for (chunk, samples) in data.chunks(TOGETHER)?.enumerate() {
         let samples: Vec<f64> = samples?.into_iter().map(f64::from).collect();
-        let (_, magnitudes) = clear_run(&graph, data.path(), &samples)?;
-        within_plan(&graph, &magnitudes, data.path(), &plan)?;
-        for mut found in outside_fits((&simplified, &graph), &magnitudes, approximations, &samples)? {
-            found.sample += chunk * TOGETHER;
-            let range = approximations[found.approximation].fit.range;
-            all.entry(found.approximation).and_modify(|known| known.join(&found, range)).or_insert(found);
-        }
+        let seen = view.look(&samples)?;
+        let first = chunk * TOGETHER;
+        left_out.extend(seen.left_out.into_iter().map(|out| OutOfRange { sample: first + out.sample, ..out }));
+        few(&left_out, data.n(), most_left_out, data.path())?;
+        let outside = seen.outside.into_iter().map(|found| Outside { sample: first + found.sample, ..found });
+        join(&mut all, outside, approximations);
         progress.step();
     }
     let all: Vec<Outside> = all.into_values().collect();
-    fits_serve(&all, approximations, data.path())?;
-    Ok(ActivationReport::all(approximations, &all))
+    Ok(Checked { activations: ActivationReport::all(approximations, &all), left_out })
 }
 
-/// The results of a graph in the clear, and the largest absolute value of each node.
-pub(super) fn clear_run(graph: &Graph, path: &Path, samples: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
-    let (results, ranges) = graph.run_with_ranges(samples)?;
-    let columns = graph.output_len();
-    match results.iter().position(|result| !result.is_finite()) {
-        Some(at) => Err(Error::NotFinite { path: path.into(), sample: at / columns, result: at % columns }),
-        None => Ok((results, ranges.iter().map(|range| range.max_abs()).collect())),
+/// Refuses samples of the file `path` if more than so many percent of all `n` are out of range.
+pub(super) fn few(left_out: &[OutOfRange], n: usize, most: f64, path: &Path) -> Result<()> {
+    match left_out.first() {
+        Some(first) if 100.0 * left_out.len() as f64 > most * n as f64 => {
+            let first = Box::new(first.clone());
+            Err(Error::OutOfRange { path: path.into(), found: left_out.len(), n, most, first })
+        }
+        _ => Ok(()),
     }
 }
 
-/// What samples have outside the ranges of the polynomials in `friendly`, which the simplified graph is made into.
-pub(super) fn outside_fits(
-    (simplified, friendly): (&Graph, &Graph),
-    magnitudes: &[f64],
-    approximations: &[Approximation],
-    samples: &[f64],
-) -> Result<Vec<Outside>> {
-    let is_fit = |node: &&Node| matches!(node.op, Op::Activation(Activation::Chebyshev(_)));
-    if friendly.nodes().iter().filter(is_fit).all(|node| magnitudes[node.inputs[0].0] <= 1.0) {
-        return Ok(Vec::new());
-    }
-    outside(simplified, approximations, samples)
-}
-
-/// Refuses samples of the file `path` for which a polynomial means nothing: it is off by more than all values that it stands for.
-pub(super) fn fits_serve(found: &[Outside], approximations: &[Approximation], path: &Path) -> Result<()> {
-    let Some(useless) = found.iter().find(|found| found.is_useless()) else {
-        return Ok(());
+/// The samples that are in range, and what they come to.
+pub(super) fn in_range<'a>(view: &View<'_>, data: &'a Dataset, most_left_out: f64) -> Result<(Cow<'a, Dataset>, Seen)> {
+    let seen = view.look(&data.to_f64())?;
+    few(&seen.left_out, data.n(), most_left_out, data.path())?;
+    let others = match &seen.left_out[..] {
+        [] => Cow::Borrowed(data),
+        left_out => Cow::Owned(data.without(&numbers(left_out))?),
     };
-    let Approximation { name, fit, .. } = &approximations[useless.approximation];
-    Err(Error::BeyondFit {
-        path: path.into(),
-        node: name.clone(),
-        sample: useless.sample,
-        argument: useless.argument,
-        values: useless.values,
-        low: fit.range[0],
-        high: fit.range[1],
-        error: useless.error,
-    })
+    Ok((others, seen))
+}
+
+pub(super) fn numbers(left_out: &[OutOfRange]) -> Vec<usize> {
+    left_out.iter().map(|out| out.sample).collect()
+}
+
+/// A network as it is computed, in the clear.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    /// With its own activations, which the approximations number.
+    pub simplified: &'a Graph,
+    /// With polynomials.
+    pub friendly: &'a Graph,
+    pub approximations: &'a [Approximation],
+    /// What says how large values may be; without one, they may be anything finite.
+    pub plan: Option<&'a ServerPlan>,
+}
+
+/// What samples come to.
+pub(super) struct Seen {
+    /// Those that are out of range, in their order.
+    pub left_out: Vec<OutOfRange>,
+    /// Results of the others, and the largest absolute value of each node.
+    pub results: Vec<f64>,
+    pub magnitudes: Vec<f64>,
+    /// What the others have outside the ranges of polynomials, an entry for each polynomial.
+    pub outside: Vec<Outside>,
+}
+
+impl View<'_> {
+    /// Runs [n, features] samples; those that are out of range are told from the others.
+    pub fn look(&self, samples: &[f64]) -> Result<Seen> {
+        let limits = self.limits();
+        let (results, ranges) = self.friendly.run_with_ranges(samples)?;
+        let magnitudes: Vec<f64> = ranges.iter().map(|range| range.max_abs()).collect();
+        let fits_serve = self.friendly.nodes().iter().all(|node| !is_fit(node) || magnitudes[node.inputs[0].0] <= 1.0);
+        let outside = if fits_serve { Vec::new() } else { outside(self.simplified, self.approximations, samples)? };
+        // The range of a node does not show what is no number; results do.
+        let has_room = magnitudes.iter().zip(&limits).all(|(found, limit)| found <= limit);
+        let has_room = has_room && results.iter().all(|result| result.is_finite());
+        let mut left_out = if has_room { BTreeMap::new() } else { self.beyond(samples, &limits)? };
+        // The first polynomial that means nothing is the cause of what comes behind it.
+        left_out.extend(outside.iter().rev().filter(|found| found.is_useless).map(|found| self.useless(found)));
+        let mut all = BTreeMap::new();
+        let others = outside.into_iter().filter(|found| !left_out.contains_key(&found.sample));
+        join(&mut all, others, self.approximations);
+        let outside = all.into_values().collect();
+        if left_out.is_empty() {
+            return Ok(Seen { left_out: Vec::new(), results, magnitudes, outside });
+        }
+        let numbers: Vec<usize> = left_out.keys().copied().collect();
+        let (results, ranges) =
+            self.friendly.run_with_ranges(&without(samples, self.friendly.input_len(), &numbers))?;
+        let magnitudes = ranges.iter().map(|range| range.max_abs()).collect();
+        Ok(Seen { left_out: left_out.into_values().collect(), results, magnitudes, outside })
+    }
+
+    fn useless(&self, found: &Outside) -> (usize, OutOfRange) {
+        let &Outside { sample, argument, error, .. } = found;
+        let Approximation { name, fit, .. } = &self.approximations[found.approximation];
+        let range = fit.range;
+        (sample, OutOfRange { sample, node: name.clone(), value: argument, range, error: Some(error) })
+    }
+
+    /// Samples with values that are larger than they may be: each with the first node that has such, and the largest there.
+    fn beyond(&self, samples: &[f64], limits: &[f64]) -> Result<BTreeMap<usize, OutOfRange>> {
+        type Found = BTreeMap<usize, (NodeId, f64)>;
+        let observer = Observer {
+            start: Found::new,
+            observe: |found: &mut Found, id: NodeId, block: Block<'_>| {
+                // Whatever is not below the limit, NaN included.
+                let fits = |value: f64| value.abs() <= limits[id.0];
+                for (sample, value) in block.values().filter(|&(_, value)| !fits(value)) {
+                    let (node, largest) = found.entry(sample).or_insert((id, value));
+                    if *node == id && value.abs() > largest.abs() {
+                        *largest = value;
+                    }
+                }
+            },
+            merge: |mut a: Found, mut b: Found| {
+                a.append(&mut b);
+                a
+            },
+        };
+        let (_, found) = self.friendly.run_observed(samples, &observer)?;
+        let out = |(sample, (id, value)): (usize, (NodeId, f64))| {
+            let (node, limit) = (self.friendly.node(id).name.clone(), limits[id.0]);
+            (sample, OutOfRange { sample, node, value, range: [-limit, limit], error: None })
+        };
+        Ok(found.into_iter().map(out).collect())
+    }
+
+    /// The largest absolute value that each node may have.
+    fn limits(&self) -> Vec<f64> {
+        let Some(plan) = self.plan else {
+            return vec![f64::MAX; self.friendly.nodes().len()];
+        };
+        let (program, client) = (plan.program(), plan.client());
+        let limit = |(node, &planned): (&Node, &f64)| {
+            let operations = program.operations().iter().filter(|operation| *operation.name == node.name);
+            let room = |value: &Value| (program.params().log_q(value.level) - 1.0 - value.scale.log2()).exp2();
+            let room = operations.map(|operation| room(&operation.value)).fold(f64::MAX, f64::min);
+            match (client.flood, &node.op) {
+                // The largest error, which the noise is measured by, is that of values of the planned magnitudes.
+                (Some(_), _) => planned,
+                (None, Op::Input) => client.largest_input().min(ROOM_OF_COEFFICIENTS * room),
+                (None, _) => ROOM_OF_COEFFICIENTS * room,
+            }
+        };
+        self.friendly.nodes().iter().zip(&client.magnitudes).map(limit).collect()
+    }
+}
+
+fn is_fit(node: &Node) -> bool {
+    matches!(node.op, Op::Activation(Activation::Chebyshev(_)))
 }
 
 /// What the coefficients of a plaintext have room for is at least what a single slot has; those of many samples of mixed size stay
 /// far below the largest slot. This much above the proven room, an encrypted result is likely to be noise.
 const ROOM_OF_COEFFICIENTS: f64 = 8.0;
 
-/// Whether the values of every node fit, by that factor, the moduli that the plan gives them. Where results are flooded, they must keep to
-/// the planned magnitudes: the largest error, which the noise is measured by, is that of such values.
-pub(super) fn within_plan(graph: &Graph, magnitudes: &[f64], path: &Path, plan: &ServerPlan) -> Result<()> {
-    let (program, client) = (plan.program(), plan.client());
-    for ((node, &found), &planned) in graph.nodes().iter().zip(magnitudes).zip(&client.magnitudes) {
-        let operations = program.operations().iter().filter(|operation| *operation.name == node.name);
-        let room = |value: &Value| (program.params().log_q(value.level) - 1.0 - value.scale.log2()).exp2();
-        let room = operations.map(|operation| room(&operation.value)).fold(f64::INFINITY, f64::min);
-        let (most, room) = match client.flood {
-            Some(_) => (planned, planned),
-            None => (ROOM_OF_COEFFICIENTS * room, room),
-        };
-        if found.is_nan() || found > most {
-            return Err(Error::BeyondCalibration { path: path.into(), node: node.name.clone(), found, room });
-        }
+/// Adds what further samples have outside to what is known of each polynomial: how many values, and the sample with the one farthest out.
+fn join(all: &mut BTreeMap<usize, Outside>, more: impl Iterator<Item = Outside>, approximations: &[Approximation]) {
+    for found in more {
+        let range = approximations[found.approximation].fit.range;
+        all.entry(found.approximation).and_modify(|known| known.join(&found, range)).or_insert(found);
     }
-    Ok(())
 }

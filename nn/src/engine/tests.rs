@@ -10,7 +10,7 @@ fn steep() -> (tempfile::TempDir, Dataset, Graph) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("samples.csv");
     let values: Vec<f64> = (0..120).map(|i| 1.0 - f64::from(i % 7) / 70.0).collect();
-    write_outputs(&path, &values, 3).unwrap();
+    write_outputs(&path, &values, 3, vec![]).unwrap();
     let cubic = activation(&[0.0, 0.125, 0.0, 0.5]);
     let graph = Graph::new(vec![node(Op::Input, &[], 3), node(cubic, &[0], 3)], NodeId(1)).unwrap();
     let samples = Dataset::read(&path).unwrap();
@@ -67,7 +67,9 @@ fn a_tolerance_is_kept_by_polynomials_and_by_encryption_or_refused_with_what_can
         let Calibrated { approximations, loss } = approximations(&graph, &samples, (false, None), &goal)?;
         assert!(matches!(loss, Loss::Values(error) if error <= tolerance), "{loss:?}");
         let friendly = he_friendly(&graph, &MergeRule::default(), &approximations).unwrap();
-        let (_, magnitudes) = check::clear_run(&friendly, samples.path(), &samples.to_f64())?;
+        let approximations = &approximations;
+        let view = View { simplified: &graph, friendly: &friendly, approximations, plan: None };
+        let magnitudes = view.look(&samples.to_f64())?.magnitudes;
         let (planned, errors) = precise(&friendly, &magnitudes, &goal, &CostModel::nominal(2), &samples)?;
         assert!(errors.precision_bits(24, planned.trace.flooding) >= -tolerance.log2());
         Ok(approximations[0].fit.degree())

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use super::approximate::{Approximation, polynomial};
-use super::bias::{correct_biases, mean_errors};
+use super::approximate::{Approximation, in_place};
+use super::bias::mean_errors;
 use super::judge::{Judge, Loss};
-use crate::approx::{Fit, Shape, fit};
+use super::outside::{Polynomial, beyond};
+use crate::approx::{Shape, fit};
 use crate::error::{Error, Result};
 use crate::graph::{Activation, Block, Graph, Node, NodeId, Observer, Op, Range};
 
@@ -268,115 +269,17 @@ impl Search<'_> {
     fn fails(&self, found: &[Approximation], ranges: &[Range]) -> bool {
         found.iter().zip(&self.layers).any(|(found, layer)| {
             let Range { min, max } = ranges[layer.input.0];
-            let outside = [min, max].into_iter().filter(|&x| beyond(found.fit.range, x) > 0.0);
-            outside.map(|x| error_and_size(&layer.function, &found.fit, x)).any(is_useless)
+            let outside: Vec<f64> = [min, max].into_iter().filter(|&x| beyond(found.fit.range, x) > 0.0).collect();
+            !outside.is_empty() && {
+                let polynomial = Polynomial::new(&layer.function, &found.fit);
+                outside.into_iter().any(|x| polynomial.is_useless(polynomial.error(x)))
+            }
         })
     }
 
     fn approximations(&self, degrees: &[usize]) -> Vec<Approximation> {
         self.polynomials.iter().zip(degrees).map(|(polynomials, &degree)| polynomials[degree].clone()).collect()
     }
-}
-
-/// Arguments of an activation that its polynomial does not know.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outside {
-    /// Place among the approximations.
-    pub approximation: usize,
-    /// How many there are.
-    pub values: usize,
-    /// A sample that has the one farthest out.
-    pub sample: usize,
-    /// That argument.
-    pub argument: f64,
-    /// |p − f| there.
-    pub error: f64,
-    /// Largest |f| on the range.
-    pub size: f64,
-}
-
-impl Outside {
-    /// Counts what other samples have outside of the same range.
-    pub fn join(&mut self, other: &Self, range: [f64; 2]) {
-        let values = self.values + other.values;
-        if beyond(range, other.argument) > beyond(range, self.argument) {
-            *self = other.clone();
-        }
-        self.values = values;
-    }
-
-    /// Whether the polynomial means nothing there: it is off by more than all values that it stands for.
-    pub fn is_useless(&self) -> bool {
-        is_useless((self.error, self.size))
-    }
-}
-
-/// How far a value lies outside of a range; negative inside.
-fn beyond([low, high]: [f64; 2], value: f64) -> f64 {
-    (low - value).max(value - high)
-}
-
-/// |p − f| at an argument, and the largest |f| on the range of p.
-fn error_and_size(function: &Activation, fit: &Fit, argument: f64) -> (f64, f64) {
-    let [low, high] = fit.range;
-    let grid = (0..=PARTS).map(|i| low + (high - low) * i as f64 / PARTS as f64);
-    let size = grid.map(|x| function.eval(x).abs()).fold(0.0, f64::max);
-    ((polynomial(fit).eval(argument) - function.eval(argument)).abs(), size)
-}
-
-fn is_useless((error, size): (f64, f64)) -> bool {
-    error > size || error.is_nan()
-}
-
-/// What `samples` have outside the ranges of `approximations`, which belong to `graph`; an entry for each that has anything.
-///
-/// # Errors
-/// [`Error::SampleLength`].
-pub fn outside(graph: &Graph, approximations: &[Approximation], samples: &[f64]) -> Result<Vec<Outside>> {
-    type Farthest = (usize, f64, usize, f64);
-    let farther = |a: Farthest, b: Farthest| {
-        let far = if b.1 > a.1 || (b.1 == a.1 && b.2 < a.2) { b } else { a };
-        (a.0 + b.0, far.1, far.2, far.3)
-    };
-    let observer = Observer {
-        start: || vec![(0, 0.0, usize::MAX, 0.0); approximations.len()],
-        observe: |seen: &mut Vec<Farthest>, id: NodeId, block: Block<'_>| {
-            for (found, seen) in approximations.iter().zip(seen).filter(|(f, _)| graph.nodes()[f.node].inputs[0] == id)
-            {
-                let values = block.values().map(|(sample, value)| (1, beyond(found.fit.range, value), sample, value));
-                *seen = values.filter(|(_, beyond, ..)| *beyond > 0.0).fold(*seen, farther);
-            }
-        },
-        merge: |a: Vec<Farthest>, b: Vec<Farthest>| a.into_iter().zip(b).map(|(a, b)| farther(a, b)).collect(),
-    };
-    let approximated = in_place(graph, approximations)?;
-    let (_, seen) = approximated.run_observed(samples, &observer)?;
-    let outside = seen.into_iter().enumerate().filter(|(_, (values, ..))| *values > 0);
-    Ok(outside.map(|(approximation, far)| outside_of(graph, approximations, (approximation, far))).collect())
-}
-
-fn outside_of(
-    graph: &Graph,
-    approximations: &[Approximation],
-    (approximation, (values, _, sample, argument)): (usize, (usize, f64, usize, f64)),
-) -> Outside {
-    let Approximation { node, fit, .. } = &approximations[approximation];
-    let identity = Activation::Polynomial(vec![0.0, 1.0]);
-    let function = match &graph.nodes()[*node].op {
-        Op::Activation(activation) => activation,
-        _ => &identity,
-    };
-    let (error, size) = error_and_size(function, fit, argument);
-    Outside { approximation, values, sample, argument, error, size }
-}
-
-/// The graph with polynomials for activations, biases that are right for them, and no other change, so that numbers of nodes stay.
-fn in_place(graph: &Graph, approximations: &[Approximation]) -> Result<Graph> {
-    let mut nodes = correct_biases(graph, approximations)?.nodes().to_vec();
-    for found in approximations {
-        nodes[found.node].op = Op::Activation(polynomial(&found.fit));
-    }
-    Graph::new(nodes, graph.output())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::*;
 use crate::approx::Fit;
 use crate::graph::{AffineMap, SparseMatrix};
 use crate::lower::networks::{map, node, samples};
-use crate::pass::{MergeRule, approximate, he_friendly, simplify};
+use crate::pass::{MergeRule, Outside, approximate, he_friendly, outside, simplify};
 
 fn network(activation: Activation) -> Graph {
     let nodes = vec![
@@ -119,12 +119,23 @@ fn what_lies_outside_is_named() {
     assert_eq!(outside(&graph, &found, &data).unwrap(), []);
     let mut far = data.clone();
     far[150 * 8..151 * 8].iter_mut().for_each(|value| *value *= 6.0);
+    far[30 * 8..31 * 8].iter_mut().for_each(|value| *value *= 3.0);
     let outside = outside(&graph, &found, &far).unwrap();
-    let first = &outside[0];
-    assert_eq!((first.approximation, first.sample), (0, 150));
+    // Whatever lies in the same block.
+    let mut samples: Vec<usize> = outside.iter().map(|found| found.sample).collect();
+    samples.dedup();
+    assert_eq!(samples, [30, 150]);
     let [low, high] = found[0].fit.range;
-    assert!(first.values > 0 && (first.argument < low || first.argument > high));
-    assert!(first.error > found[0].fit.max_error && first.size <= high);
+    let firsts: Vec<&Outside> = outside.iter().filter(|found| found.approximation == 0).collect();
+    for first in &firsts {
+        assert!(first.values > 0 && (first.argument < low || first.argument > high));
+        assert!(first.error > found[0].fit.max_error);
+        assert_eq!(first.is_useless, first.error > high);
+    }
+    assert!(firsts.iter().any(|found| found.is_useless));
+    let mut both = firsts[0].clone();
+    both.join(firsts[firsts.len() - 1], found[0].fit.range);
+    assert_eq!((both.sample, both.values), (150, firsts.iter().map(|found| found.values).sum::<usize>()));
 }
 
 #[test]
@@ -150,7 +161,7 @@ fn polynomials_keep_what_follows_within_its_range() {
         let Calibrated { approximations, loss } =
             calibrate(&graph, &Calibration { max_degree, ..calibration(&data) }).unwrap();
         let outside = outside(&graph, &approximations, &data).unwrap();
-        (outside.iter().any(Outside::is_useless), loss)
+        (outside.iter().any(|found| found.is_useless), loss)
     };
     assert_eq!(far(2), (true, Loss::Classes(1.0)));
     assert_eq!(far(32), (false, Loss::Classes(0.0)));

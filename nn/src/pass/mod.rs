@@ -12,16 +12,18 @@ mod distribute;
 mod fold;
 mod function;
 mod judge;
+mod outside;
 mod polynomial;
 mod prune;
 
 pub use approximate::{Approximation, approximate, free_scalings};
 pub use branches::merge_branches;
-pub use calibrate::{Calibrated, Calibration, Outside, calibrate, outside};
+pub use calibrate::{Calibrated, Calibration, calibrate};
 pub use distribute::distribute;
 pub use fold::fold_affine;
 pub use function::gather_functions;
 pub use judge::{Loss, rms_error};
+pub use outside::{Outside, outside};
 pub use polynomial::gather_polynomials;
 pub use prune::prune;
 

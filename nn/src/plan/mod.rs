@@ -31,6 +31,10 @@ use crate::lower::{Options, Packing, lower};
 use crate::pass::Approximation;
 use crate::program::{Program, Value};
 
+/// Values beyond the planned magnitude by less than this factor are taken, unless results are flooded. More than that comes of other units, as
+/// bytes for numbers up to 1.
+const MAX_OVERSHOOT: f64 = 4.0;
+
 /// All that a data owner needs: how to encrypt and decrypt, and which keys to make.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientPlan {
@@ -69,6 +73,12 @@ impl ClientPlan {
     /// Samples that a chunk of ciphertexts holds.
     pub fn interleave(&self) -> usize {
         self.input.layout.interleave()
+    }
+
+    /// The largest absolute value that samples may have: the planned magnitude where the noise on results is measured by it, otherwise more, since
+    /// plans have a margin and headroom.
+    pub fn largest_input(&self) -> f64 {
+        self.input.magnitude * if self.flood.is_some() { 1.0 } else { MAX_OVERSHOOT }
     }
 }
 

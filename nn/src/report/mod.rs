@@ -14,6 +14,7 @@ pub use machine::{Machine, available_memory_bytes, forget_peak_memory, peak_memo
 pub use plan::{AlternativeReport, LayerReport, PlanReport, Prediction};
 pub(crate) use table::size;
 
+use crate::error::OutOfRange;
 use crate::exec::trace::Counts;
 use crate::pass::{Approximation, Outside};
 
@@ -41,6 +42,8 @@ pub struct Report {
     pub peak_memory_bytes: Option<u64>,
     /// What the plan predicted for this run.
     pub predicted: Prediction,
+    /// Samples that have no results, since they are out of the plan's range; all other figures are those of the others.
+    pub left_out: Vec<OutOfRange>,
     /// Whether results were taken for values and not for scores of classes: agreement means little then.
     pub values: bool,
     /// Against labels and against the model in the clear.
@@ -155,7 +158,7 @@ impl ActivationReport {
 /// How samples were packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Batch {
-    /// Samples scored.
+    /// Samples scored, without those that were left out.
     pub samples: usize,
     /// Samples that share the ciphertexts of a chunk.
     pub per_ciphertext: usize,

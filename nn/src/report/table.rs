@@ -14,6 +14,7 @@ impl fmt::Display for Report {
         for (heading, lines) in [
             ("parameters", self.params.lines().to_vec()),
             self.activations(),
+            self.left_out(),
             self.packing(),
             self.seconds(),
             self.traffic(),
@@ -33,6 +34,9 @@ impl fmt::Display for Report {
         write!(f, "{table}")
     }
 }
+
+/// So many samples that are left out are named.
+const NAMED: usize = 8;
 
 type Section = (&'static str, Vec<String>);
 
@@ -81,6 +85,20 @@ impl ParamsReport {
 impl Report {
     fn activations(&self) -> Section {
         ("activations", self.activations.iter().map(ToString::to_string).collect())
+    }
+
+    fn left_out(&self) -> Section {
+        let (found, all) = (self.left_out.len(), self.left_out.len() + self.batch.samples);
+        if found == 0 {
+            return ("left out", Vec::new());
+        }
+        let share = 100.0 * found as f64 / all as f64;
+        let mut lines = vec![format!("WARNING: {found} of {} out of range, {share:.2} %", count(all, "sample"))];
+        lines.extend(self.left_out.iter().take(NAMED).map(ToString::to_string));
+        if found > NAMED {
+            lines.push(format!("and {} more; --json names them all", found - NAMED));
+        }
+        ("left out", lines)
     }
 
     fn packing(&self) -> Section {

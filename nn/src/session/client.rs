@@ -16,10 +16,6 @@ use super::{FileError, SessionError};
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 
-/// Values beyond the planned magnitude by less than this factor are taken, unless results are flooded: plans have a margin and headroom.
-/// More than that comes of other units, as bytes for numbers up to 1.
-const MAX_OVERSHOOT: f64 = 4.0;
-
 /// The data owner, who encrypts and decrypts.
 pub type Client = Party<SecretKey>;
 
@@ -143,9 +139,9 @@ impl<Key: EncryptionKey> Party<Key> {
     /// # Errors
     /// [`SessionError::BeyondPlan`].
     pub(super) fn expect_within_plan(&self, found: f64) -> Result<()> {
-        let (planned, is_flooded) = (self.plan.plan().input.magnitude, self.plan.plan().flood.is_some());
-        match found > if is_flooded { planned } else { MAX_OVERSHOOT * planned } {
-            true => Err(SessionError::BeyondPlan { found, planned }.into()),
+        let plan = self.plan.plan();
+        match found > plan.largest_input() {
+            true => Err(SessionError::BeyondPlan { found, planned: plan.input.magnitude }.into()),
             false => Ok(()),
         }
     }

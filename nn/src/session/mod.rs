@@ -27,6 +27,6 @@ pub use frame::{Header, Kind, Payload, VERSION, write_frame};
 pub use inspect::Inspected;
 pub use key_files::{EVALUATION_KEY, PUBLIC_KEY, SECRET_KEY, generate_keys, write_keys};
 pub use plan_file::{ModelId, PlanFile};
-pub use record::{expect_recorded, record_batch};
+pub use record::{Record, record_batch};
 pub use server::{Server, read_evaluation_keys};
 pub use sizes::Sizes;
