@@ -14,7 +14,7 @@ pub use circuit::{
     Chained, DiagonalMap, DiagonalTerm, Pointwise, PointwiseInputs, ScalarMatrix, add_rotations, apply_pointwise,
 };
 pub use error::{Error, Result};
-pub use ring::{Basis, Coeff, Entropy, Form, Ntt, Poly, Ring, Seed, Work};
+pub use ring::{Basis, Coeff, Entropy, Form, Ledger, Ntt, Poly, Ring, Seed, Taken, Work};
 pub use rustfft::num_complex::Complex64;
 pub use scheme::{
     Ciphertext, Decryptor, Encoder, Encryptor, Estimate, EvaluationKeys, Evaluator, ExtendedCiphertext,

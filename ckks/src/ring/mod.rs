@@ -8,18 +8,20 @@ mod automorphism;
 mod context;
 mod convert;
 mod digits;
+mod ledger;
 mod poly;
 mod pool;
 mod products;
 mod sample;
 
 pub use context::{Basis, Ring, Work};
+pub use ledger::{Ledger, Taken};
 pub use poly::{Coeff, Form, Ntt, Poly};
 pub use sample::{Entropy, Seed};
 
 pub(crate) use automorphism::{Permutation, rotation_element};
 pub(crate) use convert::{Division, divide_round_assign};
 pub(crate) use digits::{Digits, KeyRows, Operand};
-pub(crate) use pool::{Buffer, MAPPED_BYTES, MAX_IDLE_BYTES};
+pub(crate) use pool::Buffer;
 pub(crate) use products::{Factor, Term};
 pub(crate) use sample::{MAX_ERROR, SIGMA, fill_gaussian, fill_ternary, stream};

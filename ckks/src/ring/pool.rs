@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
 use memmap2::MmapMut;
 use rayon::prelude::*;
 use zerocopy::FromBytes;
 
+use super::ledger::{Ledger, SHARED_BYTES, Taken};
+
 /// Words between the starts of limbs beyond N: a cache line, since power-of-two strides thrash L1 in base conversion.
 pub(crate) const LIMB_PADDING: usize = 8;
 
-/// Idle buffers above this many bytes are returned to the system.
-pub(crate) const MAX_IDLE_BYTES: usize = 1 << 31;
-
-/// Buffers of at least this many bytes are mapped, in huge pages where the system has them: conversions and keys walk through many
-/// rows at once, more than there are entries for small pages in a translation buffer. They also serve who wants at least half of one.
-pub(crate) const MAPPED_BYTES: usize = 1 << 21;
+/// Buffers of at least this many bytes, which are those that are shared, are mapped, in huge pages where the system has them: conversions and keys
+/// walk through many rows at once, more than there are entries for small pages in a translation buffer.
+const MAPPED_BYTES: usize = SHARED_BYTES;
 
 /// A 64-byte aligned run of words.
 pub(crate) struct Buffer {
@@ -134,36 +133,34 @@ fn words<W, E>(cast: std::result::Result<W, E>) -> W {
     cast.unwrap_or_else(|_| unreachable!("a mapping that is no run of words"))
 }
 
-/// Idle buffers by their capacity. Their contents are unspecified but initialised.
-///
-/// A mapping also serves who wants at least half of it: polynomials get shorter from level to level, and would find nothing idle otherwise.
+/// Buffers to be used again, as its [`Ledger`] says. Their contents are unspecified but initialised.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Idle>,
+    shelf: Mutex<Shelf>,
 }
 
 #[derive(Default)]
-struct Idle {
-    bytes: usize,
-    /// With the thread that gave each back.
+struct Shelf {
+    ledger: Ledger,
+    /// Idle buffers, as many as the ledger says, with the thread that gave each back.
     by_capacity: BTreeMap<usize, Vec<(ThreadId, Buffer)>>,
 }
 
 impl Pool {
     /// A buffer of `len` words with unspecified contents.
     pub(crate) fn take(&self, len: usize) -> Buffer {
-        let longest = if len * size_of::<u64>() < MAPPED_BYTES { len } else { 2 * len };
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(buffer) = idle.by_capacity.range_mut(len..=longest).find_map(|(_, buffers)| pop(buffers)) {
-            idle.bytes -= buffer.capacity() * size_of::<u64>();
-            return buffer.shortened(len);
-        }
-        drop(idle);
-        Buffer::zero(len)
+        let mut shelf = self.shelf();
+        let Taken { reused, dropped, .. } = shelf.ledger.take(len, 1);
+        let found = reused.iter().find_map(|(capacity, _)| shelf.by_capacity.get_mut(capacity).and_then(pop));
+        let old: Vec<_> = dropped.iter().flat_map(|&(capacity, count)| shelf.remove_oldest(capacity, count)).collect();
+        drop(shelf);
+        drop(old);
+        found.map_or_else(|| Buffer::zero(len), |buffer| buffer.shortened(len))
     }
 
     /// Has the system find the memory of `count` buffers of `len` words, which are idle then. On the threads of the current rayon pool.
     pub(crate) fn reserve(&self, len: usize, count: usize) {
+        self.shelf().ledger.add(len, count);
         (0..count).into_par_iter().for_each(|_| {
             let mut buffer = Buffer::zero(len);
             buffer.iter_mut().step_by(PAGE).for_each(|word| *word = 1);
@@ -171,14 +168,25 @@ impl Pool {
         });
     }
 
-    /// Gives a buffer back.
+    /// Gives a buffer back that was taken.
     pub(crate) fn give(&self, buffer: Buffer) {
-        let bytes = buffer.capacity() * size_of::<u64>();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if bytes > 0 && idle.bytes + bytes <= MAX_IDLE_BYTES {
-            idle.bytes += bytes;
-            idle.by_capacity.entry(buffer.capacity()).or_default().push((thread::current().id(), buffer));
+        if buffer.capacity() > 0 {
+            let mut shelf = self.shelf();
+            shelf.ledger.give(buffer.capacity(), 1);
+            shelf.by_capacity.entry(buffer.capacity()).or_default().push((thread::current().id(), buffer));
         }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    /// Buffers of a capacity that have been idle for longest.
+    fn remove_oldest(&mut self, capacity: usize, count: usize) -> Vec<(ThreadId, Buffer)> {
+        let buffers = self.by_capacity.entry(capacity).or_default();
+        buffers.drain(..count.min(buffers.len())).collect()
     }
 }
 
@@ -211,10 +219,25 @@ mod tests {
     fn reserved_buffers_are_idle() {
         let pool = Pool::default();
         pool.reserve(1000, 3);
-        let idle = || pool.idle.lock().unwrap().bytes;
+        let idle = || pool.shelf().ledger.idle_bytes();
         assert_eq!(idle(), 3 * 1000 * size_of::<u64>());
         let taken = pool.take(1000);
         assert_eq!((taken.len(), idle()), (1000, 2 * 1000 * size_of::<u64>()));
+    }
+
+    #[test]
+    fn a_pool_holds_what_its_ledger_says() {
+        let pool = Pool::default();
+        let len = MAPPED_BYTES / size_of::<u64>();
+        let mut lent: Vec<Buffer> = [len, 2 * len, 1000, 3 * len, 1000].map(|len| pool.take(len)).into();
+        for (place, len) in [(0, 4 * len), (2, 1000), (1, len), (0, 500), (3, 2 * len), (1, len + 1)] {
+            pool.give(lent.remove(place));
+            lent.push(pool.take(len));
+            let shelf = pool.shelf();
+            let idle = shelf.by_capacity.values().flatten().map(|(_, buffer)| buffer.capacity()).sum::<usize>();
+            let all = idle + lent.iter().map(Buffer::capacity).sum::<usize>();
+            assert_eq!((shelf.ledger.idle_bytes(), shelf.ledger.bytes()), (8 * idle, 8 * all));
+        }
     }
 
     #[test]

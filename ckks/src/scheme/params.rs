@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::arith::{Backend, MAX_MODULUS_BITS, Modulus, RingKind, ntt_primes};
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Factor, MAPPED_BYTES, MAX_IDLE_BYTES, Ring};
+use crate::ring::{Basis, Factor, Ring};
 
 use super::scale::Scale;
 
@@ -218,12 +218,6 @@ impl Params {
     pub fn extended_words(&self, repetitions: usize) -> usize {
         self.ring().n() / if repetitions < Factor::LEAST { 1 } else { repetitions }
     }
-
-    /// Bytes of buffers that are kept idle at most, to be used again.
-    pub const MAX_IDLE_BYTES: usize = MAX_IDLE_BYTES;
-
-    /// An idle buffer of at least so many bytes also serves polynomials of half as many limbs and more.
-    pub const MAPPED_BYTES: usize = MAPPED_BYTES;
 
     /// Has the system find the memory of `count` polynomials of `limbs` limbs now, for which the first operations on ciphertexts would wait
     /// otherwise. On the threads of the current rayon pool.

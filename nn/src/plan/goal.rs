@@ -34,7 +34,7 @@ pub struct Goal {
 /// What to minimise, all in server seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objective {
-    /// Seconds a sample, for all samples together, and for preparing the weights if it is known how many there are.
+    /// Seconds a sample, for all samples together, and for preparing weights and memory if it is known how many there are.
     Throughput,
     /// Seconds of a single chunk.
     Latency,
@@ -72,7 +72,7 @@ impl Goal {
     /// What to minimise, of a chunk of `interleave` samples.
     pub(super) fn cost(&self, trace: &Trace, interleave: usize) -> f64 {
         let samples = self.samples.unwrap_or(interleave).max(1);
-        let once = self.samples.map_or(0.0, |_| trace.prepare_s);
+        let once = self.samples.map_or(0.0, |_| trace.prepare_s + trace.first_s);
         let a_sample = (trace.seconds * samples.div_ceil(interleave) as f64 + once) / samples as f64;
         match self.objective {
             Objective::Latency => trace.seconds,

@@ -164,7 +164,7 @@ impl Prediction {
         Self {
             samples,
             prepare_s: trace.prepare_s,
-            infer_s: trace.seconds * samples.div_ceil(interleave) as f64,
+            infer_s: trace.seconds * samples.div_ceil(interleave) as f64 + trace.first_s,
             chunk_s: trace.seconds,
             peak_memory_bytes: with(trace.memory.peak_bytes()),
             public_peak_memory_bytes: with(trace.memory.public_peak_bytes()),

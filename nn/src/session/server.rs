@@ -24,14 +24,14 @@ pub struct Server {
 
 impl Server {
     /// Encodes the weights of the plan, and has the system find the memory of its ciphertexts, so that the first chunk takes as long as
-    /// the others.
+    /// the others. Where that is more than 2 GiB, the first chunk finds it itself: it takes long in any case.
     ///
     /// # Errors
     /// [`Error::Program`](crate::Error::Program) for weights that overflow their scale.
     pub fn new(plan: &ServerPlan, keys: EvaluationKeys) -> Result<Self> {
         let memory = plan.memory();
         let prepared = Prepared::new(plan.program().clone(), &memory.streamed)?;
-        memory.buffers.iter().for_each(|&(limbs, count)| plan.program().params().reserve(limbs, count as usize));
+        memory.buffers.iter().for_each(|&(limbs, count)| plan.program().params().reserve(limbs, count));
         Ok(Self { prepared, keys })
     }
 

@@ -1,13 +1,15 @@
-//! What a server holds in memory at most: keys, encoded weights, ciphertexts, and buffers that wait in the pool of the ring.
-//!
-//! The pool keeps idle buffers of each length apart, up to [`Params::MAX_IDLE_BYTES`]: polynomials of fewer limbs can use those of up to twice as many.
+//! What a server holds in memory at most: keys, encoded weights, ciphertexts, and buffers that wait in the pool of the ring, which are as many as a
+//! [`Ledger`] says.
 
 use std::collections::BTreeMap;
 
-use ckks::Params;
+use ckks::{Ledger, Params, Taken};
 
 use crate::exec::schedule::{Schedule, Stage, StageKind, Step};
 use crate::program::{Kind, LinearOperator, Operation, Program, Value, ValueId};
+
+/// Bytes of buffers that are found before the first chunk. Who takes more has so many ciphertexts that finding them is little of the chunk's time.
+const MOST_FOUND_BYTES: usize = 1 << 31;
 
 /// Largest numbers of bytes of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +26,13 @@ pub struct Memory {
     pub packed_key_bytes: u64,
     /// The operations whose weights are encoded when they run, and dropped again; all others' are encoded once.
     pub streamed: Vec<usize>,
-    /// (limbs, number) of the buffers that are idle after a run.
-    pub buffers: Vec<(usize, u64)>,
+    /// (limbs, number) of the buffers that are found before the first chunk: all that it takes, if that is 2 GiB or less, or none.
+    pub buffers: Vec<(usize, usize)>,
     /// Of these.
     pub buffer_bytes: u64,
-    /// That each chunk needs beyond these, which the system has to find for it anew.
+    /// That are still found for the first chunk, its inputs apart.
+    pub first_bytes: u64,
+    /// That are found for each other chunk.
     pub fresh_bytes: u64,
 }
 
@@ -43,14 +47,19 @@ impl Memory {
         let packed_key_bytes = bytes(keys.packed_bytes(program.params()));
         let run = |is_seeded: bool| {
             let mut buffers = Buffers::new(program.params(), is_seeded);
-            buffers.chunk(program, schedule, threads);
+            let first_bytes = buffers.chunk(program, schedule, threads);
+            let found = buffers.fresh.clone();
             // The next chunk begins with the buffers of the one before.
-            buffers.fresh = 0;
-            buffers.chunk(program, schedule, threads);
-            buffers
+            let fresh_bytes = buffers.chunk(program, schedule, threads);
+            (buffers, found, first_bytes as u64, fresh_bytes as u64)
         };
-        let (buffers, public_tensor_bytes) = (run(true), run(false).peak);
-        let (tensor_bytes, buffer_bytes, fresh_bytes) = (buffers.peak, buffers.idle_bytes, buffers.fresh);
+        let (seeded, buffers, first_bytes, fresh_bytes) = run(true);
+        let (tensor_bytes, public_tensor_bytes) = (seeded.peak as u64, run(false).0.peak as u64);
+        let buffer_bytes = seeded.bytes_of(&buffers);
+        let (buffers, buffer_bytes, first_bytes) = match buffer_bytes <= MOST_FOUND_BYTES {
+            true => (buffers.into_iter().collect(), buffer_bytes as u64, fresh_bytes),
+            false => (Vec::new(), 0, first_bytes),
+        };
         let bytes = |(index, operation)| (super::weight_bytes(program.params(), operation), index);
         let mut kept: Vec<(u64, usize)> = program.operations().iter().enumerate().map(bytes).collect();
         let (mut total, mut largest, mut streamed) = (kept.iter().map(|(bytes, _)| bytes).sum::<u64>(), 0, Vec::new());
@@ -64,7 +73,6 @@ impl Memory {
             streamed.push(index);
         }
         streamed.sort_unstable();
-        let buffers = buffers.idle.into_iter().filter(|&(_, count)| count > 0).collect();
         let weight_bytes = total + largest;
         Self {
             tensor_bytes,
@@ -75,6 +83,7 @@ impl Memory {
             streamed,
             buffers,
             buffer_bytes,
+            first_bytes,
             fresh_bytes,
         }
     }
@@ -91,7 +100,7 @@ impl Memory {
 }
 
 /// (limbs, number) of the buffers that an operation on values of a level needs besides its own.
-fn scratch(params: &Params, operation: &Operation, level: usize, threads: u64) -> Vec<(usize, u64)> {
+fn scratch(params: &Params, operation: &Operation, level: usize, threads: usize) -> Vec<(usize, usize)> {
     let limbs = super::limbs(params, level) as usize;
     let extended = limbs + params.ring().p().len();
     let digits = (params.digits(limbs) * extended, threads);
@@ -101,7 +110,7 @@ fn scratch(params: &Params, operation: &Operation, level: usize, threads: u64) -
             LinearOperator::Diagonals(plan) => {
                 let rotated = plan.baby_rotations() + map.input().ciphertexts();
                 let sums = plan.giant_sums();
-                vec![(extended, 2 * (rotated + sums) as u64), digits, (extended, 2 * threads)]
+                vec![(extended, 2 * (rotated + sums)), digits, (extended, 2 * threads)]
             }
         },
         Kind::Relinearize | Kind::RelinearizeRescale => vec![digits, (extended, 2 * threads)],
@@ -114,39 +123,37 @@ struct Buffers<'a> {
     params: &'a Params,
     /// Whether half of each input is a seed.
     is_seeded: bool,
-    /// Idle buffers by their number of limbs.
-    idle: BTreeMap<usize, u64>,
-    idle_bytes: u64,
-    /// Of polynomials of so many limbs, (limbs, number) of the buffers that they are in.
-    lent: BTreeMap<usize, Vec<(usize, u64)>>,
-    alive: u64,
-    /// Found so far.
-    fresh: u64,
-    /// The most that were alive or idle at once.
-    peak: u64,
+    ledger: Ledger,
+    /// Of polynomials of so many limbs, (words, number) of the buffers that they are in.
+    lent: BTreeMap<usize, Vec<(usize, usize)>>,
+    /// The buffers found so far, by their number of limbs.
+    fresh: BTreeMap<usize, usize>,
+    /// The most bytes that were lent or idle at once.
+    peak: usize,
 }
 
 impl<'a> Buffers<'a> {
     fn new(params: &'a Params, is_seeded: bool) -> Self {
-        let (idle, lent) = (BTreeMap::new(), BTreeMap::new());
-        Self { params, is_seeded, idle, idle_bytes: 0, lent, alive: 0, fresh: 0, peak: 0 }
+        let ledger = Ledger::default();
+        Self { params, is_seeded, ledger, lent: BTreeMap::new(), fresh: BTreeMap::new(), peak: 0 }
     }
 
-    /// Takes and gives what one chunk does, from inputs to results, step by step.
-    fn chunk(&mut self, program: &Program, schedule: &Schedule, threads: usize) {
+    /// Takes and gives what one chunk does, from inputs to results, step by step, and returns the bytes that are found after the inputs.
+    fn chunk(&mut self, program: &Program, schedule: &Schedule, threads: usize) -> usize {
         let limbs = self.limbs(program.input());
         let mut expanded = vec![!self.is_seeded; program.input().layout.ciphertexts()];
         let last_uses = program.last_uses();
-        self.take(limbs, expanded.len() as u64 * if self.is_seeded { 1 } else { 2 });
+        self.take(limbs, expanded.len() * if self.is_seeded { 1 } else { 2 });
+        let found = self.bytes_of(&self.fresh);
         for step in schedule.steps() {
             let stage = &schedule.stages()[step.stage];
-            let count = step.outputs.len() as u64;
+            let count = step.outputs.len();
             for &i in &step.expands {
-                self.take(limbs, u64::from(!expanded[i]));
+                self.take(limbs, usize::from(!expanded[i]));
                 expanded[i] = true;
             }
             let first = match stage.kind {
-                StageKind::Alone => count.min(threads as u64),
+                StageKind::Alone => count.min(threads),
                 _ => count,
             };
             match stage.kind {
@@ -161,20 +168,21 @@ impl<'a> Buffers<'a> {
             }
             stage.makes.iter().for_each(|&made| self.take_value(program.value(made), count - first));
         }
-        self.give_value(program.output(), program.output().layout.ciphertexts() as u64);
+        self.give_value(program.output(), program.output().layout.ciphertexts());
+        self.bytes_of(&self.fresh) - found
     }
 
     /// A chain or a map by diagonals: what it reads stays until all that it makes is there.
     fn together(&mut self, program: &Program, stage: &Stage, step: &Step, threads: usize) {
         let operation = &program.operations()[stage.operations.start];
-        let scratch = scratch(self.params, operation, operation.value.level, threads as u64);
+        let scratch = scratch(self.params, operation, operation.value.level, threads);
         scratch.iter().for_each(|&(limbs, count)| self.take(limbs, count));
-        stage.makes.iter().for_each(|&made| self.take_value(program.value(made), step.outputs.len() as u64));
+        stage.makes.iter().for_each(|&made| self.take_value(program.value(made), step.outputs.len()));
         scratch.iter().for_each(|&(limbs, count)| self.give(limbs, count));
     }
 
     /// Takes so many ciphertexts, one a thread, through the operations of a stage; what it reads stays.
-    fn alone(&mut self, program: &Program, last_uses: &[usize], stage: &Stage, count: u64) {
+    fn alone(&mut self, program: &Program, last_uses: &[usize], stage: &Stage, count: usize) {
         let mut alive = Vec::new();
         for index in stage.operations.clone() {
             let operation = &program.operations()[index];
@@ -194,55 +202,48 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    fn take_value(&mut self, value: &Value, ciphertexts: u64) {
-        self.take(self.limbs(value), ciphertexts * (value.degree as u64 + 1));
+    fn take_value(&mut self, value: &Value, ciphertexts: usize) {
+        self.take(self.limbs(value), ciphertexts * (value.degree + 1));
     }
 
-    fn give_value(&mut self, value: &Value, ciphertexts: u64) {
-        self.give(self.limbs(value), ciphertexts * (value.degree as u64 + 1));
+    fn give_value(&mut self, value: &Value, ciphertexts: usize) {
+        self.give(self.limbs(value), ciphertexts * (value.degree + 1));
     }
 
     fn limbs(&self, value: &Value) -> usize {
         super::limbs(self.params, value.level) as usize
     }
 
-    fn bytes(&self, limbs: usize) -> u64 {
-        (size_of::<u64>() * limbs * self.params.ring().stride()) as u64
+    fn words(&self, limbs: usize) -> usize {
+        limbs * self.params.ring().stride()
     }
 
-    fn take(&mut self, limbs: usize, count: u64) {
-        let longest = if self.bytes(limbs) < Params::MAPPED_BYTES as u64 { limbs } else { 2 * limbs };
-        let mut found = Vec::new();
-        let mut missing = count;
-        for (&capacity, idle) in self.idle.range_mut(limbs..=longest) {
-            let reused = missing.min(*idle);
-            *idle -= reused;
-            missing -= reused;
-            found.push((capacity, reused));
+    fn bytes_of(&self, buffers: &BTreeMap<usize, usize>) -> usize {
+        buffers.iter().map(|(&limbs, count)| count * size_of::<u64>() * self.words(limbs)).sum()
+    }
+
+    fn take(&mut self, limbs: usize, count: usize) {
+        let words = self.words(limbs);
+        let Taken { reused, fresh, .. } = self.ledger.take(words, count);
+        let lent = self.lent.entry(limbs).or_default();
+        lent.extend(reused);
+        if fresh > 0 {
+            lent.push((words, fresh));
+            *self.fresh.entry(limbs).or_default() += fresh;
         }
-        self.idle_bytes -= found.iter().map(|&(capacity, reused)| reused * self.bytes(capacity)).sum::<u64>();
-        found.push((limbs, missing));
-        self.fresh += missing * self.bytes(limbs);
-        found.retain(|&(_, count)| count > 0);
-        self.alive += found.iter().map(|&(capacity, count)| count * self.bytes(capacity)).sum::<u64>();
-        self.lent.entry(limbs).or_default().extend(found);
-        self.peak = self.peak.max(self.alive + self.idle_bytes);
+        self.peak = self.peak.max(self.ledger.bytes());
     }
 
-    fn give(&mut self, limbs: usize, mut count: u64) {
+    fn give(&mut self, limbs: usize, mut count: usize) {
         while count > 0
-            && let Some((capacity, lent)) = self.lent.get_mut(&limbs).and_then(Vec::pop)
+            && let Some((words, lent)) = self.lent.get_mut(&limbs).and_then(Vec::pop)
         {
             let given = count.min(lent);
             if given < lent {
-                self.lent.entry(limbs).or_default().push((capacity, lent - given));
+                self.lent.entry(limbs).or_default().push((words, lent - given));
             }
             count -= given;
-            let bytes = self.bytes(capacity);
-            let kept = given.min((Params::MAX_IDLE_BYTES as u64 - self.idle_bytes) / bytes);
-            *self.idle.entry(capacity).or_default() += kept;
-            self.idle_bytes += kept * bytes;
-            self.alive -= given * bytes;
+            self.ledger.give(words, given);
         }
     }
 }

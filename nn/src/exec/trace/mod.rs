@@ -41,10 +41,12 @@ pub struct Trace {
     pub operations: Vec<OperationTrace>,
     /// Sum of all counts.
     pub counts: Counts,
-    /// Server seconds of a chunk, from seeded ciphertexts to results: those of its operations, and of memory that the pool does not keep.
+    /// Server seconds of a chunk, from seeded ciphertexts to results: those of its operations, and of buffers that the pool does not keep.
     pub seconds: f64,
-    /// Seconds of encoding the weights that are kept, and of finding the memory that is, before the first chunk.
+    /// Seconds of encoding the weights that are kept, and of finding buffers, before the first chunk.
     pub prepare_s: f64,
+    /// Server seconds that the first chunk takes longer, since it finds buffers that the others have from it.
+    pub first_s: f64,
     /// What a server holds in memory.
     pub memory: Memory,
     /// Packed bytes of the encrypted input, c_1 as a seed.
@@ -114,6 +116,7 @@ fn with(program: &Program, cost: &CostModel, scheduled: &Scheduled, memory: &Mem
     Trace {
         seconds: operations.iter().map(|operation| operation.seconds).sum::<f64>() + cost.fresh(memory.fresh_bytes),
         prepare_s,
+        first_s: cost.fresh(memory.first_bytes) - cost.fresh(memory.fresh_bytes),
         counts,
         memory: memory.clone(),
         input_bytes: packed_bytes(params, program.input(), 1),

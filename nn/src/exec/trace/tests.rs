@@ -128,6 +128,34 @@ fn totals_are_sums_and_costs_grow_with_primitives() {
 }
 
 #[test]
+fn buffers_are_found_before_the_first_chunk_unless_they_are_many() {
+    let (program, trace) = traced(16, true);
+    let Memory { buffers, buffer_bytes, tensor_bytes, first_bytes, .. } = &trace.memory;
+    let limbs: usize = buffers.iter().map(|&(limbs, count)| limbs * count).sum();
+    assert_eq!((8 * limbs * program.params().ring().stride()) as u64, *buffer_bytes);
+    assert_eq!((buffer_bytes, *first_bytes, trace.first_s), (tensor_bytes, 0, 0.0));
+    // With one feature a ciphertext, each takes 6 MB a part at three limbs.
+    let chunk = |features: usize| {
+        let square = node(activation(&[0.0, 0.0, 1.0]), &[0], features);
+        let graph = Graph::new(vec![node(Op::Input, &[], features), square], NodeId(1)).unwrap();
+        let params = ParamsSpec::new(RingKind::Standard, 17, &[50; 3], &[50]).build_insecure().unwrap();
+        let packing = Packing::new(&graph, params.slots(), params.slots(), Stepping::Hoisted).unwrap();
+        let options = Options {
+            input_bits: 26,
+            weight_bits: Vec::new(),
+            waterline_bits: 24,
+            late_relinearization: false,
+            last_limb: false,
+        };
+        super::trace(&lower(&graph, &packing, &[1.0; 2], &params, &options).unwrap(), &CostModel::nominal(1), None)
+    };
+    let (few, many) = (chunk(32), chunk(1000));
+    assert!(few.memory.buffer_bytes > 0 && few.memory.first_bytes == 0 && few.first_s == 0.0);
+    assert_eq!((many.memory.buffers.as_slice(), many.memory.buffer_bytes), (&[][..], 0));
+    assert!(many.memory.first_bytes > 1 << 31 && many.memory.fresh_bytes == 0 && many.first_s > 0.0);
+}
+
+#[test]
 fn weights_cost_their_encoding_before_the_first_chunk_or_in_each() {
     let (program, kept) = traced(16, true);
     let cost = CostModel::nominal(1);
