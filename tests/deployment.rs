@@ -236,9 +236,9 @@ fn samples_that_do_not_fit_the_plan() {
     };
     std::fs::remove_file(owner.path("in/input-000000.ct")).unwrap();
     owner.write("bright.txt", small_samples(3).1.replace("0.", "90.").as_bytes());
-    encrypt("bright.txt", &["beyond the", "units"]);
-    owner.write("late.txt", (small_samples(30).1 + "0.1,0.2,0.3,90\n").as_bytes());
-    encrypt("late.txt", &["beyond the", "units"]);
+    encrypt("bright.txt", &["bright.txt", "3 of 3 samples", "sample 0 has ", "units"]);
+    owner.write("late.txt", (small_samples(10).1 + "0.1,0.2,0.3,90\n").as_bytes());
+    encrypt("late.txt", &["late.txt", "1 of 11 samples", "sample 10 has 9.000e1", "units"]);
     assert_eq!(names(&owner.path("in")), [".lock"]);
     owner.write("wide.txt", b"1,2,3,4,5\n");
     encrypt("wide.txt", &["wide.txt", "[5]", "[4]"]);

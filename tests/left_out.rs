@@ -192,8 +192,11 @@ fn what_is_flooded_is_checked_before_it_is_encrypted() {
     decrypted(&folder, "in", &[]);
     let nan = folder.read("out.csv").lines().map(|row| row.contains("NaN")).collect::<Vec<_>>();
     assert_eq!((0..N).filter(|&sample| nan[sample]).collect::<Vec<_>>(), FAR);
-    // Without the model only samples can be held to the bound, and they are.
+    // Without the model only values of the samples themselves can be held to the bound, and they are.
     let blind = ["encrypt", "--plan", "plan", "--key", "keys/secret.key", "--data", "data.txt", "-o", "in-blind"];
-    assert_refusal(&folder.slotwise(&blind), &["beyond the"]);
-    assert_refusal(&folder.slotwise(&[&blind[..], &["--leave-out", "5"]].concat()), &["--model"]);
+    let refused = folder.slotwise(&[&blind[..], &["--leave-out", "1"]].concat());
+    assert_refusal(&refused, &["data.txt", "sample 17 has ", "at node 'input'", "--leave-out"]);
+    assert!(!folder.path("in-blind").exists());
+    assert!(folder.succeed(&blind).contains("2 of 100 samples left out"));
+    assert!(folder.read("keys/batches").ends_with(" 17 98\n"));
 }

@@ -153,9 +153,9 @@ pub struct EncryptArgs {
     /// Look at the samples first, in the clear, with the model that the plan was made for: values that its polynomials do not know are named.
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
-    /// With --model: leave out samples that are out of the plan's range, as long as they are no more than so many percent. They are named, and
-    /// decrypt writes NaN for their results. More are refused; 0 refuses any.
-    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value_t = MOST_LEFT_OUT, requires = "model")]
+    /// Leave out samples that are out of the plan's range, as long as they are no more than so many percent: without --model, those with values of
+    /// their own that are too large. They are named, and decrypt writes NaN for their results. More are refused; 0 refuses any.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value_t = MOST_LEFT_OUT)]
     pub leave_out: f64,
     /// The folder for the encrypted samples; made if it is not there.
     #[arg(short, long, value_name = "FOLDER")]

@@ -40,17 +40,17 @@ pub fn encrypt(args: &EncryptArgs) -> Result<()> {
     let mut data = SampleFile::open(&args.data)?.for_model(&plan.model().input_shape)?;
     let bars = Bars::new();
     let engine = Engine::new(args.threads)?;
-    let mut left_out = Vec::new();
-    if let Some(path) = &args.model {
-        let model = OnnxModel::load(path)?;
-        let found = engine.install(|| check(&plan, &model, &data, args.leave_out, &bars));
-        let Checked { activations, left_out: out } = found.with_context(|| path.display().to_string())?;
-        activations.iter().filter(|activation| activation.outside.is_some()).try_for_each(print)?;
-        out.iter().try_for_each(|out| print(&format!("WARNING: left out: {out}")))?;
-        left_out = out.into_iter().map(|out| out.sample).collect();
-        if !left_out.is_empty() {
-            data = data.without(left_out.clone())?;
-        }
+    let model = args.model.as_ref().map(OnnxModel::load).transpose()?;
+    let found = engine.install(|| check(&plan, model.as_ref(), &data, args.leave_out, &bars));
+    let Checked { activations, left_out } = match &args.model {
+        Some(path) => found.with_context(|| path.display().to_string())?,
+        None => found?,
+    };
+    activations.iter().filter(|activation| activation.outside.is_some()).try_for_each(print)?;
+    left_out.iter().try_for_each(|out| print(&format!("WARNING: left out: {out}")))?;
+    let left_out: Vec<usize> = left_out.into_iter().map(|out| out.sample).collect();
+    if !left_out.is_empty() {
+        data = data.without(left_out.clone())?;
     }
     let encrypted = engine.install(|| match kind {
         Kind::PublicKey => {

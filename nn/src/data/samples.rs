@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// The arrays of an .npz file that are taken for samples.
 const NAMES: [&str; 5] = ["x", "data", "images", "inputs", "arr_0"];
 
+/// Samples that are read together where it does not matter how many.
+const TOGETHER: usize = 1024;
+
 /// Samples in a file, of which no more than a chunk is in memory. The file is read once when it is opened, so that whatever is
 /// wrong with it shows before anything is made of it, and again for its chunks. Arrays in .npz files or in column order are in
 /// memory as a whole while they are read.
@@ -85,7 +88,7 @@ impl SampleFile {
         }
         self.left_out = left_out;
         self.max_abs = 0.0;
-        for chunk in self.chunks(1)? {
+        for chunk in self.chunks(TOGETHER)? {
             self.max_abs = chunk?.iter().fold(self.max_abs, |max, x| max.max(x.abs()));
         }
         Ok(self)

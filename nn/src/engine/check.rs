@@ -32,17 +32,22 @@ pub struct Checked {
     pub left_out: Vec<OutOfRange>,
 }
 
-/// Runs the samples of a file through the model of a plan, in the clear; so many percent of them may be out of range.
+/// Holds the samples of a file to a plan: through the model that it was made for, in the clear, where that is at hand, otherwise by their own values alone. So many percent of
+/// them may be out of range.
 ///
 /// # Errors
 /// [`PlanError::OtherModel`](crate::plan::PlanError::OtherModel); [`Error::OutOfRange`]; those of [`SampleFile::chunks`].
 pub fn check(
     file: &PlanFile,
-    model: &OnnxModel,
+    model: Option<&OnnxModel>,
     data: &SampleFile,
     most_left_out: f64,
     progress: &dyn Progress,
 ) -> Result<Checked> {
+    let Some(model) = model else {
+        let left_out = too_large(file.plan().largest_input(), data, most_left_out)?;
+        return Ok(Checked { activations: Vec::new(), left_out });
+    };
     let plan = server_plan(file, model)?;
     let approximations = &file.plan().approximations;
     let simplified = simplify(&model.graph, &MergeRule::default())?;
@@ -62,6 +67,25 @@ pub fn check(
     }
     let all: Vec<Outside> = all.into_values().collect();
     Ok(Checked { activations: ActivationReport::all(approximations, &all), left_out })
+}
+
+/// Samples with values above a limit.
+fn too_large(limit: f64, data: &SampleFile, most_left_out: f64) -> Result<Vec<OutOfRange>> {
+    let mut left_out = Vec::new();
+    if f64::from(data.max_abs()) <= limit {
+        return Ok(left_out);
+    }
+    for (chunk, samples) in data.chunks(TOGETHER)?.enumerate() {
+        for (row, values) in samples?.chunks(data.features()).enumerate() {
+            let largest = values.iter().fold(0.0f32, |largest, &x| if x.abs() > largest.abs() { x } else { largest });
+            let (sample, value) = (chunk * TOGETHER + row, f64::from(largest));
+            if value.abs() > limit {
+                left_out.push(OutOfRange { sample, node: "input".into(), value, range: [-limit, limit], error: None });
+            }
+        }
+        few(&left_out, data.n(), most_left_out, data.path())?;
+    }
+    Ok(left_out)
 }
 
 /// Refuses samples of the file `path` if more than so many percent of all `n` are out of range.

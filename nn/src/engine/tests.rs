@@ -52,6 +52,21 @@ fn a_precision_that_samples_do_not_have_is_refused_with_the_one_that_they_have()
 }
 
 #[test]
+fn samples_that_overflow_are_told_from_the_others() {
+    let square = activation(&[0.0, 0.0, 1.0]);
+    let graph = Graph::new(vec![node(Op::Input, &[], 2), node(square, &[0], 2)], NodeId(1)).unwrap();
+    let view = View { simplified: &graph, friendly: &graph, approximations: &[], plan: None };
+    let seen = view.look(&[1.0, 2.0, 3.0, 1e200, -4.0, 0.0, 1e200, 1e200]).unwrap();
+    assert_eq!(numbers(&seen.left_out), [1, 3]);
+    assert!(seen.left_out[0].value.is_infinite() && seen.left_out[0].node == graph.node(NodeId(1)).name);
+    assert!(seen.left_out[0].to_string().starts_with("sample 1 has inf at node "), "{}", seen.left_out[0]);
+    assert_eq!((seen.results, seen.magnitudes), (vec![1.0, 4.0, 16.0, 0.0], vec![4.0, 16.0]));
+    let refused = |most| few(&seen.left_out, 4, most, std::path::Path::new("x.npy"));
+    assert!(refused(50.0).is_ok());
+    assert!(matches!(refused(49.0), Err(Error::OutOfRange { found: 2, n: 4, most: 49.0, .. })));
+}
+
+#[test]
 fn a_tolerance_is_kept_by_polynomials_and_by_encryption_or_refused_with_what_can_be_had() {
     let (_folder, samples, _) = steep();
     let sigmoid = Op::Activation(Activation::Sigmoid);
