@@ -8,14 +8,16 @@ precision; the exit code is 1 if one does not.
 
 A single image of some networks takes 30 ms, and machines are shared: one sample of that says little. So the latency is that of an image among
 several in a run, and of several runs the median counts, of each figure. Before each of them the primitives are timed again, in a process of
-its own, so that predictions and runs see the machine in the same state; of the predictions, too, the median counts. A run that takes minutes
-is there once. Worth something on an otherwise idle machine only. The reports go to target/models/ as JSON.
+its own, so that predictions and runs see the machine in the same state; of the predictions, too, the median counts. Both begin after some
+seconds of rest: the host of a virtual machine takes back what was free for so long, and to find that again takes ten times as long as what
+was in use a moment ago. A run that takes minutes is there once. Worth something on an otherwise idle machine only. The reports go to target/models/ as JSON.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
@@ -27,6 +29,7 @@ FEW_IMAGES = 4
 BATCH = {"cryptonets-mnist": 10_000, "mnist-mlp-relu": 10_000, "lenet5-relu-mnist": 32_768}
 SMALL_BATCH = 32
 RUNS = 3
+REST_S = 10
 # Server seconds from which a run is long.
 LONG = 30
 TOLERANCE = 0.25
@@ -43,6 +46,7 @@ def files(model):
 def remeasure():
     """Times the primitives again, in a process of its own, whose memory is not that of a run."""
     model, _, calibration = files("cryptonets-mnist")
+    time.sleep(REST_S)
     subprocess.run([SLOTWISE, "plan", model, "--calibration", calibration, "--remeasure"], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -51,6 +55,7 @@ def run(name, objective, samples):
     remeasure()
     model, test, calibration = files(name)
     path = REPORTS / f"{name}-{objective}.json"
+    time.sleep(REST_S)
     subprocess.run(
         [SLOTWISE, "run", model, "--objective", objective, "--samples", str(samples), "--data", f"{test}-images-idx3-ubyte.gz",
          "--labels", f"{test}-labels-idx1-ubyte.gz", "--calibration", calibration, "--json", path],

@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use crate::arith::{Backend, GEMM_COLUMNS, GEMM_OUTPUTS, MAX_SHORT_SUM, Modulus, Pair, Panels, Pieces, tiled};
 use crate::error::{Error, Result};
 use crate::scheme::{Ciphertext, Params, Scale};
@@ -70,7 +72,7 @@ struct Short {
 
 impl ScalarMatrix {
     /// The matrix whose row r has the given (column, value) entries, columns ascending; each value is rounded to a multiple of
-    /// 1/`scale`.
+    /// 1/`scale`. On the threads of the current rayon pool.
     ///
     /// # Errors
     /// [`Error::EncodeOverflow`] for a value that is not finite or too large for the modulus, [`Error::ShapeMismatch`] for a column
@@ -99,12 +101,12 @@ impl ScalarMatrix {
             entries += row.iter().filter(|(_, value)| *value != 0.0).count();
             count = r + 1;
         }
-        let mut groups = Vec::with_capacity(by_inputs.len());
-        for (inputs, rows) in joined(by_inputs) {
+        let (log_q, products) = (params.log_q(level), params.ring().backend().short_products());
+        let group = |(inputs, rows): Rows<'_>| {
             let values = rows.iter().flat_map(|(_, row)| dense(row, &inputs));
-            let integers = values.map(|value| scale.integer(value, params.log_q(level))).collect::<Result<Vec<_>>>()?;
+            let integers = values.map(|value| scale.integer(value, log_q)).collect::<Result<Vec<_>>>()?;
             let words = || integers.iter().map(|w| w.to_i64()).collect::<Option<Vec<i64>>>();
-            let short = || Short::new(&inputs, &words()?, params.ring().backend().short_products());
+            let short = || Short::new(&inputs, &words()?, products);
             let residues = |q: &Modulus| {
                 let matrix: Vec<u64> = integers.iter().map(|w| w.residue(q)).collect();
                 tiled(&matrix, inputs.len().max(1))
@@ -117,8 +119,9 @@ impl ScalarMatrix {
                     None => Weights::Residues(params.ring().q().take(limbs).map(residues).collect()),
                 },
             };
-            groups.push(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights });
-        }
+            Ok(Group { outputs: rows.into_iter().map(|(r, _)| r).collect(), inputs, weights })
+        };
+        let groups = joined(by_inputs).into_par_iter().map(group).collect::<Result<Vec<_>>>()?;
         Ok(Self { params: params.clone(), rows: count, cols, level, scale, groups, entries })
     }
 
@@ -254,10 +257,22 @@ impl Short {
     /// What takes least time, if that is less than residues take: as long as so many `products` of short weights for each entry. All of a
     /// pair is multiplied if one of it is read.
     fn new(inputs: &[u32], integers: &[i64], products: usize) -> Option<Self> {
+        let mut best: Option<Self> = None;
         // As many digits as products never pay: a digit takes half a product for each entry, or more.
-        let cuts = (1..=MAX_DIGITS).take_while(|&digits| digits < products);
-        let best = cuts.filter_map(|digits| Self::cut(inputs, integers, digits)).min_by_key(|cut| cut.weights.len())?;
-        (2 * best.weights.len() < products * integers.len()).then_some(best)
+        for digits in (1..=MAX_DIGITS).take_while(|&digits| digits < products) {
+            if best.as_ref().is_some_and(|best| best.weights.len() <= digits * best.least()) {
+                break;
+            }
+            let cut = Self::cut(inputs, integers, digits);
+            best = best.into_iter().chain(cut).min_by_key(|cut| cut.weights.len());
+        }
+        best.filter(|best| 2 * best.weights.len() < products * integers.len())
+    }
+
+    /// What a digit takes at least, in any cut of the same weights: each pair once.
+    fn least(&self) -> usize {
+        let outputs = self.weights.len() / (self.digits * self.pairs.len());
+        outputs * self.pairs.chunk_by(|a, b| a == b).count()
     }
 
     /// Integers as so many digits, all but the highest balanced around zero, with as few bits as that takes; none if an output's sums

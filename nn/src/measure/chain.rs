@@ -1,7 +1,7 @@
 //! Matrices of constants, as programs with one feature a ciphertext have them: in chains, on inputs from memory and on seeds.
 
 use ckks::{
-    Ciphertext, Encoder, Encryptor, Entropy, KeyGenerator, Pointwise, PointwiseInputs, ScalarMatrix, Scale,
+    Ciphertext, Encoder, Encryptor, Entropy, KeyGenerator, Params, Pointwise, PointwiseInputs, ScalarMatrix, Scale,
     SeededCiphertext, apply_pointwise,
 };
 
@@ -51,7 +51,7 @@ impl Groups {
         (self.inputs() + self.outputs()) as f64
     }
 
-    fn matrix(&self, scale_bits: i32) -> Result<ScalarMatrix> {
+    fn matrix(&self, params: &Params, scale_bits: i32) -> ckks::Result<ScalarMatrix> {
         let weight = |r: usize, c: usize| ((7 * r + 3 * c) % 23) as f64 / 23.0 - 0.5;
         let row = |r: usize| -> Vec<(u32, f64)> {
             let first = r / self.rows * self.stride;
@@ -59,7 +59,7 @@ impl Groups {
         };
         let rows: Vec<_> = (0..self.outputs()).map(row).collect();
         let rows = rows.iter().map(Vec::as_slice);
-        Ok(ScalarMatrix::new(&SHAPE.params()?, rows, self.inputs(), Scale::power_of_two(scale_bits), 0)?)
+        ScalarMatrix::new(params, rows, self.inputs(), Scale::power_of_two(scale_bits), 0)
     }
 }
 
@@ -76,8 +76,8 @@ pub(super) fn measure() -> Result<GemmCost> {
     let seeded: Vec<SeededCiphertext> = vec![seeded; POOL.inputs()];
     let seeded: Vec<&SeededCiphertext> = seeded.iter().collect();
     let (inputs, seeded) = (&inputs, &seeded);
-    let short = |groups: Groups| groups.matrix(SHORT_BITS);
-    let [long, dense, twice] = [DENSE.matrix(LONG_BITS)?, short(DENSE)?, short(TWICE)?];
+    let short = |groups: Groups| groups.matrix(&params, SHORT_BITS);
+    let [long, dense, twice] = [DENSE.matrix(&params, LONG_BITS)?, short(DENSE)?, short(TWICE)?];
     let [windows, pool] = [short(WINDOWS)?, short(POOL)?];
     let affine = |matrix| Pointwise::Affine { matrix, constants: &[] };
     let chains = [
@@ -110,5 +110,7 @@ pub(super) fn measure() -> Result<GemmCost> {
     let square = (2.0 * (squared - windows) / outputs - traffic).max(0.0);
     // One of two parts is expanded.
     let seed = (2.0 * (on_seeds - pool) / POOL.inputs() as f64).max(0.0);
-    Ok(GemmCost { mac, short_mac, edge, traffic, square, seed })
+    let [constants] = in_turns([one(|_| (), |()| WINDOWS.matrix(&params, LONG_BITS))])?;
+    let constant = constants * rayon::current_num_threads() as f64 / WINDOWS.macs();
+    Ok(GemmCost { mac, short_mac, edge, traffic, square, seed, constant })
 }

@@ -23,7 +23,7 @@ pub struct CostModel {
     pub degrees: Vec<DegreeCost>,
 }
 
-/// Core-seconds of products with matrices of constants, each for one residue.
+/// Core-seconds of products with matrices of constants, each but the last for one residue.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GemmCost {
     /// A multiply-accumulate.
@@ -38,6 +38,8 @@ pub struct GemmCost {
     pub square: f64,
     /// An input that is expanded from a seed instead of read.
     pub seed: f64,
+    /// An entry of a matrix, encoded once for all coefficients and limbs.
+    pub constant: f64,
 }
 
 /// What operations take at one degree.
@@ -118,12 +120,13 @@ impl GemmCost {
             traffic: op(self.traffic, other.traffic),
             square: op(self.square, other.square),
             seed: op(self.seed, other.seed),
+            constant: op(self.constant, other.constant),
         }
     }
 
-    fn figures(&self) -> [f64; 6] {
-        let Self { mac, short_mac, edge, traffic, square, seed } = *self;
-        [mac, short_mac, edge, traffic, square, seed]
+    fn figures(&self) -> [f64; 7] {
+        let Self { mac, short_mac, edge, traffic, square, seed, constant } = *self;
+        [mac, short_mac, edge, traffic, square, seed, constant]
     }
 }
 
@@ -209,7 +212,8 @@ impl CostModel {
             }
         };
         let (mac, short_mac) = (0.08e-9, 0.05e-9);
-        let gemm = GemmCost { mac, short_mac, edge: 0.3e-9, traffic: 0.3e-9, square: 0.5e-9, seed: 2e-9 };
+        let (edge, traffic, square, seed, constant) = (0.3e-9, 0.3e-9, 0.5e-9, 2e-9, 100e-9);
+        let gemm = GemmCost { mac, short_mac, edge, traffic, square, seed, constant };
         Self { threads, gemm, entry: 50e-9, fresh_byte: 0.2e-9, degrees: (12..=16).map(at).collect() }
     }
 
@@ -259,12 +263,16 @@ impl CostModel {
                 + at.spread(on_the_way * at.n as f64 * self.gemm.seed))
     }
 
-    /// Wall seconds of making the diagonals of an operation, encoding them, and taking them to the basis QP; and of its constants.
+    /// Wall seconds of encoding the weights of an operation: matrices of constants, or the diagonals, which are made and taken to the
+    /// basis QP, and constants with them.
     pub(super) fn encode(&self, params: &Params, operation: &Operation) -> f64 {
-        let (Kind::LinearMap { map, .. }, Some(plan)) = (&operation.kind, operation.kind.diagonals()) else {
+        let Kind::LinearMap { map, .. } = &operation.kind else {
             return 0.0;
         };
         let at = Costs::new(self, params, operation.value.level);
+        let LinearOperator::Diagonals(plan) = map.operator() else {
+            return at.spread(map.map().matrix.nnz() as f64 * self.gemm.constant);
+        };
         let one = at.limb.encode + at.limb.encode_limb * at.work.encoding();
         let constants = if map.map().bias.iter().any(|&c| c != 0.0) { map.output().ciphertexts() } else { 0 };
         let constant = at.limb.encode + at.limb.encode_limb * at.work.limbs;
