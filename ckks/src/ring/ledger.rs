@@ -31,21 +31,19 @@ impl Default for Ledger {
     }
 }
 
-/// Where buffers come from.
+/// What lending takes beside idle buffers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// (capacity, count) of those that were idle.
-    pub reused: Vec<(usize, usize)>,
-    /// How many the system has to find, as long as was asked for.
+    /// How many buffers the system has to find, as long as was asked for.
     pub fresh: usize,
     /// (capacity, count) of idle ones that it gets back.
     pub dropped: Vec<(usize, usize)>,
 }
 
 impl Ledger {
-    /// Lends `count` buffers of at least `len` words. To make room for fresh ones, idle ones go that are too short or too long: those
-    /// nearest to being long enough first.
-    pub fn take(&mut self, len: usize, count: usize) -> Taken {
+    /// Lends `count` buffers of at least `len` words, and tells `reuse` capacities and counts of those that were idle. To make room for fresh
+    /// ones, idle ones go that are too short or too long: those nearest to being long enough first.
+    pub fn take(&mut self, len: usize, count: usize, mut reuse: impl FnMut(usize, usize)) -> Taken {
         let longest = if bytes(len) < SHARED_BYTES { len } else { 2 * len };
         let mut taken = Taken { fresh: count, ..Taken::default() };
         for (&capacity, idle) in self.idle.range_mut(len..=longest).filter(|(_, idle)| **idle > 0) {
@@ -55,7 +53,7 @@ impl Ledger {
             self.lent_bytes += reused * bytes(capacity);
             if reused > 0 {
                 taken.fresh -= reused;
-                taken.reused.push((capacity, reused));
+                reuse(capacity, reused);
             }
         }
         self.lent_bytes += taken.fresh * bytes(len);
@@ -120,13 +118,20 @@ mod tests {
     /// Words of a quarter of what a pool may hold in any case.
     const QUARTER: usize = FEW_BYTES / size_of::<u64>() / 4;
 
+    /// Capacities and counts of the buffers that are reused, and the rest.
+    fn take(ledger: &mut Ledger, len: usize, count: usize) -> (Vec<(usize, usize)>, Taken) {
+        let mut reused = Vec::new();
+        let taken = ledger.take(len, count, |capacity, count| reused.push((capacity, count)));
+        (reused, taken)
+    }
+
     #[test]
     fn what_was_lent_at_once_is_never_found_again() {
         let mut ledger = Ledger::default();
-        assert_eq!(ledger.take(QUARTER, 10).fresh, 10);
+        assert_eq!(take(&mut ledger, QUARTER, 10).1.fresh, 10);
         ledger.give(QUARTER, 10);
         for _ in 0..3 {
-            assert_eq!(ledger.take(QUARTER, 10), Taken { reused: vec![(QUARTER, 10)], ..Taken::default() });
+            assert_eq!(take(&mut ledger, QUARTER, 10), (vec![(QUARTER, 10)], Taken::default()));
             ledger.give(QUARTER, 3);
             ledger.give(QUARTER, 7);
         }
@@ -137,18 +142,18 @@ mod tests {
     fn fresh_buffers_take_the_place_of_idle_ones_that_are_too_short_or_too_long() {
         let mut ledger = Ledger::default();
         let (short, long) = (QUARTER / 4, 3 * QUARTER);
-        ledger.take(short, 16);
-        ledger.take(long, 2);
+        take(&mut ledger, short, 16);
+        take(&mut ledger, long, 2);
         ledger.give(short, 16);
         ledger.give(long, 2);
         // Ten quarters were lent, and are idle.
-        let taken = ledger.take(QUARTER, 1);
-        assert_eq!(taken, Taken { fresh: 1, dropped: vec![(short, 4)], ..Taken::default() });
-        let taken = ledger.take(QUARTER, 4);
-        assert_eq!(taken, Taken { fresh: 4, dropped: vec![(short, 12), (long, 1)], ..Taken::default() });
+        let taken = take(&mut ledger, QUARTER, 1).1;
+        assert_eq!(taken, Taken { fresh: 1, dropped: vec![(short, 4)] });
+        let taken = take(&mut ledger, QUARTER, 4).1;
+        assert_eq!(taken, Taken { fresh: 4, dropped: vec![(short, 12), (long, 1)] });
         assert_eq!((ledger.idle_bytes(), ledger.bytes()), (3 * bytes(QUARTER), 8 * bytes(QUARTER)));
-        assert_eq!(ledger.take(QUARTER, 2).dropped, []);
-        assert_eq!(ledger.take(QUARTER, 7).dropped, [(long, 1)]);
+        assert_eq!(take(&mut ledger, QUARTER, 2).1.dropped, []);
+        assert_eq!(take(&mut ledger, QUARTER, 7).1.dropped, [(long, 1)]);
         assert_eq!(ledger.bytes(), 14 * bytes(QUARTER));
     }
 
@@ -157,11 +162,11 @@ mod tests {
         let mut ledger = Ledger::default();
         for _ in 0..2 {
             for len in [QUARTER / 2, QUARTER / 5, 2 * QUARTER] {
-                assert_eq!(ledger.take(len, 1).dropped, []);
+                assert_eq!(take(&mut ledger, len, 1).1.dropped, []);
                 ledger.give(len, 1);
             }
         }
-        assert_eq!(ledger.take(2 * QUARTER, 1).fresh, 0);
+        assert_eq!(take(&mut ledger, 2 * QUARTER, 1).1.fresh, 0);
     }
 
     #[test]
@@ -169,7 +174,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.add(QUARTER, 6);
         ledger.give(QUARTER, 6);
-        assert_eq!(ledger.take(QUARTER, 7).fresh, 1);
+        assert_eq!(take(&mut ledger, QUARTER, 7).1.fresh, 1);
         ledger.give(QUARTER, 7);
         ledger.give(0, 1);
         assert_eq!((ledger.idle_bytes(), ledger.bytes()), (7 * bytes(QUARTER), 7 * bytes(QUARTER)));
@@ -193,16 +198,16 @@ mod tests {
             let [kind, len, count] = [61, 40, 20].map(|shift| (seed >> shift) as usize % 1024);
             let (len, count) = (lengths[len % lengths.len()], 1 + count % 7);
             if kind % 2 == 0 {
-                let (expected, mut found) = (together.take(len, count), Taken::default());
+                let (expected, mut found) = (take(&mut together, len, count), (Vec::new(), Taken::default()));
                 for _ in 0..count {
-                    let one = apart.take(len, 1);
-                    add(&mut found.reused, one.reused);
-                    add(&mut found.dropped, one.dropped);
-                    found.fresh += one.fresh;
+                    let (reused, one) = take(&mut apart, len, 1);
+                    add(&mut found.0, reused);
+                    add(&mut found.1.dropped, one.dropped);
+                    found.1.fresh += one.fresh;
                 }
                 assert_eq!(found, expected);
-                lent.extend(found.reused);
-                lent.push((len, found.fresh));
+                lent.extend(found.0);
+                lent.push((len, found.1.fresh));
             } else if !lent.is_empty() {
                 let (capacity, count) = lent.swap_remove(len % lent.len());
                 (0..count).for_each(|_| apart.give(capacity, 1));

@@ -10,7 +10,7 @@ use memmap2::MmapMut;
 use rayon::prelude::*;
 use zerocopy::FromBytes;
 
-use super::ledger::{Ledger, SHARED_BYTES, Taken};
+use super::ledger::{Ledger, SHARED_BYTES};
 
 /// Words between the starts of limbs beyond N: a cache line, since power-of-two strides thrash L1 in base conversion.
 pub(crate) const LIMB_PADDING: usize = 8;
@@ -149,10 +149,11 @@ struct Shelf {
 impl Pool {
     /// A buffer of `len` words with unspecified contents.
     pub(crate) fn take(&self, len: usize) -> Buffer {
-        let mut shelf = self.shelf();
-        let Taken { reused, dropped, .. } = shelf.ledger.take(len, 1);
-        let found = reused.iter().find_map(|(capacity, _)| shelf.by_capacity.get_mut(capacity).and_then(pop));
-        let old: Vec<_> = dropped.iter().flat_map(|&(capacity, count)| shelf.remove_oldest(capacity, count)).collect();
+        let (mut shelf, mut found) = (self.shelf(), None);
+        let Shelf { ledger, by_capacity } = &mut *shelf;
+        let taken = ledger.take(len, 1, |capacity, _| found = by_capacity.get_mut(&capacity).and_then(pop));
+        let dropped = taken.dropped.into_iter();
+        let old: Vec<_> = dropped.flat_map(|(capacity, count)| shelf.remove_oldest(capacity, count)).collect();
         drop(shelf);
         drop(old);
         found.map_or_else(|| Buffer::zero(len), |buffer| buffer.shortened(len))

@@ -224,9 +224,8 @@ impl<'a> Buffers<'a> {
 
     fn take(&mut self, limbs: usize, count: usize) {
         let words = self.words(limbs);
-        let Taken { reused, fresh, .. } = self.ledger.take(words, count);
         let lent = self.lent.entry(limbs).or_default();
-        lent.extend(reused);
+        let Taken { fresh, .. } = self.ledger.take(words, count, |capacity, count| lent.push((capacity, count)));
         if fresh > 0 {
             lent.push((words, fresh));
             *self.fresh.entry(limbs).or_default() += fresh;
