@@ -67,6 +67,7 @@ const DESCRIPTIONS: &[&str] = &[
     "Error",
     "Estimate",
     "KeyRequest",
+    "Ledger",
     "Modulus",
     "PRESETS",
     "Params",

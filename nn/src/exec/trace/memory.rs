@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ckks::{Ledger, Params, Taken};
+use ckks::{Ledger, Params};
 
 use crate::exec::schedule::{Schedule, Stage, StageKind, Step};
 use crate::program::{Kind, LinearOperator, Operation, Program, Value, ValueId};
@@ -225,7 +225,7 @@ impl<'a> Buffers<'a> {
     fn take(&mut self, limbs: usize, count: usize) {
         let words = self.words(limbs);
         let lent = self.lent.entry(limbs).or_default();
-        let Taken { fresh, .. } = self.ledger.take(words, count, |capacity, count| lent.push((capacity, count)));
+        let fresh = self.ledger.take(words, count, |capacity, count| lent.push((capacity, count))).fresh;
         if fresh > 0 {
             lent.push((words, fresh));
             *self.fresh.entry(limbs).or_default() += fresh;
