@@ -32,8 +32,8 @@ pub struct Checked {
     pub left_out: Vec<OutOfRange>,
 }
 
-/// Holds the samples of a file to a plan: through the model that it was made for, in the clear, where that is at hand, otherwise by their own values alone. So many percent of
-/// them may be out of range.
+/// Holds the samples of a file to a plan: through the model that it was made for, in the clear, where that is at hand, otherwise by their own
+/// values alone. So many percent of them may be out of range.
 ///
 /// # Errors
 /// [`PlanError::OtherModel`](crate::plan::PlanError::OtherModel); [`Error::OutOfRange`]; those of [`SampleFile::chunks`].
