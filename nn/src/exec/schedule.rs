@@ -79,13 +79,13 @@ enum Needs<'a> {
 }
 
 impl Needs<'_> {
-    /// Which ciphertexts of each value that a stage reads it needs for some of its own, ascending; of `count` that there are.
-    fn inputs(&self, outputs: &[usize], count: usize) -> Vec<usize> {
+    /// Which ciphertexts of each value that a stage reads it needs for some of its own, ascending.
+    fn inputs(&self, outputs: &[usize]) -> Vec<usize> {
         match self {
             Needs::Nothing => Vec::new(),
             Needs::Same => outputs.to_vec(),
             Needs::Rows(maps) => maps.iter().rev().fold(outputs.to_vec(), |outputs, map| columns(map, &outputs)),
-            Needs::All(_) => (0..count).collect(),
+            Needs::All(count) => (0..*count).collect(),
         }
     }
 
@@ -135,9 +135,7 @@ impl Schedule {
         let mut steps = Vec::new();
         for (stage, outputs) in outputs.into_iter().flat_map(|window| window.into_iter().enumerate()) {
             if !outputs.is_empty() && stages[stage].kind != StageKind::Input {
-                let read = stages[stage].reads.first();
-                let count = read.map_or(0, |&read| program.value(read).layout.ciphertexts());
-                let inputs = needs[stage].inputs(&outputs, count);
+                let inputs = needs[stage].inputs(&outputs);
                 steps.push(Step { stage, outputs, inputs, dying: Vec::new(), expands: Vec::new() });
             }
         }

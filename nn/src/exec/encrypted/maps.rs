@@ -12,10 +12,12 @@ use crate::program::{Kind, LinearMap, Operation, Program, Value};
 
 /// One operation of a chain, for the ciphertexts of one step.
 pub(super) enum Link {
-    Affine { matrix: ScalarMatrix, bias: Vec<f64> },
-    Square,
-    AddConstant(f64),
-    MulConstant { constant: f64, scale: Scale },
+    Affine {
+        matrix: ScalarMatrix,
+        bias: Vec<f64>,
+    },
+    /// The same for every ciphertext.
+    Each(Pointwise<'static>),
 }
 
 impl Link {
@@ -36,9 +38,9 @@ impl Link {
                 Self::affine(program.params(), map, (&made, &rows), scale_and_level)
                     .map_err(|error| (stage.operations.start + at, error))
             }
-            Kind::AddConstant(constant) => Ok(Self::AddConstant(*constant)),
-            &Kind::MulConstant { constant, scale } => Ok(Self::MulConstant { constant, scale }),
-            _ => Ok(Self::Square),
+            &Kind::AddConstant(constant) => Ok(Self::Each(Pointwise::AddConstant(constant))),
+            &Kind::MulConstant { constant, scale } => Ok(Self::Each(Pointwise::MulConstant { constant, scale })),
+            _ => Ok(Self::Each(Pointwise::Square)),
         };
         let mut links = operations.iter().enumerate().rev().map(link).collect::<Result<Vec<_>, _>>()?;
         links.reverse();
@@ -66,9 +68,7 @@ impl Link {
     pub(super) fn pointwise(&self) -> Pointwise<'_> {
         match self {
             Self::Affine { matrix, bias } => Pointwise::Affine { matrix, constants: bias },
-            Self::Square => Pointwise::Square,
-            &Self::AddConstant(constant) => Pointwise::AddConstant(constant),
-            &Self::MulConstant { constant, scale } => Pointwise::MulConstant { constant, scale },
+            Self::Each(operation) => *operation,
         }
     }
 }
