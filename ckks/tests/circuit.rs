@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::num::NonZeroU32;
+
 use ckks::*;
 
 const LOG_N: u32 = 8;
@@ -228,38 +230,46 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
         let entry = |o: usize, i: usize, r: i64, c: i64| {
             ((o as i64 * 31 + i as i64 * 17 + r * 5 + c * 3) % 13) as f64 / 13.0 - 0.4
         };
-        // Diagonals 0 to 5 of a 2 x 2 block matrix, in baby steps 0..3 and giant steps 0, 3.
-        let mut terms = Vec::new();
-        for (output, input, d) in (0..24).map(|i| (i / 12, i / 6 % 2, (i % 6) as i64)) {
-            let (giant, baby) = (d / 3 * 3, d % 3);
-            let diagonal: Vec<f64> = (0..slots)
-                .map(|p| {
-                    let r = (p - giant).rem_euclid(slots);
-                    entry(output, input, r, (r + d) % slots)
-                })
-                .collect();
-            let diagonal = Encoder::new(&params).encode(&diagonal, Scale::power_of_two(30), 1).unwrap().extend();
-            terms.push(DiagonalTerm { output, input, baby, giant, diagonal });
-        }
+        // Diagonals -2 to 3 of a 2 x 2 block matrix, in so many baby steps.
+        let map = |baby_steps: i64| {
+            let term = |(output, input, d): (usize, usize, i64)| {
+                let (giant, baby) = (d.div_euclid(baby_steps) * baby_steps, d.rem_euclid(baby_steps));
+                let diagonal: Vec<f64> = (0..slots)
+                    .map(|p| {
+                        let r = (p - giant).rem_euclid(slots);
+                        entry(output, input, r, (r + d).rem_euclid(slots))
+                    })
+                    .collect();
+                let diagonal = Encoder::new(&params).encode(&diagonal, Scale::power_of_two(30), 1).unwrap().extend();
+                DiagonalTerm { output, input, baby, giant, diagonal }
+            };
+            let diagonals = (0..24).map(|i| (i / 12, i / 6 % 2, (i % 6) as i64 - 2));
+            DiagonalMap::new(2, 2, diagonals.map(term).collect()).unwrap()
+        };
         let clear = [vector(slots as usize, 1), vector(slots as usize, 2)];
         let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();
-        let mut apply = |map: &DiagonalMap, rotations: &[i64]| {
+        let with_hubs = |baby_steps, n0| map(baby_steps).with_hubs(NonZeroU32::new(n0).unwrap());
+        let maps: [(DiagonalMap, &[i64]); 6] = [
+            (map(1), &[-2, -1, 1, 2, 3]),
+            (map(3), &[-3, 1, 2, 3]),
+            (with_hubs(1, 1), &[-1, 1]),
+            (with_hubs(2, 1), &[-2, 1, 2]),
+            (with_hubs(4, 2), &[-4, 1, 2]),
+            (with_hubs(8, 3), &[-8, 1, 2, 3]),
+        ];
+        for (map, rotations) in maps {
             let request = rotations.iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
             assert_eq!(map.key_request(&params, 1), request);
             let keys = KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap();
-            map.apply(&Evaluator::new(&params), &inputs, &keys).unwrap()
-        };
-        let map = DiagonalMap::new(2, 2, terms).unwrap();
-        let hoisted = apply(&map, &[1, 2, 3]);
-        let chained = apply(&map.chained(), &[1, 3]);
-        for (o, output) in hoisted.iter().enumerate().chain(chained.iter().enumerate()) {
-            let expected: Vec<f64> = (0..slots)
-                .map(|r| {
-                    let terms = (0..12).map(|i| (i / 6, (r + i as i64 % 6) % slots));
-                    terms.map(|(i, c)| entry(o, i, r, c) * clear[i][c as usize]).sum()
-                })
-                .collect();
-            assert_close(&params, &secret, output, &expected, 1e-4);
+            for (o, output) in map.apply(&Evaluator::new(&params), &inputs, &keys).unwrap().iter().enumerate() {
+                let expected: Vec<f64> = (0..slots)
+                    .map(|r| {
+                        let terms = (0..12).map(|i| (i / 6, (r + i as i64 % 6 - 2).rem_euclid(slots)));
+                        terms.map(|(i, c)| entry(o, i, r, c) * clear[i][c as usize]).sum()
+                    })
+                    .collect();
+                assert_close(&params, &secret, output, &expected, 1e-4);
+            }
         }
         assert!(matches!(DiagonalMap::new(1, 1, vec![]), Err(Error::ShapeMismatch { .. })));
     }

@@ -5,18 +5,19 @@
 //! the diagonals, the inner sums and the giant rotations of these; each output is divided by P once. Baby rotations are shared by all
 //! outputs. Which diagonals there are, and in which layout, is the caller's business.
 //!
-//! A *chained* map makes each baby rotation from the one before and adds up its giant steps by Horner's rule, so that it needs a key for
-//! each distance between neighbours instead of one for each rotation (the minimal keys of Kim et al., ARK, 2205.00922).
+//! A map with *hubs* has few keys: of all baby rotations b = a + o, 0 <= o < n0 | a, the hubs rot_a(x) are made one from another, and
+//! the others out of the decomposition of their hub; giant steps of either side of 0 are added up by Horner's rule. So it needs a key for each offset o and
+//! for each distance between neighbours, not for each rotation. With n0 = 1 these are the minimal keys of Kim et al. (ARK, 2205.00922), with
+//! n0 beyond all baby rotations there is one hub, the input.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::scheme::{
-    Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, Hoisted, KeyRequest, Params,
-};
+use crate::scheme::{Ciphertext, EvaluationKeys, Evaluator, ExtendedCiphertext, ExtendedPlaintext, KeyRequest, Params};
 
 /// One diagonal: input `input`, rotated left by `baby`, times `diagonal`, the sum rotated left by `giant`, goes to output `output`.
 pub struct DiagonalTerm {
@@ -35,9 +36,30 @@ pub struct DiagonalTerm {
 /// A matrix from one vector of ciphertexts to another, by its non-zero diagonals.
 pub struct DiagonalMap {
     inputs: usize,
-    chained: bool,
+    /// n0, where there are hubs.
+    offsets: Option<NonZeroU32>,
     /// For each output, the products of each giant step.
     outputs: Vec<BTreeMap<i64, Vec<Product>>>,
+}
+
+/// A rotation of an input, and the baby rotations that are made from it.
+#[derive(Default)]
+struct Hub {
+    /// a.
+    rotation: i64,
+    /// Whether it is a baby rotation itself.
+    is_baby: bool,
+    /// All other o, ascending.
+    offsets: Vec<i64>,
+    /// How far the next hub is.
+    next: Option<i64>,
+}
+
+impl Hub {
+    /// By how much it is rotated.
+    fn steps(&self) -> impl Iterator<Item = i64> {
+        self.offsets.iter().copied().chain(self.next)
+    }
 }
 
 /// A diagonal in the basis QP and what it multiplies.
@@ -55,7 +77,7 @@ impl DiagonalMap {
     pub fn new(inputs: usize, outputs: usize, terms: Vec<DiagonalTerm>) -> Result<Self> {
         let mismatch = |reason: String| Error::ShapeMismatch { operation: "diagonal map", reason };
         let mut map =
-            Self { inputs, chained: false, outputs: std::iter::repeat_with(BTreeMap::new).take(outputs).collect() };
+            Self { inputs, offsets: None, outputs: std::iter::repeat_with(BTreeMap::new).take(outputs).collect() };
         if let Some(DiagonalTerm { output, input, .. }) =
             terms.iter().find(|t| t.output >= outputs || t.input >= inputs)
         {
@@ -72,24 +94,23 @@ impl DiagonalMap {
         }
     }
 
-    /// The same map with few keys: of the baby rotations of an input, sorted, each is made by its distance from the one before, the first
-    /// and that after 0 from the input; sums of giant steps, sorted, are rotated downwards likewise, the least by itself. Cost: all other
-    /// baby rotations take a ModDown and a ModUp as giant ones do.
+    /// The same map with hubs at multiples of `n0`, the first of which is the input. Cost, besides: a ModDown of c_1 and a ModUp for
+    /// each further hub from which others are made, and an inner product for each that is no baby rotation itself.
     #[must_use]
-    pub fn chained(self) -> Self {
-        Self { chained: true, ..self }
+    pub fn with_hubs(self, n0: NonZeroU32) -> Self {
+        Self { offsets: Some(n0), ..self }
     }
 
     /// The keys that the map needs for inputs at `level`.
     pub fn key_request(&self, params: &Params, level: usize) -> KeyRequest {
-        let giants = self.outputs.iter().map(|giants| giants.keys().copied().collect());
-        let steps = |ascending: BTreeSet<i64>| {
-            let mut last = 0;
-            let step = |rotation| rotation - if self.chained { std::mem::replace(&mut last, rotation) } else { 0 };
-            ascending.into_iter().map(step).collect::<Vec<i64>>()
-        };
-        let rotations = self.babies().into_values().chain(giants).flat_map(steps);
-        rotations.fold(KeyRequest::default(), |request, k| request.rotation(params, k, level))
+        let hubs = self.babies().into_values().flat_map(|babies| self.hubs(babies));
+        let babies = hubs.flat_map(|hub| hub.steps().collect::<Vec<_>>());
+        let giants = self.outputs.iter().flat_map(|giants| self.chains(giants.keys().map(|&giant| (giant, ()))));
+        let giants = giants.flat_map(|chain| {
+            let nearer: Vec<i64> = chain.iter().skip(1).map(|&(giant, ())| giant).chain([0]).collect();
+            chain.into_iter().zip(nearer).map(|((giant, ()), nearer)| giant - nearer)
+        });
+        babies.chain(giants).fold(KeyRequest::default(), |request, k| request.rotation(params, k, level))
     }
 
     /// Applies the map. Inputs of degree 1; the level stays, the scale is multiplied by the diagonals'. Cost: one ModUp an input, one inner
@@ -116,14 +137,8 @@ impl DiagonalMap {
         drop(rotated);
         let by_output = self.outputs.iter().map(|giants| giants.keys().copied().zip(sums.by_ref()).collect());
         let output = |sums: Vec<(i64, ExtendedCiphertext)>| {
-            let sum = match self.chained {
-                true => horner(evaluator, sums, keys)?,
-                false => {
-                    let rotated = sums.into_par_iter().map(|(giant, sum)| rotate(evaluator, sum, giant, keys));
-                    total(evaluator, rotated.collect::<Result<Vec<_>>>()?)?
-                }
-            };
-            evaluator.mod_down(sum)
+            let rotated = self.chains(sums).into_par_iter().map(|chain| horner(evaluator, chain, keys));
+            evaluator.mod_down(total(evaluator, rotated.collect::<Result<Vec<_>>>()?)?)
         };
         by_output.collect::<Vec<_>>().into_par_iter().map(output).collect()
     }
@@ -137,6 +152,37 @@ impl DiagonalMap {
         babies
     }
 
+    /// Where the baby rotations of an input come from: the input first.
+    fn hubs(&self, babies: BTreeSet<i64>) -> Vec<Hub> {
+        // Ascending from the input on, those to the right last.
+        let mut hubs = BTreeMap::from([((false, 0), Hub::default())]);
+        for b in babies {
+            let offset = self.offsets.map_or(b, |n0| b.rem_euclid(n0.get().into()));
+            let rotation = b - offset;
+            let hub = hubs.entry((rotation < 0, rotation)).or_insert(Hub { rotation, ..Hub::default() });
+            match offset {
+                0 => hub.is_baby = true,
+                _ => hub.offsets.push(offset),
+            }
+        }
+        let mut hubs: Vec<Hub> = hubs.into_values().collect();
+        for at in 1..hubs.len() {
+            hubs[at - 1].next = Some(hubs[at].rotation - hubs[at - 1].rotation);
+        }
+        hubs
+    }
+
+    /// Giant steps, ascending, as they are added up: where there are hubs, those to the right and those to the left of 0, the
+    /// farthest of each first; else each by itself.
+    fn chains<T>(&self, giants: impl IntoIterator<Item = (i64, T)>) -> Vec<Vec<(i64, T)>> {
+        if self.offsets.is_none() {
+            return giants.into_iter().map(|giant| vec![giant]).collect();
+        }
+        let (right, mut left): (Vec<_>, Vec<_>) = giants.into_iter().partition(|&(giant, _)| giant < 0);
+        left.reverse();
+        [right, left].into_iter().filter(|chain| !chain.is_empty()).collect()
+    }
+
     /// rot_b(x_i) for every (i, b) that a term reads.
     fn baby_rotations(
         &self,
@@ -145,16 +191,8 @@ impl DiagonalMap {
         keys: &EvaluationKeys,
     ) -> Result<BTreeMap<(usize, i64), ExtendedCiphertext>> {
         let of_input = |(i, babies): (usize, BTreeSet<i64>)| {
-            if babies.iter().eq([&0]) {
-                return Ok(vec![((i, 0), evaluator.extend(inputs[i])?)]);
-            }
-            let hoisted = evaluator.hoist(inputs[i])?;
-            if self.chained {
-                return chain(evaluator, &hoisted, babies, keys)
-                    .map(|rotated| rotated.into_iter().map(|(b, rotated)| ((i, b), rotated)).collect());
-            }
-            let rotate = |b: i64| Ok(((i, b), evaluator.rotate_hoisted_extended(&hoisted, b, keys)?));
-            babies.into_par_iter().map(rotate).collect::<Result<Vec<_>>>()
+            let rotated = rotations(evaluator, inputs[i], &self.hubs(babies), keys)?;
+            Ok(rotated.into_iter().map(|(b, rotated)| ((i, b), rotated)).collect::<Vec<_>>())
         };
         let rotations = self.babies().into_par_iter().map(of_input).collect::<Result<Vec<_>>>()?;
         Ok(rotations.into_iter().flatten().collect())
@@ -186,46 +224,51 @@ pub fn add_rotations(
     Ok(a)
 }
 
-/// The rotations by `ascending`, each from the one before.
-fn chain(
+/// The baby rotations of an input, hub by hub.
+fn rotations(
     evaluator: &Evaluator,
-    hoisted: &Hoisted<'_>,
-    ascending: BTreeSet<i64>,
+    input: &Ciphertext,
+    hubs: &[Hub],
     keys: &EvaluationKeys,
 ) -> Result<Vec<(i64, ExtendedCiphertext)>> {
-    let mut rotated: Vec<(i64, ExtendedCiphertext)> = Vec::with_capacity(ascending.len());
-    for b in ascending {
-        let next = match rotated.last() {
-            Some((before, last)) if *before != 0 => evaluator.rotate_extended(last, b - before, keys)?,
-            _ => evaluator.rotate_hoisted_extended(hoisted, b, keys)?,
+    let mut rotated = Vec::new();
+    let mut last: Option<ExtendedCiphertext> = None;
+    for hub in hubs {
+        let steps: Vec<i64> = hub.steps().collect();
+        let mut made = match (&*steps, &last) {
+            ([], _) => Vec::new(),
+            (&[step], Some(last)) => vec![evaluator.rotate_extended(last, step, keys)?],
+            (_, last) => {
+                let hoisted =
+                    last.as_ref().map_or_else(|| evaluator.hoist(input), |last| evaluator.hoist_extended(last))?;
+                let rotate = |&step: &i64| evaluator.rotate_hoisted_extended(&hoisted, step, keys);
+                steps.par_iter().map(rotate).collect::<Result<Vec<_>>>()?
+            }
         };
-        rotated.push((b, next));
+        let next = hub.next.and_then(|_| made.pop());
+        rotated.extend(hub.offsets.iter().map(|offset| hub.rotation + offset).zip(made));
+        let last = std::mem::replace(&mut last, next);
+        if hub.is_baby {
+            rotated.push((hub.rotation, last.map_or_else(|| evaluator.extend(input), Ok)?));
+        }
     }
     Ok(rotated)
 }
 
-/// Σ_g rot_g(sum_g) for ascending g: the last sum is rotated to the one before, added to it, and so on.
+/// Σ_g rot_g(sum_g) of a chain: the farthest sum is rotated to the next one, added to it, and so on.
 fn horner(
     evaluator: &Evaluator,
-    mut sums: Vec<(i64, ExtendedCiphertext)>,
+    chain: Vec<(i64, ExtendedCiphertext)>,
     keys: &EvaluationKeys,
 ) -> Result<ExtendedCiphertext> {
-    let (mut giant, mut total) = sums.pop().ok_or_else(no_diagonal)?;
-    while let Some((next, sum)) = sums.pop() {
+    let mut chain = chain.into_iter();
+    let (mut giant, mut total) = chain.next().ok_or_else(no_diagonal)?;
+    for (next, sum) in chain {
         total = evaluator.rotate_extended(&total, giant - next, keys)?;
         evaluator.add_extended_assign(&mut total, &sum)?;
         giant = next;
     }
-    rotate(evaluator, total, giant, keys)
-}
-
-fn rotate(
-    evaluator: &Evaluator,
-    sum: ExtendedCiphertext,
-    giant: i64,
-    keys: &EvaluationKeys,
-) -> Result<ExtendedCiphertext> {
-    if giant == 0 { Ok(sum) } else { evaluator.rotate_extended(&sum, giant, keys) }
+    if giant == 0 { Ok(total) } else { evaluator.rotate_extended(&total, giant, keys) }
 }
 
 fn total(evaluator: &Evaluator, sums: Vec<ExtendedCiphertext>) -> Result<ExtendedCiphertext> {

@@ -73,15 +73,11 @@ pub(crate) struct Digits<'a> {
     basis: Basis,
     digit_limbs: usize,
     count: usize,
-    x: Operand<'a>,
-    rows: DigitRows,
-}
-
-enum DigitRows {
-    /// The y_r of every limb, then the v of every digit.
-    Sources(Buffer),
-    /// Digit i modulo prime j of the basis, in NTT form: row j count + i.
-    Extended(Buffer),
+    /// The polynomial, unless the digits are extended.
+    x: Option<Operand<'a>>,
+    /// Extended, digit i modulo prime j of the basis, in NTT form: row j count + i. Else what that is made from: the y_r of every limb,
+    /// then the v of every digit.
+    rows: Buffer,
 }
 
 /// The rows of a key of `digits` digits in `basis`: b_i and a_i modulo prime j are rows 2 (j digits + i) and 2 (j digits + i) + 1.
@@ -115,28 +111,31 @@ impl<'a> Digits<'a> {
             let rows = Rows { data: &y[source.q_start * stride..], stride, count: source.q_end - source.q_start };
             ring.conversion(source).quotients(&ring, rows, &mut v[..ring.n()]);
         });
-        Self { basis, digit_limbs, count, x, rows: DigitRows::Sources(sources), ring }
+        Self { basis, digit_limbs, count, x: Some(x), rows: sources, ring }
     }
 
-    /// Extends every digit to the whole basis once, for any number of keys. Cost: dnum (l + k) − l forward transforms.
-    pub(crate) fn hoist(mut self) -> Self {
-        let DigitRows::Sources(sources) = &self.rows else { return self };
+    /// Every digit extended to the whole basis once, for any number of keys; the polynomial is no longer needed. Cost: dnum (l + k) − l
+    /// forward transforms.
+    pub(crate) fn hoist(mut self) -> Digits<'static> {
         let size = self.count * self.ring.stride();
-        let mut rows = self.ring.pool().take(self.basis.limbs() * size);
-        let limbs = [(&mut *rows, size)];
-        self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [rows]| self.extend(j, sources, rows, true));
-        let sources = std::mem::replace(&mut self.rows, DigitRows::Extended(rows));
-        self.ring.pool().give(sources.into_buffer());
-        self
+        let mut rows = std::mem::replace(&mut self.rows, Buffer::empty());
+        if let Some(x) = self.x {
+            let sources = std::mem::replace(&mut rows, self.ring.pool().take(self.basis.limbs() * size));
+            let limbs = [(&mut *rows, size)];
+            self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [rows]| self.extend(j, (x, &sources), rows, true));
+            self.ring.pool().give(sources);
+        }
+        let Self { basis, digit_limbs, count, .. } = self;
+        Digits { ring: self.ring.clone(), basis, digit_limbs, count, x: None, rows }
     }
 
     /// The extension of the only digit.
     pub(crate) fn into_poly(self) -> Poly<Ntt> {
         assert_eq!(self.count, 1, "one polynomial of {} digits", self.count);
-        let DigitRows::Sources(sources) = &self.rows else { unreachable!("hoisted digits are for keys") };
+        let Some(x) = self.x else { unreachable!("hoisted digits are for keys") };
         let mut out = Poly::uninit(&self.ring, self.basis);
         let limbs = [(out.data_mut(), self.ring.stride())];
-        self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [limb]| self.extend(j, sources, limb, true));
+        self.ring.each_limb_of(self.basis.limbs(), limbs, |j, [limb]| self.extend(j, (x, &self.rows), limb, true));
         out
     }
 
@@ -159,22 +158,20 @@ impl<'a> Digits<'a> {
     /// A digit modulo limb `i` of the basis, in NTT form, when hoisted.
     #[cfg(test)]
     pub(crate) fn extended_limb(&self, digit: usize, i: usize) -> &[u64] {
-        match &self.rows {
-            DigitRows::Extended(rows) => &rows[(i * self.count + digit) * self.ring.stride()..][..self.ring.n()],
-            DigitRows::Sources(_) => &[],
-        }
+        assert!(self.x.is_none(), "the digits are not extended");
+        &self.rows[(i * self.count + digit) * self.ring.stride()..][..self.ring.n()]
     }
 
     /// Σ_i digit_i b_i and Σ_i digit_i a_i in limb `j`. Cost: unless hoisted, the forward transforms of the extended digits.
     pub(crate) fn dot(&self, j: usize, key: KeyRows<'_>, out: &mut [&mut [u64]; 2]) {
         let size = self.count * self.ring.stride();
-        match &self.rows {
-            DigitRows::Extended(rows) => self.dot_slices(j, &self.slices(&rows[j * size..][..size]), key, out),
-            DigitRows::Sources(sources) => {
+        match self.x {
+            None => self.dot_slices(j, &self.slices(&self.rows[j * size..][..size]), key, out),
+            Some(operand) => {
                 let mut rows = self.ring.pool().take(size);
                 // A limb that exists is read where it is.
-                let own = if let Operand::Poly(x) = self.x { (j < self.basis.q).then(|| x.limb(j)) } else { None };
-                self.extend(j, sources, &mut rows, own.is_none());
+                let own = if let Operand::Poly(x) = operand { (j < self.basis.q).then(|| x.limb(j)) } else { None };
+                self.extend(j, (operand, &self.rows), &mut rows, own.is_none());
                 let mut x = self.slices(&rows);
                 if let Some(limb) = own {
                     x[j / self.digit_limbs] = limb;
@@ -186,14 +183,14 @@ impl<'a> Digits<'a> {
         }
     }
 
-    /// The digits modulo limb `j`, in NTT form, to as many rows; that which has this limb only if `own_too`.
-    fn extend(&self, j: usize, sources: &[u64], rows: &mut [u64], own_too: bool) {
+    /// The digits of a polynomial modulo limb `j`, in NTT form, to as many rows; that which has this limb only if `own_too`.
+    fn extend(&self, j: usize, (x, sources): (Operand<'_>, &[u64]), rows: &mut [u64], own_too: bool) {
         let (n, stride) = (self.ring.n(), self.ring.stride());
         self.ring.each_limb_of(self.count, [(rows, stride)], |digit, [row]| {
             let own = source(self.basis.q, self.digit_limbs, digit);
             if (own.q_start..own.q_end).contains(&j) {
                 if own_too {
-                    self.x.limb_into(j, &mut row[..n]);
+                    x.limb_into(j, &mut row[..n]);
                 }
                 return;
             }
@@ -226,17 +223,8 @@ fn source(l: usize, digit_limbs: usize, digit: usize) -> Source {
     Source { q_start: digit * digit_limbs, q_end: l.min((digit + 1) * digit_limbs), special: false }
 }
 
-impl DigitRows {
-    fn into_buffer(self) -> Buffer {
-        match self {
-            Self::Sources(buffer) | Self::Extended(buffer) => buffer,
-        }
-    }
-}
-
 impl Drop for Digits<'_> {
     fn drop(&mut self) {
-        let rows = std::mem::replace(&mut self.rows, DigitRows::Sources(Buffer::empty()));
-        self.ring.pool().give(rows.into_buffer());
+        self.ring.pool().give(std::mem::replace(&mut self.rows, Buffer::empty()));
     }
 }

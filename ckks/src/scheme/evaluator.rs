@@ -8,7 +8,7 @@ use crate::ring::{Digits, Ntt, Operand, Poly, divide_round_assign};
 
 use super::ciphertext::Ciphertext;
 use super::key_switch::{Addend, KeySwitch};
-use super::keys::{EvaluationKeys, SwitchingKey};
+use super::keys::EvaluationKeys;
 use super::noise::Estimate;
 use super::params::Params;
 use super::plaintext::Plaintext;
@@ -18,12 +18,6 @@ use super::scale::Scale;
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     pub(super) params: Params,
-}
-
-/// A ciphertext whose c_1 is decomposed: rotations of it share that work (Halevi-Shoup 2018/244).
-pub struct Hoisted<'a> {
-    pub(super) ciphertext: &'a Ciphertext,
-    pub(super) digits: Digits<'a>,
 }
 
 impl Evaluator {
@@ -304,65 +298,6 @@ impl Evaluator {
         let limbs = self.params.limbs(level)?;
         a.parts.iter_mut().for_each(|part| part.truncate(limbs));
         Ok(())
-    }
-
-    /// Rotation to the left: slot i receives slot i + k. Level and scale stay. Cost as [`Self::relinearize`].
-    ///
-    /// # Errors
-    /// [`Error::WrongDegree`] unless the degree is 1; [`Error::MissingKey`], which names the rotation.
-    pub fn rotate(&self, a: &Ciphertext, k: i64, keys: &EvaluationKeys) -> Result<Ciphertext> {
-        self.check("rotate", a, keys.params(), a.level())?;
-        expect_degree("rotate", a, 1, "relinearise it first")?;
-        match k.rem_euclid(self.params.slots() as i64) {
-            0 => Ok(a.clone()),
-            k => Ok(self.automorphism(a, &self.digits(a), keys.rotation(k, a.level())?)),
-        }
-    }
-
-    /// The complex conjugate of every slot; the standard ring only. Otherwise as [`Self::rotate`].
-    ///
-    /// # Errors
-    /// As [`Self::rotate`], and [`Error::NoComplexSlots`].
-    pub fn conjugate(&self, a: &Ciphertext, keys: &EvaluationKeys) -> Result<Ciphertext> {
-        self.check("conjugate", a, keys.params(), a.level())?;
-        expect_degree("conjugate", a, 1, "relinearise it first")?;
-        Ok(self.automorphism(a, &self.digits(a), keys.conjugation(a.level())?))
-    }
-
-    /// Decomposes c_1 once for any number of [`Self::rotate_hoisted`].
-    ///
-    /// # Errors
-    /// [`Error::ParamsMismatch`]; [`Error::WrongDegree`] unless the degree is 1.
-    pub fn hoist<'a>(&self, a: &'a Ciphertext) -> Result<Hoisted<'a>> {
-        self.check("rotate", a, &a.params, a.level())?;
-        expect_degree("rotate", a, 1, "relinearise it first")?;
-        Ok(Hoisted { ciphertext: a, digits: self.digits(a).hoist() })
-    }
-
-    fn digits<'a>(&self, a: &'a Ciphertext) -> Digits<'a> {
-        Digits::new(Operand::Poly(&a.parts[1]), self.params.digit_limbs())
-    }
-
-    /// [`Self::rotate`] of a hoisted ciphertext. Cost: 2 (l + k) NTTs.
-    ///
-    /// # Errors
-    /// [`Error::ParamsMismatch`], [`Error::MissingKey`].
-    pub fn rotate_hoisted(&self, a: &Hoisted<'_>, k: i64, keys: &EvaluationKeys) -> Result<Ciphertext> {
-        let (ciphertext, level) = (a.ciphertext, a.ciphertext.level());
-        self.check("rotate", ciphertext, keys.params(), level)?;
-        match k.rem_euclid(self.params.slots() as i64) {
-            0 => Ok(ciphertext.clone()),
-            k => Ok(self.automorphism(ciphertext, &a.digits, keys.rotation(k, level)?)),
-        }
-    }
-
-    /// Key-switches c_1 to σ^−1(s) and applies σ: two permutations of l limbs instead of one of all digits.
-    fn automorphism(&self, a: &Ciphertext, digits: &Digits<'_>, (element, key): (u64, &SwitchingKey)) -> Ciphertext {
-        let addends = [Addend::Multiple(Operand::Poly(&a.parts[0])), Addend::Nothing];
-        let permutation = Some(self.params.ring().permutation(element));
-        let parts = KeySwitch { digits, key, addends, permutation }.divide_round(a.limbs());
-        let estimate = a.estimate.map(|e| e.key_switch(&self.params, a.limbs(), a.scale));
-        Ciphertext { params: self.params.clone(), parts: parts.into_iter().collect(), scale: a.scale, estimate }
     }
 
     pub(super) fn check(&self, operation: &'static str, a: &Ciphertext, params: &Params, level: usize) -> Result<()> {

@@ -6,12 +6,10 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::ring::{Basis, Digits, Ntt, Operand, Poly, Term, divide_round_assign};
+use crate::ring::{Basis, Ntt, Poly, Term, divide_round_assign};
 
 use super::ciphertext::Ciphertext;
-use super::evaluator::{Evaluator, Hoisted, expect_degree, join};
-use super::key_switch::{Addend, KeySwitch};
-use super::keys::EvaluationKeys;
+use super::evaluator::{Evaluator, expect_degree, join};
 use super::noise::Estimate;
 use super::params::Params;
 use super::plaintext::ExtendedPlaintext;
@@ -20,10 +18,10 @@ use super::scale::Scale;
 /// (c_0, c_1) in the basis QP with c_0 + c_1 s ≈ P Δ m; in NTT form.
 #[derive(Clone)]
 pub struct ExtendedCiphertext {
-    params: Params,
-    parts: [Poly<Ntt>; 2],
-    scale: Scale,
-    estimate: Option<Estimate>,
+    pub(super) params: Params,
+    pub(super) parts: [Poly<Ntt>; 2],
+    pub(super) scale: Scale,
+    pub(super) estimate: Option<Estimate>,
 }
 
 impl ExtendedCiphertext {
@@ -42,7 +40,7 @@ impl ExtendedCiphertext {
         self.scale
     }
 
-    fn basis(&self) -> Basis {
+    pub(super) fn basis(&self) -> Basis {
         self.parts[0].basis()
     }
 }
@@ -62,30 +60,6 @@ fn polynomials<'a>(a: &'a ExtendedCiphertext, m: &'a ExtendedPlaintext) -> Term<
 }
 
 impl Evaluator {
-    /// [`Self::rotate_hoisted`] without its ModDown. Cost: no NTT.
-    ///
-    /// # Errors
-    /// [`Error::ParamsMismatch`], [`Error::MissingKey`].
-    pub fn rotate_hoisted_extended(
-        &self,
-        a: &Hoisted<'_>,
-        k: i64,
-        keys: &EvaluationKeys,
-    ) -> Result<ExtendedCiphertext> {
-        let (ciphertext, level) = (a.ciphertext, a.ciphertext.level());
-        self.check("rotate", ciphertext, keys.params(), level)?;
-        if k.rem_euclid(self.params.slots() as i64) == 0 {
-            return self.extend(ciphertext);
-        }
-        let (element, key) = keys.rotation(k, level)?;
-        let addends = [Addend::Multiple(Operand::Poly(&ciphertext.parts[0])), Addend::Nothing];
-        let permutation = Some(self.params.ring().permutation(element));
-        let parts = KeySwitch { digits: &a.digits, key, addends, permutation }.extended();
-        let (scale, limbs) = (ciphertext.scale, ciphertext.limbs());
-        let estimate = ciphertext.estimate.map(|estimate| estimate.key_switch(&self.params, limbs, scale));
-        Ok(ExtendedCiphertext { params: self.params.clone(), parts, scale, estimate })
-    }
-
     /// The ciphertext in the basis QP: P c in the ciphertext primes, zero in the special ones. Exact; no NTT.
     ///
     /// # Errors
@@ -106,28 +80,6 @@ impl Evaluator {
         };
         let parts = [extend(&a.parts[0]), extend(&a.parts[1])];
         Ok(ExtendedCiphertext { params: self.params.clone(), parts, scale: a.scale, estimate: a.estimate })
-    }
-
-    /// Rotation to the left of a ciphertext in the basis QP, which it does not leave. Cost: a ModDown of c_1, k inverse and l forward
-    /// NTTs, and its ModUp.
-    ///
-    /// # Errors
-    /// [`Error::ParamsMismatch`], [`Error::MissingKey`].
-    pub fn rotate_extended(&self, a: &ExtendedCiphertext, k: i64, keys: &EvaluationKeys) -> Result<ExtendedCiphertext> {
-        self.check_extended("rotate", a, keys.params(), a.level())?;
-        if k.rem_euclid(self.params.slots() as i64) == 0 {
-            return Ok(a.clone());
-        }
-        let (element, key) = keys.rotation(k, a.level())?;
-        let limbs = a.basis().q;
-        let mut c1 = [a.parts[1].clone()];
-        divide_round_assign(&mut c1, limbs);
-        let digits = Digits::new(Operand::Poly(&c1[0]), self.params.digit_limbs());
-        let addends = [Addend::Extended(&a.parts[0]), Addend::Nothing];
-        let permutation = Some(self.params.ring().permutation(element));
-        let parts = KeySwitch { digits: &digits, key, addends, permutation }.extended();
-        let estimate = a.estimate.map(|estimate| estimate.key_switch(&self.params, limbs, a.scale));
-        Ok(ExtendedCiphertext { params: self.params.clone(), parts, scale: a.scale, estimate })
     }
 
     /// a ← a + b. Equal levels and scales. Errors add.
@@ -186,7 +138,7 @@ impl Evaluator {
         Ok(Ciphertext { params, parts: parts.into_iter().collect(), scale, estimate })
     }
 
-    fn check_extended(
+    pub(super) fn check_extended(
         &self,
         operation: &'static str,
         a: &ExtendedCiphertext,

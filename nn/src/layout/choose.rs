@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::{DiagonalPlan, Layout, LayoutError, Stepping};
+use super::{DiagonalPlan, KeyPrice, Layout, LayoutError};
 use crate::graph::SparseMatrix;
 
 /// At most this many known diagonals are tried for each row.
@@ -22,7 +22,7 @@ impl Layout {
         interleave: usize,
         features: usize,
         readers: &[&SparseMatrix],
-        stepping: Stepping,
+        price: KeyPrice,
     ) -> Result<Self, LayoutError> {
         let dense = Self::dense(slots, interleave, features)?;
         let repetitions = dense.positions_per_ciphertext() / dense.period;
@@ -31,8 +31,8 @@ impl Layout {
             for rows in readers.iter().map(|matrix| matrix.rows().next_power_of_two()) {
                 let input = dense.shifted(copies, rows / copies)?;
                 let cost = |matrix: &&SparseMatrix| {
-                    let output = Self::of_outputs(matrix, &input, stepping)?;
-                    Ok(DiagonalPlan::new(matrix, &input, &output, stepping)?.cost())
+                    let output = Self::of_outputs(matrix, &input, price)?;
+                    Ok(DiagonalPlan::new(matrix, &input, &output, price.alone())?.cost())
                 };
                 let cost = readers.iter().map(cost).sum::<Result<usize, LayoutError>>()?;
                 if cost < best.0 {
@@ -54,13 +54,13 @@ impl Layout {
     ///
     /// # Errors
     /// As [`DiagonalPlan::new`].
-    pub fn of_outputs(matrix: &SparseMatrix, input: &Self, stepping: Stepping) -> Result<Self, LayoutError> {
+    pub fn of_outputs(matrix: &SparseMatrix, input: &Self, price: KeyPrice) -> Result<Self, LayoutError> {
         let dense = Self::dense(input.slots, input.interleave, matrix.rows())?;
         let widest = matrix.iter_rows().map(<[_]>::len).max().unwrap_or(0);
         if input.positions_per_ciphertext() == 1 || input.copies > 1 || 4 * widest > matrix.cols() {
             return Ok(dense);
         }
-        let cost = |output: &Self| Ok(DiagonalPlan::new(matrix, input, output, stepping)?.cost());
+        let cost = |output: &Self| Ok(DiagonalPlan::new(matrix, input, output, price.alone())?.cost());
         let anchored = || Self::anchored(matrix, input).and_then(|anchored| Ok((cost(&anchored)?, anchored)));
         let (anchored, cost) = rayon::join(anchored, || cost(&dense));
         match (anchored?, cost?) {

@@ -21,11 +21,13 @@
 //!
 //! z_o = Σ_g rot_g( Σ_i Σ_j m_{o,g,i,j} ⊙ rot_j(x_i) ),  m_{o,g,i,j}\[u\] = M(row at u − g, column at u + j).
 //!
-//! The rot_j(x_i) come from one hoisted decomposition an input (Bossuat et al. 2020/1203), or each from the one before
-//! ([`Stepping`]); a giant rotation serves all inputs.
+//! The rot_j(x_i) come from one hoisted decomposition an input (Bossuat et al. 2020/1203); a giant rotation serves all inputs. Where
+//! keys are to be few ([`KeyPrice`]), j = a + o with 0 <= o < n0 | a: the hubs rot_a(x_i) are made one from another, and the others out of
+//! the decomposition of their hub; giant rotations are those of Horner's rule ([`ckks::DiagonalMap::with_hubs`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, LayoutError};
@@ -37,22 +39,42 @@ const BABY_COST: usize = 6;
 /// Cost of a rotation of its own, decomposition and ModDown included, likewise: twenty limb NTTs at three limbs and one
 /// special prime, each as long as a product.
 const GIANT_COST: usize = 24;
-/// log2 of the slots that a step of the fold adds up where rotations are hoisted: three rotations out of one decomposition cost less
-/// than two of their own.
-const FOLD_BITS: usize = 2;
-/// What a key may cost where keys are to be few, likewise.
-const KEY_COST: usize = 24;
+/// A step of the fold adds up four positions if a key costs less than this: three rotations out of one decomposition cost so much less
+/// than two of their own, and have one key more.
+const FOLD_KEY: usize = GIANT_COST - 2 * BABY_COST;
 
-/// How a product comes by its rotations: by time, or by keys.
+/// So many n0 are tried with each n1.
+const MOST_HUBS: usize = 64;
+
+/// What a map may do for a rotation key less, in products with a diagonal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stepping {
-    /// Baby steps out of one decomposition of their input; every rotation has a key of its own.
-    #[default]
-    Hoisted,
-    /// Each baby step from the one before, and the sums of giant steps by Horner's rule: a key for each distance between
-    /// neighbours, mostly one for all baby steps and one for all giant ones (the minimal keys of Kim et al., ARK, 2205.00922).
-    Chained,
+#[serde(transparent)]
+pub struct KeyPrice(u32);
+
+impl KeyPrice {
+    /// Nothing: every rotation has a key of its own.
+    pub const FREE: Self = Self(0);
+    /// Ascending: at the last of them, hardly more than one key each for all baby steps, all giant ones, and each step of the fold.
+    pub const RAISED: [Self; 7] = [Self(3), Self(6), Self(12), Self(24), Self(48), Self(96), Self(192)];
+
+    /// For a map alone.
+    pub fn alone(self) -> Keys<'static> {
+        static NONE: BTreeSet<usize> = BTreeSet::new();
+        Keys { price: self, known: &NONE }
+    }
+
+    fn is_free(self) -> bool {
+        self == Self::FREE
+    }
+}
+
+/// What keys cost a map.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys<'a> {
+    /// Of a key.
+    pub price: KeyPrice,
+    /// Rotations, in positions, whose keys are there anyway: other maps have paid for them.
+    pub known: &'a BTreeSet<usize>,
 }
 
 /// Which diagonals a matrix has between two layouts, and in which order to multiply by them.
@@ -62,7 +84,11 @@ pub struct DiagonalPlan {
     positions: usize,
     period: usize,
     baby_steps: usize,
-    stepping: Stepping,
+    /// n0, at most n1.
+    offsets: usize,
+    price: KeyPrice,
+    /// Diagonals from here on, modulo D, are negative.
+    turn: usize,
     products: usize,
     entries: usize,
     /// The rotated inputs, each once, ascending; unrotated ones do not count.
@@ -104,39 +130,34 @@ impl DiagonalPlan {
     ///
     /// # Errors
     /// [`LayoutError::Shape`] if the layouts have other features than the matrix, or the two differ in slots or interleave.
-    pub fn new(
-        matrix: &SparseMatrix,
-        input: &Layout,
-        output: &Layout,
-        stepping: Stepping,
-    ) -> Result<Self, LayoutError> {
+    pub fn new(matrix: &SparseMatrix, input: &Layout, output: &Layout, keys: Keys<'_>) -> Result<Self, LayoutError> {
         input.check_shapes(matrix, output)?;
-        let (diagonals, entries) = diagonals(matrix, input, output, stepping);
-        let split = |baby_steps| {
-            let plan = Self::split(&diagonals, baby_steps, (input, output), stepping);
-            (plan.cost(), plan)
-        };
-        let mut best = split(1);
-        for baby_steps in baby_steps(&diagonals, modulus(input, output)) {
-            let plan = split(baby_steps);
-            if plan.0 < best.0 {
-                best = plan;
+        let (diagonals, turn, entries) = diagonals(matrix, (input, output));
+        let cheapest = |baby_steps: usize| {
+            let mut split = Self::split(&diagonals, baby_steps, (input, output), keys.price);
+            // Without a price, all out of one decomposition; else the second hub is mostly a baby rotation.
+            let mut offsets = vec![baby_steps];
+            if !keys.price.is_free() {
+                offsets.extend(std::iter::once(1).chain(split.babies.iter().map(|baby| baby.rotation)).take(MOST_HUBS));
             }
-        }
-        let (_, mut plan) = best;
-        plan.entries = entries;
+            let mut cost = |offsets: usize| {
+                split.offsets = offsets;
+                (split.cost_beside(keys.known), offsets)
+            };
+            let (cost, offsets) = offsets.into_iter().map(&mut cost).min().unwrap_or((usize::MAX, baby_steps));
+            (cost, Self { offsets, ..split })
+        };
+        let numbers: Vec<usize> = baby_steps(&diagonals, modulus(input, output)).into_iter().collect();
+        let best = numbers.into_par_iter().map(cheapest).min_by_key(|(cost, split)| (*cost, split.baby_steps));
+        let mut plan = best.map_or_else(|| Self::split(&diagonals, 1, (input, output), keys.price), |(_, plan)| plan);
+        (plan.turn, plan.entries) = (turn, entries);
         plan.rotations = plan.distinct_rotations();
         plan.outputs = plan.sums(&diagonals, output.ciphertexts);
         Ok(plan)
     }
 
-    /// The plan with so many baby steps, without its sums, its list of rotations and its number of entries.
-    fn split(
-        diagonals: &[Diagonal],
-        baby_steps: usize,
-        (input, output): (&Layout, &Layout),
-        stepping: Stepping,
-    ) -> Self {
+    /// The plan with so many baby steps and one hub, without its sums, its list of rotations, its turn and its number of entries.
+    fn split(diagonals: &[Diagonal], baby_steps: usize, (input, output): (&Layout, &Layout), price: KeyPrice) -> Self {
         let giant = |d: i64| d.div_euclid(baby_steps as i64);
         let (lowest, highest) = diagonals.iter().fold((0, 0), |(low, high), &(.., d)| (low.min(d), high.max(d)));
         let (lowest, span) = (giant(lowest), (giant(highest) - giant(lowest) + 1) as usize);
@@ -152,12 +173,14 @@ impl DiagonalPlan {
             positions: input.positions_per_ciphertext(),
             period: input.cycle().max(output.cycle()),
             baby_steps,
-            stepping,
+            offsets: baby_steps,
+            price,
+            turn: 0,
             products: diagonals.len(),
             entries: 0,
             babies: marked(&rotated).map(baby).filter(|baby| baby.rotation != 0).collect(),
             giants: marked(&summed).map(giant).collect(),
-            fold: fold(output.cycle(), input.cycle(), stepping),
+            fold: fold(output.cycle(), input.cycle(), price),
             outputs: Vec::new(),
             rotations: Vec::new(),
         }
@@ -193,9 +216,14 @@ impl DiagonalPlan {
         self.baby_steps
     }
 
-    /// How it comes by its rotations.
-    pub fn stepping(&self) -> Stepping {
-        self.stepping
+    /// From which d on, modulo D, diagonals are negative.
+    pub(super) fn turn(&self) -> usize {
+        self.turn
+    }
+
+    /// n0, in positions, where keys are to be few.
+    pub fn hubs(&self) -> Option<usize> {
+        (!self.price.is_free()).then_some(self.offsets)
     }
 
     /// For each output ciphertext its giant steps. An output without any is zero.
@@ -215,15 +243,21 @@ impl DiagonalPlan {
 
     /// A rough cost, in products with a diagonal, by which layouts and baby steps are compared.
     pub fn cost(&self) -> usize {
-        let keys = match self.stepping {
-            Stepping::Hoisted => 0,
-            Stepping::Chained => KEY_COST * self.distinct_rotations().len(),
+        self.cost_beside(&BTreeSet::new())
+    }
+
+    /// The cost where some keys are there anyway.
+    fn cost_beside(&self, known: &BTreeSet<usize>) -> usize {
+        let keys = match self.price.is_free() {
+            true => 0,
+            false => self.distinct_rotations().iter().filter(|rotation| !known.contains(rotation)).count(),
         };
         self.products()
             + BABY_COST * self.hoisted_rotations()
-            + GIANT_COST * (self.full_rotations() + self.fold_steps())
+            + (GIANT_COST - BABY_COST) * self.hoisted_hubs()
+            + GIANT_COST * (self.giant_rotations() + self.fold_steps())
             + BABY_COST * (self.fold_rotations() - self.fold_steps())
-            + keys
+            + self.price.0 as usize * keys
     }
 
     /// Number of products with a diagonal.
@@ -251,26 +285,23 @@ impl DiagonalPlan {
         self.babies.chunk_by(|a, b| a.input == b.input).count()
     }
 
-    /// Number of rotations out of the decomposition of an input.
-    pub fn hoisted_rotations(&self) -> usize {
-        match self.stepping {
-            Stepping::Hoisted => self.baby_rotations(),
-            Stepping::Chained => self.hoisted_inputs(),
-        }
+    /// Number of hubs, other than inputs, that are decomposed for others.
+    pub fn hoisted_hubs(&self) -> usize {
+        self.by_hub().map(|hubs| hubs.iter().filter(|hub| hub.at != 0 && hub.steps() != 0).count()).sum()
     }
 
-    /// Number of rotations, those of the fold aside, with a decomposition of their own.
-    pub fn full_rotations(&self) -> usize {
-        self.baby_rotations() + self.giant_rotations() - self.hoisted_rotations()
+    /// Number of rotations out of the decomposition of an input or a hub.
+    pub fn hoisted_rotations(&self) -> usize {
+        self.by_hub().flatten().map(|hub| hub.steps()).sum()
     }
 
     /// Most rotations that an input goes through before it is multiplied.
     pub fn longest_chain(&self) -> usize {
-        let babies = self.babies.chunk_by(|a, b| a.input == b.input).map(<[_]>::len);
-        match self.stepping {
-            Stepping::Hoisted => 1,
-            Stepping::Chained => babies.max().unwrap_or(0),
-        }
+        let rotations = |hubs: Vec<Hub<'_>>| {
+            let last = hubs.last().map_or(0, |last| usize::from(last.steps() != 0));
+            hubs.len() - 1 + last
+        };
+        self.by_hub().map(rotations).max().unwrap_or(0)
     }
 
     /// Number of sums of products, each of which is rotated unless its giant step is 0.
@@ -299,18 +330,60 @@ impl DiagonalPlan {
     }
 
     fn distinct_rotations(&self) -> Vec<usize> {
-        let of_inputs = self.babies.chunk_by(|a, b| a.input == b.input);
-        let babies = of_inputs.map(|babies| babies.iter().map(|baby| baby.rotation as i64).collect::<Vec<_>>());
-        let of_outputs = self.giants.chunk_by(|a, b| a.0 == b.0);
-        let giants = of_outputs.map(|giants| giants.iter().map(|&(_, rotation)| rotation).collect());
-        let stepped = babies.chain(giants).flat_map(|rotations| match self.stepping {
-            Stepping::Hoisted => rotations,
-            Stepping::Chained => differences(&rotations),
+        let hubs = self.by_hub().flatten();
+        let babies = hubs.flat_map(|Hub { at, offsets, next }| {
+            offsets.iter().map(move |baby| baby.rotation - at).chain(next).map(|steps| steps as i64)
         });
+        // From those of either side to the next one towards 0.
+        let nearer = |at: usize| {
+            let (output, giant) = self.giants[at];
+            let neighbour = if giant < 0 { at + 1 } else { at.wrapping_sub(1) };
+            let nearer = self.giants.get(neighbour).filter(|&&(o, nearer)| o == output && nearer.signum() * giant >= 0);
+            nearer.filter(|_| !self.price.is_free()).map_or(0, |&(_, nearer)| nearer)
+        };
+        let rotated = self.giants.iter().enumerate().filter(|&(_, &(_, giant))| giant != 0);
+        let giants = rotated.map(|(at, &(_, giant))| giant - nearer(at));
         let folds = self.fold.iter().flatten().take(self.fold_rotations()).map(|&step| step as i64);
         let to_the_left = |positions: i64| positions.rem_euclid(self.positions as i64) as usize;
-        let distinct: BTreeSet<usize> = stepped.chain(folds).map(to_the_left).filter(|&k| k != 0).collect();
+        let distinct: BTreeSet<usize> =
+            babies.chain(giants).chain(folds).map(to_the_left).filter(|&k| k != 0).collect();
         distinct.into_iter().collect()
+    }
+
+    /// Of each input that is rotated, its hubs: itself first.
+    fn by_hub(&self) -> impl Iterator<Item = Vec<Hub<'_>>> {
+        self.babies.chunk_by(|a, b| a.input == b.input).map(|babies| {
+            let mut hubs = vec![Hub { at: 0, offsets: &[], next: None }];
+            for babies in babies.chunk_by(|a, b| a.rotation / self.offsets == b.rotation / self.offsets) {
+                let at = babies[0].rotation / self.offsets * self.offsets;
+                let offsets = &babies[usize::from(babies[0].rotation == at)..];
+                match hubs.last_mut() {
+                    Some(input) if at == 0 => input.offsets = offsets,
+                    Some(last) => {
+                        last.next = Some(at - last.at);
+                        hubs.push(Hub { at, offsets, next: None });
+                    }
+                    None => {}
+                }
+            }
+            hubs
+        })
+    }
+}
+
+/// An input, rotated by `at`, and what is made from it.
+struct Hub<'a> {
+    at: usize,
+    /// Baby rotations by more.
+    offsets: &'a [Product],
+    /// How far the next hub is.
+    next: Option<usize>,
+}
+
+impl Hub<'_> {
+    /// Number of rotations out of its decomposition.
+    fn steps(&self) -> usize {
+        self.offsets.len() + usize::from(self.next.is_some())
     }
 }
 
@@ -320,47 +393,43 @@ fn marked(marks: &[bool]) -> impl Iterator<Item = usize> + '_ {
 }
 
 /// The steps that add up what lies `from` positions apart in `to` positions.
-fn fold(from: usize, to: usize, stepping: Stepping) -> Vec<Vec<usize>> {
-    let most = match stepping {
-        Stepping::Hoisted => 1 << FOLD_BITS,
-        Stepping::Chained => 2,
-    };
+fn fold(from: usize, to: usize, price: KeyPrice) -> Vec<Vec<usize>> {
+    let most = if (price.0 as usize) < FOLD_KEY { 4 } else { 2 };
     let steps = std::iter::successors(Some(from), |step| Some(step * most)).take_while(|&step| step < to);
     steps.map(|step| (1..most.min(to / step)).map(|k| k * step).collect()).collect()
 }
 
-/// From 0 to the first, and from each to the next.
-fn differences(ascending: &[i64]) -> Vec<i64> {
-    let before = std::iter::once(&0).chain(ascending);
-    before.zip(ascending).map(|(before, rotation)| rotation - before).collect()
-}
-
-/// All (o, i, d) with a non-zero, each once, and the number of non-zeros on them.
-fn diagonals(matrix: &SparseMatrix, input: &Layout, output: &Layout, stepping: Stepping) -> (Vec<Diagonal>, usize) {
-    let of_row = |row| on_diagonals(matrix, row, (input, output), stepping).map(|(diagonal, ..)| diagonal);
+/// All (o, i, d) with a non-zero, each once, from which d on, modulo D, they are negative, and the number of non-zeros on them.
+fn diagonals(matrix: &SparseMatrix, layouts: (&Layout, &Layout)) -> (Vec<Diagonal>, usize, usize) {
+    let modulus = modulus(layouts.0, layouts.1);
+    let of_row = |row| on_diagonals(matrix, row, layouts, modulus).map(|(diagonal, ..)| diagonal);
     let mut found: Vec<Diagonal> = (0..matrix.rows()).flat_map(of_row).collect();
     let entries = found.len();
     found.sort_unstable();
     found.dedup();
-    (found, entries)
+    // After the widest gap between 0, all of them, and D, the last of such: what is left out spans most.
+    let distinct: BTreeSet<i64> = found.iter().map(|&(.., d)| d).chain([0, modulus as i64]).collect();
+    let gaps = distinct.iter().zip(distinct.iter().skip(1));
+    let turn = gaps.max_by_key(|(d, next)| *next - *d).map_or(modulus as i64, |(_, &next)| next);
+    found.iter_mut().filter(|(.., d)| *d >= turn).for_each(|(.., d)| *d -= modulus as i64);
+    found.sort_unstable();
+    (found, turn as usize, entries)
 }
 
-/// The entries of a row at each of its places: their diagonals with d in −D/2..D/2 (chains go upwards from 0, in 0..D), their t, and their
-/// values.
+/// The entries of a row at each of its places: their diagonals with d in `turn` − D..`turn`, their t, and their values.
 pub(super) fn on_diagonals(
     matrix: &SparseMatrix,
     row: usize,
     (input, output): (&Layout, &Layout),
-    stepping: Stepping,
+    turn: usize,
 ) -> impl Iterator<Item = (Diagonal, usize, f64)> {
     let (modulus, (o, _)) = (modulus(input, output), output.position(row));
     matrix.row(row).iter().flat_map(move |&(column, value)| {
         let (column, (i, _)) = (column as usize, input.position(column as usize));
         output.places(row).map(move |t_r| {
             let t_c = source(input, column, t_r, output);
-            let d = distance(t_c, t_r, modulus) as i64;
-            let negative = stepping == Stepping::Hoisted && 2 * d >= modulus as i64;
-            let d = if negative { d - modulus as i64 } else { d };
+            let d = distance(t_c, t_r, modulus);
+            let d = d as i64 - if d < turn { 0 } else { modulus as i64 };
             // Of the rows' repetitions, that which meets this column.
             let t = match output.cycle() < input.cycle() {
                 true => (t_c as i64 - d).rem_euclid(input.cycle() as i64) as usize,

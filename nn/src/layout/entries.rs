@@ -29,7 +29,7 @@ impl<'a> DiagonalEntries<'a> {
     /// Of the matrix and the layouts that `plan` was made for. On the threads of the current rayon pool.
     pub fn new(plan: &'a DiagonalPlan, matrix: &SparseMatrix, input: &Layout, output: &Layout) -> Self {
         let of_row = |row| {
-            let entries = on_diagonals(matrix, row, (input, output), plan.stepping());
+            let entries = on_diagonals(matrix, row, (input, output), plan.turn());
             entries.map(|(diagonal, t, value)| (key(diagonal), t as u32, value))
         };
         let mut entries: Vec<_> = (0..matrix.rows()).into_par_iter().flat_map_iter(of_row).collect();

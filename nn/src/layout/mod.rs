@@ -18,7 +18,7 @@ mod diagonal;
 mod entries;
 mod error;
 
-pub use diagonal::{DiagonalPlan, GiantStep, Product, Stepping};
+pub use diagonal::{DiagonalPlan, GiantStep, KeyPrice, Keys, Product};
 pub use entries::DiagonalEntries;
 pub use error::LayoutError;
 

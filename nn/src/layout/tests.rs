@@ -115,10 +115,10 @@ proptest! {
     #[test]
     fn diagonals_multiply_like_their_matrix(
         (matrix, input, output) in problem(),
-        stepping in select(vec![Stepping::Hoisted, Stepping::Chained]),
+        price in select([&[KeyPrice::FREE][..], &KeyPrice::RAISED].concat()),
     ) {
         let map = Arc::new(AffineMap::linear(matrix.clone()));
-        let linear = LinearMap::new(map, Arc::new(input.clone()), Arc::new(output.clone()), stepping).unwrap();
+        let linear = LinearMap::new(map, Arc::new(input.clone()), Arc::new(output.clone()), price.alone()).unwrap();
         let samples: Vec<f64> = (0..input.features() * input.interleave()).map(|k| ((k * 37) % 101) as f64 / 101.0 - 0.4).collect();
         // Gaps hold anything: they must not reach the result.
         let mut slots = input.pack(&samples).unwrap();
@@ -151,8 +151,8 @@ proptest! {
     #[test]
     fn chosen_layouts_are_never_dearer_than_dense_ones((matrix, input, _) in problem()) {
         let dense = Layout::dense(32, input.interleave(), matrix.rows()).unwrap();
-        let chosen = Layout::of_outputs(&matrix, &input, Stepping::Hoisted).unwrap();
-        let cost = |output: &Layout| DiagonalPlan::new(&matrix, &input, output, Stepping::Hoisted).unwrap().cost();
+        let chosen = Layout::of_outputs(&matrix, &input, KeyPrice::FREE).unwrap();
+        let cost = |output: &Layout| DiagonalPlan::new(&matrix, &input, output, KeyPrice::FREE.alone()).unwrap().cost();
         prop_assert!(cost(&chosen) <= cost(&dense));
     }
 }
@@ -162,8 +162,8 @@ fn a_wide_layer_with_few_outputs_has_as_many_diagonals_as_outputs() {
     let values: Vec<f64> = (0..100 * 784).map(|k| 1.0 + k as f64).collect();
     let matrix = SparseMatrix::from_dense(100, 784, &values).unwrap();
     let input = Layout::dense(4096, 1, 784).unwrap();
-    let output = Layout::of_outputs(&matrix, &input, Stepping::Hoisted).unwrap();
-    let plan = DiagonalPlan::new(&matrix, &input, &output, Stepping::Hoisted).unwrap();
+    let output = Layout::of_outputs(&matrix, &input, KeyPrice::FREE).unwrap();
+    let plan = DiagonalPlan::new(&matrix, &input, &output, KeyPrice::FREE.alone()).unwrap();
     let fold = [vec![128, 256, 384], vec![512]];
     assert_eq!((plan.products(), plan.fold(), output.period()), (128, &fold[..], 128));
     assert!(plan.baby_rotations() + plan.giant_rotations() < 32);
@@ -173,10 +173,10 @@ fn a_wide_layer_with_few_outputs_has_as_many_diagonals_as_outputs() {
 fn shifted_copies_of_the_input_take_diagonals_of_their_own() {
     let values: Vec<f64> = (0..100 * 784).map(|k| 1.0 + k as f64).collect();
     let matrix = SparseMatrix::from_dense(100, 784, &values).unwrap();
-    let input = Layout::of_input(16384, 1, 784, &[&matrix], Stepping::Hoisted).unwrap();
+    let input = Layout::of_input(16384, 1, 784, &[&matrix], KeyPrice::FREE).unwrap();
     assert_eq!((input.period(), input.copies(), input.shift()), (1024, 16, 8));
-    let output = Layout::of_outputs(&matrix, &input, Stepping::Hoisted).unwrap();
-    let plan = DiagonalPlan::new(&matrix, &input, &output, Stepping::Hoisted).unwrap();
+    let output = Layout::of_outputs(&matrix, &input, KeyPrice::FREE).unwrap();
+    let plan = DiagonalPlan::new(&matrix, &input, &output, KeyPrice::FREE.alone()).unwrap();
     assert_eq!((plan.products(), plan.fold_terms(), output.period()), (8, 128, 128));
     assert!(plan.baby_rotations() + plan.giant_rotations() < 8);
 }
@@ -186,7 +186,7 @@ fn zero_matrices_cost_nothing() {
     let matrix = SparseMatrix::from_triplets(4, 64, []).unwrap();
     let input = Layout::dense(64, 1, 64).unwrap();
     let output = Layout::dense(64, 1, 4).unwrap();
-    let plan = DiagonalPlan::new(&matrix, &input, &output, Stepping::Hoisted).unwrap();
+    let plan = DiagonalPlan::new(&matrix, &input, &output, KeyPrice::FREE.alone()).unwrap();
     assert_eq!((plan.cost(), plan.rotations().len()), (0, 0));
 }
 
@@ -210,12 +210,12 @@ fn borders_of_padded_convolutions_continue_the_grid() {
     let (side, maps) = (8, 4);
     let input = Layout::dense(1024, 1, side * side).unwrap();
     let first = padded(side, 1, maps);
-    let middle = Layout::of_outputs(&first, &input, Stepping::Hoisted).unwrap();
-    assert_eq!(DiagonalPlan::new(&first, &input, &middle, Stepping::Hoisted).unwrap().products(), 9);
+    let middle = Layout::of_outputs(&first, &input, KeyPrice::FREE).unwrap();
+    assert_eq!(DiagonalPlan::new(&first, &input, &middle, KeyPrice::FREE.alone()).unwrap().products(), 9);
     // Maps a distance apart: nine diagonals for each cyclic difference of two maps, and one for each pixel of a window to average.
     let second = padded(side, maps, maps);
-    let output = Layout::of_outputs(&second, &middle, Stepping::Hoisted).unwrap();
-    assert_eq!(DiagonalPlan::new(&second, &middle, &output, Stepping::Hoisted).unwrap().products(), 9 * maps);
+    let output = Layout::of_outputs(&second, &middle, KeyPrice::FREE).unwrap();
+    assert_eq!(DiagonalPlan::new(&second, &middle, &output, KeyPrice::FREE.alone()).unwrap().products(), 9 * maps);
     let half = side / 2;
     let pixel = |row: usize, k: usize| {
         let (map, y, x) = (row / half / half, row / half % half, row % half);
@@ -224,6 +224,6 @@ fn borders_of_padded_convolutions_continue_the_grid() {
     let rows = maps * half * half;
     let pool = (0..rows).flat_map(|row| (0..4).map(move |k| pixel(row, k)));
     let pool = SparseMatrix::from_triplets(rows, maps * side * side, pool).unwrap();
-    let pooled = Layout::of_outputs(&pool, &output, Stepping::Hoisted).unwrap();
-    assert_eq!(DiagonalPlan::new(&pool, &output, &pooled, Stepping::Hoisted).unwrap().products(), 4);
+    let pooled = Layout::of_outputs(&pool, &output, KeyPrice::FREE).unwrap();
+    assert_eq!(DiagonalPlan::new(&pool, &output, &pooled, KeyPrice::FREE.alone()).unwrap().products(), 4);
 }

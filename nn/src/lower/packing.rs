@@ -1,13 +1,12 @@
 //! Where each tensor of a graph lies, and how each of its affine maps is computed there: all of a program that does not
 //! depend on levels and scales.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use crate::graph::{AffineMap, Graph, Node, NodeId, Op, SparseMatrix};
-use crate::layout::{Layout, Stepping};
-use crate::program::{LinearMap, ProgramError};
+use crate::layout::{KeyPrice, Keys, Layout};
+use crate::program::{LinearMap, LinearOperator, ProgramError};
 
 /// A layout for the tensor of each node that the output depends on.
 ///
@@ -17,7 +16,7 @@ use crate::program::{LinearMap, ProgramError};
 /// owner packs in any way, the maps that read it ([`Layout::of_input`]).
 #[derive(Debug, Clone)]
 pub struct Packing {
-    stepping: Stepping,
+    price: KeyPrice,
     nodes: Vec<Option<Packed>>,
 }
 
@@ -29,40 +28,47 @@ pub(super) struct Packed {
 }
 
 impl Packing {
-    /// The packing of `graph` with `interleave` samples side by side in ciphertexts of `slots` slots, whose affine maps come by their
-    /// rotations as `stepping` says.
+    /// The packing of `graph` with `interleave` samples side by side in ciphertexts of `slots` slots, whose affine maps pay a price for
+    /// keys.
     ///
     /// # Errors
     /// [`ProgramError::Layout`] unless `interleave` is a power of two and divides `slots`.
-    pub fn new(graph: &Graph, slots: usize, interleave: usize, stepping: Stepping) -> Result<Self, ProgramError> {
+    pub fn new(graph: &Graph, slots: usize, interleave: usize, price: KeyPrice) -> Result<Self, ProgramError> {
         let live = live(graph);
         let class = classes(graph, &live);
         let mut layouts: Vec<Option<Arc<Layout>>> = vec![None; class.len()];
         let of_input = class[graph.input().0];
         let readers: Vec<&SparseMatrix> = readers(graph, |id| live[id] && class[id] == of_input).collect();
-        let input = Layout::of_input(slots, interleave, graph.input_len(), &readers, stepping)?;
+        let input = Layout::of_input(slots, interleave, graph.input_len(), &readers, price)?;
         layouts[of_input] = Some(Arc::new(input));
         for (NodeId(index), node) in graph.iter().filter(|(id, _)| live[id.0]) {
             if let (Op::Affine(map), None) = (&node.op, &layouts[class[index]])
                 && let Some(source) = &layouts[class[node.inputs[0].0]]
             {
-                layouts[class[index]] = Some(Arc::new(Layout::of_outputs(&map.matrix, source, stepping)?));
+                layouts[class[index]] = Some(Arc::new(Layout::of_outputs(&map.matrix, source, price)?));
             }
         }
         let layout = |index: usize| layouts[class[index]].as_ref().filter(|_| live[index]);
+        // One after the other: the keys that one pays for serve all that come later.
+        let mut known = BTreeSet::new();
         let packed = |(index, node): (usize, &Node)| {
             let Some(output) = layout(index) else {
                 return Ok(None);
             };
             let linear = |(map, input): (&Arc<AffineMap>, &Arc<Layout>)| {
-                LinearMap::new(Arc::clone(map), Arc::clone(input), Arc::clone(output), stepping)
+                let keys = Keys { price, known: &known };
+                LinearMap::new(Arc::clone(map), Arc::clone(input), Arc::clone(output), keys)
             };
             let map =
                 if let Op::Affine(map) = &node.op { layout(node.inputs[0].0).map(|input| (map, input)) } else { None };
-            Ok(Some(Packed { layout: Arc::clone(output), linear: map.map(linear).transpose()?.map(Arc::new) }))
+            let linear = map.map(linear).transpose()?;
+            if let Some(LinearOperator::Diagonals(plan)) = linear.as_ref().map(LinearMap::operator) {
+                known.extend(plan.rotations());
+            }
+            Ok(Some(Packed { layout: Arc::clone(output), linear: linear.map(Arc::new) }))
         };
-        let nodes = graph.nodes().par_iter().enumerate().map(packed).collect::<Result<_, ProgramError>>()?;
-        Ok(Self { stepping, nodes })
+        let nodes = graph.nodes().iter().enumerate().map(packed).collect::<Result<_, ProgramError>>()?;
+        Ok(Self { price, nodes })
     }
 
     /// The same packing with `interleave` samples at each position for every one that there was, in ciphertexts of as many times the slots.
@@ -72,7 +78,7 @@ impl Packing {
             layout: Arc::new(packed.layout.interleaved(interleave)),
             linear: packed.linear.as_ref().map(|linear| Arc::new(linear.interleaved(interleave))),
         };
-        Self { stepping: self.stepping, nodes: self.nodes.iter().map(|node| node.as_ref().map(packed)).collect() }
+        Self { price: self.price, nodes: self.nodes.iter().map(|node| node.as_ref().map(packed)).collect() }
     }
 
     /// The layout of a node's tensor; none if the output does not depend on it.
@@ -81,8 +87,8 @@ impl Packing {
     }
 
     /// How its affine maps come by their rotations.
-    pub fn stepping(&self) -> Stepping {
-        self.stepping
+    pub fn price(&self) -> KeyPrice {
+        self.price
     }
 
     /// Whether ciphertexts hold one feature each, so that linear maps rotate nothing.

@@ -9,7 +9,7 @@ use super::networks::*;
 use super::*;
 use crate::exec::clear;
 use crate::graph::NodeId;
-use crate::layout::{Layout, Stepping};
+use crate::layout::{KeyPrice, Layout};
 
 /// A chain of so many primes of 50 bits in a standard ring with `slots` slots.
 fn params(slots: usize, steps: usize) -> Params {
@@ -25,7 +25,7 @@ fn options(late_relinearization: bool) -> Options {
 fn agrees(graph: &Graph, params: &Params, interleave: usize, options: Options) -> Program {
     let samples = samples(interleave.min(5), graph.input_len());
     let (expected, ranges) = graph.run_with_ranges(&samples).unwrap();
-    let packing = Packing::new(graph, params.slots(), interleave, Stepping::Hoisted).unwrap();
+    let packing = Packing::new(graph, params.slots(), interleave, KeyPrice::FREE).unwrap();
     let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
     let program = lower(graph, &packing, &magnitudes, params, &options).unwrap();
     program.verify(&program.keys()).unwrap();
@@ -125,8 +125,8 @@ fn a_convolution_has_as_many_diagonals_as_its_kernel_has_weights() {
     let (conv, rows) = convolution(11, 4, 5, 2);
     let Op::Affine(map) = &conv else { unreachable!() };
     let input = Layout::dense(1024, 1, 121).unwrap();
-    let output = Layout::of_outputs(&map.matrix, &input, Stepping::Hoisted).unwrap();
-    let plan = crate::layout::DiagonalPlan::new(&map.matrix, &input, &output, Stepping::Hoisted).unwrap();
+    let output = Layout::of_outputs(&map.matrix, &input, KeyPrice::FREE).unwrap();
+    let plan = crate::layout::DiagonalPlan::new(&map.matrix, &input, &output, KeyPrice::FREE.alone()).unwrap();
     assert_eq!((rows, plan.products(), plan.baby_steps()), (64, 25, 22));
     assert_eq!((plan.baby_rotations(), plan.giant_rotations()), (9, 2));
 }

@@ -18,7 +18,7 @@ use crate::data::replace_file;
 use crate::error::Result;
 use crate::exec::trace::CostModel;
 use crate::graph::SparseMatrix;
-use crate::layout::{DiagonalEntries, DiagonalPlan, Layout, Stepping};
+use crate::layout::{DiagonalEntries, DiagonalPlan, KeyPrice, Layout};
 use crate::report::{Machine, forget_peak_memory};
 
 /// Of this program: another one may time other things.
@@ -100,7 +100,7 @@ fn entry() -> Result<f64> {
     let entries = (0..FEATURES).flat_map(|row| (0..FEATURES).map(move |column| (row, column, 1.0)));
     let matrix = SparseMatrix::from_triplets(FEATURES, FEATURES, entries)?;
     let layout = Layout::dense(FEATURES, 1, FEATURES)?;
-    let plan = DiagonalPlan::new(&matrix, &layout, &layout, Stepping::Hoisted)?;
+    let plan = DiagonalPlan::new(&matrix, &layout, &layout, KeyPrice::FREE.alone())?;
     let steps = plan.outputs().iter().flatten();
     let products: Vec<_> =
         steps.flat_map(|step| step.products.iter().map(|&product| (step.rotation, product))).collect();

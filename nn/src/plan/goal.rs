@@ -17,7 +17,7 @@ pub struct Goal {
     pub precision_bits: Option<f64>,
     /// Largest resident memory that a server may have.
     pub memory_bytes: Option<u64>,
-    /// Most bytes of evaluation keys, as they travel. Left out, rotations are chained to keep to 150 MB, but no plan is
+    /// Most bytes of evaluation keys, as they travel. Left out, keys have a price where that keeps to 150 MB, but no plan is
     /// refused.
     pub key_bytes: Option<u64>,
     /// What results are flooded against, if they are.

@@ -26,7 +26,7 @@ pub use search::{Alternative, Figures, Planned, plan};
 use crate::exec::schedule::Schedule;
 use crate::exec::trace::{CostModel, Memory, Trace, trace};
 use crate::graph::{Graph, Head};
-use crate::layout::Stepping;
+use crate::layout::KeyPrice;
 use crate::lower::{Options, Packing, lower};
 use crate::pass::Approximation;
 use crate::program::{Program, Value};
@@ -50,8 +50,8 @@ pub struct ClientPlan {
     pub keys: KeyRequest,
     /// How the program was lowered.
     pub options: Options,
-    /// How its affine maps come by their rotations.
-    pub stepping: Stepping,
+    /// What its affine maps do for a key less.
+    pub key_price: KeyPrice,
     /// The largest absolute value that each node of the graph is planned for.
     pub magnitudes: Vec<f64>,
     /// The polynomials that stand for the model's activations.
@@ -104,7 +104,7 @@ impl ServerPlan {
             head: graph.head(),
             keys,
             options,
-            stepping: packing.stepping(),
+            key_price: packing.price(),
             magnitudes: magnitudes.to_vec(),
             approximations: Vec::new(),
             flood: None,
@@ -132,8 +132,8 @@ impl ServerPlan {
     /// # Errors
     /// [`PlanError::OtherModel`] if the graph leads to another client plan, or to none.
     pub fn rebuild(client: &ClientPlan, graph: &Graph) -> Result<Self, PlanError> {
-        let ClientPlan { params, options, stepping, magnitudes, .. } = client;
-        let packing = Packing::new(graph, params.slots(), client.interleave(), *stepping)?;
+        let ClientPlan { params, options, key_price, magnitudes, .. } = client;
+        let packing = Packing::new(graph, params.slots(), client.interleave(), *key_price)?;
         let other = |what: String| PlanError::OtherModel { what };
         let rebuilt = Self::new(graph, &packing, magnitudes, params, options.clone())
             .map_err(|error| other(error.to_string()))?

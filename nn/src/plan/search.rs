@@ -18,7 +18,7 @@ use super::scales::{Place, Task, Tried, products};
 use super::{Goal, Objective, PlanError, ServerPlan};
 use crate::exec::trace::{CostModel, Trace};
 use crate::graph::Graph;
-use crate::layout::Stepping;
+use crate::layout::KeyPrice;
 use crate::lower::{Options, Packing};
 
 /// Ring degrees tried.
@@ -120,8 +120,8 @@ struct Found<'a> {
 
 struct Search<'a> {
     task: Task<'a>,
-    /// Of one sample, by positions and stepping.
-    packings: BTreeMap<(usize, Stepping), Packing>,
+    /// Of one sample, by positions and price.
+    packings: BTreeMap<(usize, KeyPrice), Packing>,
     /// Scales that served, each with the bits of their chain, the latest last.
     known: Vec<(Options, u32)>,
     /// Bits of the shortest chain that any served with.
@@ -165,7 +165,7 @@ impl<'a> Search<'a> {
         if self.shortest(chains) > chains.longest() {
             return Err(PlanError::NoChain { log_n: chains.log_n() });
         }
-        let place = self.packed(slots, interleave, Stepping::Hoisted)?;
+        let place = self.packed(slots, interleave, KeyPrice::FREE)?;
         self.probe(chains, &place)?;
         let known: Vec<Options> = self.known.iter().map(|(options, _)| options.clone()).collect();
         let (mut refusal, mut spare, mut stalled) = (None, f64::NEG_INFINITY, 0);
@@ -228,29 +228,38 @@ impl<'a> Search<'a> {
         found
     }
 
-    /// The plan, or if it takes too many keys the one whose rotations are chained, if that takes fewer.
+    /// The plan, or if it takes too many keys that with the lowest price of keys that does not, or takes fewest.
     fn with_few_keys(
         &mut self,
         chains: &mut Chains,
         found: Found<'a>,
         (slots, interleave): (usize, usize),
     ) -> Result<Found<'a>, PlanError> {
-        // Chained rotations save no memory but that of keys.
+        let (ring, log_n, refusal) = (chains.ring(), chains.log_n(), self.too_many_keys(&found));
+        // A price saves no memory but that of keys.
         let beyond_help = found.tried.excess > found.tried.trace.memory.key_bytes;
         if found.tried.excess_keys == 0 || beyond_help {
             return Ok(found);
         }
-        let place = self.packed(slots, interleave, Stepping::Chained)?;
-        let Some(tried) = self.task.adjust(&place, &found.params, std::slice::from_ref(&found.tried.options)) else {
-            return Ok(found);
-        };
-        let chained = self.with_specials(chains, Found { params: found.params.clone(), place, tried });
-        if !chained.tried.is_better(&found.tried) {
-            return Ok(found);
+        let (mut low, mut high) = (0, KeyPrice::RAISED.len());
+        let mut best = found;
+        while low < high {
+            let middle = low.midpoint(high);
+            let place = self.packed(slots, interleave, KeyPrice::RAISED[middle])?;
+            let options = std::slice::from_ref(&best.tried.options);
+            let tried = self.task.adjust(&place, &best.params, options);
+            let priced = tried.map(|tried| Found { params: best.params.clone(), place, tried });
+            let priced = priced.map(|priced| self.with_specials(chains, priced));
+            match &priced {
+                Some(Found { tried, .. }) if tried.excess_keys == 0 => high = middle,
+                _ => low = middle + 1,
+            }
+            best = priced.filter(|priced| priced.tried.is_better(&best.tried)).unwrap_or(best);
         }
-        let (ring, log_n, outcome) = (chains.ring(), chains.log_n(), Err(self.too_many_keys(&found)));
-        self.alternatives.push(Alternative { ring, log_n, interleave, outcome });
-        Ok(chained)
+        if best.place.packing.price() != KeyPrice::FREE {
+            self.alternatives.push(Alternative { ring, log_n, interleave, outcome: Err(refusal) });
+        }
+        Ok(best)
     }
 
     /// The plan, if it fits into memory and keeps to the limit of keys where there is one.
@@ -294,11 +303,11 @@ impl<'a> Search<'a> {
     }
 
     /// The place of an interleave, packed.
-    fn packed(&mut self, slots: usize, interleave: usize, stepping: Stepping) -> Result<Arc<Place<'a>>, PlanError> {
+    fn packed(&mut self, slots: usize, interleave: usize, price: KeyPrice) -> Result<Arc<Place<'a>>, PlanError> {
         let positions = slots / interleave;
-        let packing = match self.packings.entry((positions, stepping)) {
+        let packing = match self.packings.entry((positions, price)) {
             Entry::Occupied(packing) => packing.into_mut(),
-            Entry::Vacant(place) => place.insert(Packing::new(self.task.graph, positions, 1, stepping)?),
+            Entry::Vacant(place) => place.insert(Packing::new(self.task.graph, positions, 1, price)?),
         };
         Ok(Arc::new(self.task.place(packing.interleaved(interleave))))
     }

@@ -62,19 +62,19 @@ fn memory_is_a_limit_and_its_refusal_names_the_least() {
 }
 
 #[test]
-fn keys_are_a_limit_that_chained_rotations_keep_to() {
+fn keys_are_a_limit_that_plans_keep_to_at_a_price() {
     let graph = two_squares([200, 100, 100, 10], [100, 100, 100], 3);
     let goal = |key_bytes| Goal { objective: Objective::Latency, interleave: Some(1), key_bytes, ..Goal::default() };
-    let hoisted = planned(&graph, goal(None)).unwrap();
-    assert_eq!(hoisted.plan.client().stepping, Stepping::Hoisted);
-    let limit = hoisted.trace.memory.packed_key_bytes / 2;
-    let chained = planned(&graph, goal(Some(limit))).unwrap();
-    assert_eq!(chained.plan.client().stepping, Stepping::Chained);
-    assert!(chained.trace.memory.packed_key_bytes <= limit && chained.trace.seconds > hoisted.trace.seconds);
+    let fastest = planned(&graph, goal(None)).unwrap();
+    assert_eq!(fastest.plan.client().key_price, KeyPrice::FREE);
+    let limit = fastest.trace.memory.packed_key_bytes / 2;
+    let priced = planned(&graph, goal(Some(limit))).unwrap();
+    assert!(KeyPrice::RAISED.contains(&priced.plan.client().key_price));
+    assert!(priced.trace.memory.packed_key_bytes <= limit && priced.trace.seconds > fastest.trace.seconds);
     let refused = |alternative: &Alternative| matches!(alternative.outcome, Err(PlanError::Keys { .. }));
-    assert!(chained.alternatives.iter().any(refused));
-    let rebuilt = ServerPlan::rebuild(chained.plan.client(), &graph).unwrap();
-    assert_eq!(rebuilt.client(), chained.plan.client());
+    assert!(priced.alternatives.iter().any(refused));
+    let rebuilt = ServerPlan::rebuild(priced.plan.client(), &graph).unwrap();
+    assert_eq!(rebuilt.client(), priced.plan.client());
     let Err(PlanError::FewestKeys { limit: 1000, needed }) = planned(&graph, goal(Some(1000))) else {
         panic!("a thousand bytes hold no key");
     };

@@ -21,7 +21,7 @@ use ckks::{KeyRequest, Params, Scale};
 pub use error::ProgramError;
 
 use crate::graph::{AffineMap, SparseMatrix};
-use crate::layout::{DiagonalPlan, Layout, LayoutError, Stepping};
+use crate::layout::{DiagonalPlan, Keys, Layout, LayoutError};
 
 /// Number of a value: that of the operation that makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,14 +139,14 @@ impl LinearMap {
         map: Arc<AffineMap>,
         input: Arc<Layout>,
         output: Arc<Layout>,
-        stepping: Stepping,
+        keys: Keys<'_>,
     ) -> Result<Self, LayoutError> {
         let operator = match input.positions_per_ciphertext() {
             1 => {
                 input.check_shapes(&map.matrix, &output)?;
                 LinearOperator::Gemm
             }
-            _ => LinearOperator::Diagonals(Arc::new(DiagonalPlan::new(&map.matrix, &input, &output, stepping)?)),
+            _ => LinearOperator::Diagonals(Arc::new(DiagonalPlan::new(&map.matrix, &input, &output, keys)?)),
         };
         let squares: f64 = map.matrix.values().map(|w| w * w).sum();
         let norm = (squares / map.matrix.rows() as f64).sqrt();

@@ -4,6 +4,7 @@ use ckks::{ParamsSpec, RingKind};
 
 use super::*;
 use crate::graph::SparseMatrix;
+use crate::layout::KeyPrice;
 
 const SLOTS: usize = 16;
 
@@ -23,8 +24,13 @@ fn linear(input: &Arc<Layout>, rows: usize) -> Arc<LinearMap> {
     let matrix = SparseMatrix::from_dense(rows, input.features(), &vec![0.5; rows * input.features()]).unwrap();
     let output = Layout::dense(SLOTS, input.interleave(), rows).unwrap();
     Arc::new(
-        LinearMap::new(Arc::new(AffineMap::linear(matrix)), Arc::clone(input), Arc::new(output), Stepping::Hoisted)
-            .unwrap(),
+        LinearMap::new(
+            Arc::new(AffineMap::linear(matrix)),
+            Arc::clone(input),
+            Arc::new(output),
+            KeyPrice::FREE.alone(),
+        )
+        .unwrap(),
     )
 }
 
@@ -106,7 +112,7 @@ fn constants_need_headroom_as_values_do() {
         let matrix = SparseMatrix::from_dense(1, 5, &[weight; 5]).unwrap();
         let output = Arc::new(Layout::dense(SLOTS, 2, 1).unwrap());
         let map = Arc::new(AffineMap::new(matrix, vec![bias]).unwrap());
-        Arc::new(LinearMap::new(map, Arc::clone(&layout), output, Stepping::Hoisted).unwrap())
+        Arc::new(LinearMap::new(map, Arc::clone(&layout), output, KeyPrice::FREE.alone()).unwrap())
     };
     let (small, large) = (Scale::power_of_two(20), Scale::power_of_two(60));
     // 130 bits: results of 1 leave room at scales of 2^50 and 2^90.

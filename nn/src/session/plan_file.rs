@@ -16,7 +16,7 @@ use super::frame::{Header, Kind, Payload, write_frame};
 use crate::approx::Fit;
 use crate::fingerprint::Fingerprint;
 use crate::graph::Head;
-use crate::layout::{Gaps, Layout, Stepping};
+use crate::layout::{Gaps, KeyPrice, Layout};
 use crate::lower::Options;
 use crate::pass::Approximation;
 use crate::plan::{ClientPlan, Flood, FloodGoal};
@@ -145,7 +145,7 @@ struct PlanJson {
     /// Levels by Galois element.
     galois: BTreeMap<u64, usize>,
     options: Options,
-    stepping: Stepping,
+    key_price: KeyPrice,
     magnitudes: Vec<Exact>,
     approximations: Vec<ApproximationJson>,
     flood: Option<FloodJson>,
@@ -246,7 +246,7 @@ fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fingerprint, 
 impl PlanJson {
     fn new(plan: &ClientPlan, model: ModelId) -> Self {
         // A field more must be written down and checked as well.
-        let ClientPlan { params, input, output, head, keys, options, stepping, magnitudes, approximations, flood } =
+        let ClientPlan { params, input, output, head, keys, options, key_price, magnitudes, approximations, flood } =
             plan;
         let ParamsSpec { ring, log_n, chain, special, dnum } = params.spec().clone();
         let ring = match ring {
@@ -263,7 +263,7 @@ impl PlanJson {
             relinearization,
             galois,
             options: options.clone(),
-            stepping: *stepping,
+            key_price: *key_price,
             magnitudes: magnitudes.iter().copied().map(Exact).collect(),
             approximations: approximations.iter().map(ApproximationJson::new).collect(),
             flood: flood.map(FloodJson::new),
@@ -280,7 +280,7 @@ impl PlanJson {
             relinearization,
             galois,
             options,
-            stepping,
+            key_price,
             magnitudes,
             approximations,
             flood,
@@ -308,7 +308,7 @@ impl PlanJson {
         let approximations = approximations.into_iter().map(ApproximationJson::approximation).collect();
         let flood = flood.map(|flood| flood.check(&output.layout)).transpose()?;
         let plan =
-            ClientPlan { params, input, output, head, keys, options, stepping, magnitudes, approximations, flood };
+            ClientPlan { params, input, output, head, keys, options, key_price, magnitudes, approximations, flood };
         Ok((plan, model))
     }
 }

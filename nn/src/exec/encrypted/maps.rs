@@ -1,5 +1,7 @@
 //! Linear maps with their weights encoded.
 
+use std::num::NonZeroU32;
+
 use ckks::{
     Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, Pointwise,
     ScalarMatrix, Scale, add_rotations,
@@ -7,7 +9,7 @@ use ckks::{
 use rayon::prelude::*;
 
 use crate::exec::schedule::{Stage, Step, columns};
-use crate::layout::{DiagonalEntries, DiagonalPlan, Stepping};
+use crate::layout::{DiagonalEntries, DiagonalPlan};
 use crate::program::{Kind, LinearMap, Operation, Program, Value};
 
 /// One operation of a chain, for the ciphertexts of one step.
@@ -110,14 +112,16 @@ impl PreparedDiagonals {
         });
         let products: Vec<_> = products.collect();
         let entries = DiagonalEntries::new(plan, &affine.matrix, input, output);
+        // Of a position.
+        let slots = output.interleave() as i64;
         let term = |(index, o, giant, product): (usize, usize, i64, crate::layout::Product)| {
-            let slots = entries.slots(o, giant, product);
+            let values = entries.slots(o, giant, product);
             Ok(DiagonalTerm {
                 output: index,
                 input: product.input,
-                baby: output.slots_of(product.rotation as i64) as i64,
-                giant: output.slots_of(giant) as i64,
-                diagonal: encoder.encode(&slots, weight_scale, result.level)?.extend(),
+                baby: product.rotation as i64 * slots,
+                giant: giant * slots,
+                diagonal: encoder.encode(&values, weight_scale, result.level)?.extend(),
             })
         };
         let terms = products.into_par_iter().map(term).collect::<ckks::Result<Vec<_>>>()?;
@@ -125,11 +129,13 @@ impl PreparedDiagonals {
             slots if slots.iter().all(|&c| c == 0.0) => Ok(None),
             slots => encoder.encode(&slots, result.scale, result.level).map(Some),
         };
-        let map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
-        let slots = |&positions: &usize| output.slots_of(positions as i64) as i64;
+        let mut map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
+        if let Some(n0) = plan.hubs().and_then(|n0| NonZeroU32::new((n0 as i64 * slots) as u32)) {
+            map = map.with_hubs(n0);
+        }
         Ok(Self {
-            map: if plan.stepping() == Stepping::Chained { map.chained() } else { map },
-            fold: plan.fold().iter().map(|step| step.iter().map(slots).collect()).collect(),
+            map,
+            fold: plan.fold().iter().map(|step| step.iter().map(|&k| k as i64 * slots).collect()).collect(),
             weight_scale,
             bias: (0..output.ciphertexts()).into_par_iter().map(bias).collect::<ckks::Result<_>>()?,
             computed,

@@ -1,11 +1,13 @@
 //! The encrypted run against the clear one: the same program, so that what differs is noise.
 
+use std::sync::Arc;
+
 use ckks::{Decryptor, Encryptor, Entropy, KeyGenerator, ParamsSpec, RingKind, SecretKey};
 
 use super::*;
 use crate::exec::{clear, trace};
-use crate::graph::{Activation, Graph, NodeId, Op};
-use crate::layout::Stepping;
+use crate::graph::{Activation, AffineMap, Graph, NodeId, Op, SparseMatrix};
+use crate::layout::KeyPrice;
 use crate::lower::networks::*;
 use crate::lower::{Options, Packing, lower};
 use crate::program::Kind;
@@ -15,13 +17,13 @@ fn options(late_relinearization: bool) -> Options {
 }
 
 fn program(graph: &Graph, ring: RingKind, interleave: usize, limbs: usize, options: Options) -> Program {
-    stepped(graph, ring, (interleave, Stepping::Hoisted), limbs, options)
+    priced(graph, ring, (interleave, KeyPrice::FREE), limbs, options)
 }
 
-fn stepped(
+fn priced(
     graph: &Graph,
     ring: RingKind,
-    (interleave, stepping): (usize, Stepping),
+    (interleave, price): (usize, KeyPrice),
     limbs: usize,
     options: Options,
 ) -> Program {
@@ -29,7 +31,7 @@ fn stepped(
     let params = ParamsSpec::new(ring, 8, &bits, &[50]).build_insecure().unwrap();
     let ranges = graph.run_with_ranges(&samples(50, graph.input_len())).unwrap().1;
     let magnitudes: Vec<f64> = ranges.iter().map(|range| 1.25 * range.max_abs()).collect();
-    let packing = Packing::new(graph, params.slots(), interleave, stepping).unwrap();
+    let packing = Packing::new(graph, params.slots(), interleave, price).unwrap();
     lower(graph, &packing, &magnitudes, &params, &options).unwrap()
 }
 
@@ -120,14 +122,34 @@ fn both_operators_in_both_rings_at_every_interleave() {
     }
 }
 
+/// A convolution of an image of 8 x 8 with a kernel of 5 x 5, padded.
+fn padded_convolution() -> Op {
+    let row = |r: i64| {
+        let taps = (0..25).map(move |k| (r / 8 + k / 5 - 2, r % 8 + k % 5 - 2, (k * 7 % 11) as f64 / 11.0 - 0.4));
+        let inside = taps.filter(|(y, x, _)| (0..8).contains(y) && (0..8).contains(x));
+        inside.map(|(y, x, weight)| ((8 * y + x) as usize, weight)).collect::<Vec<_>>()
+    };
+    let matrix = SparseMatrix::from_rows(64, (0..64).map(row)).unwrap();
+    Op::Affine(Arc::new(AffineMap::linear(matrix)))
+}
+
 #[test]
-fn chained_rotations_take_fewer_keys() {
-    let graph = two_squares([20, 25, 12, 10], [40, 100, 100], 3);
-    for (ring, interleave) in [(RingKind::Standard, 1), (RingKind::Standard, 16), (RingKind::ConjugateInvariant, 8)] {
-        let of = |stepping| stepped(&graph, ring, (interleave, stepping), 4, options(false));
-        let (hoisted, chained) = (of(Stepping::Hoisted), of(Stepping::Chained));
-        assert!(chained.rotations().len() < hoisted.rotations().len());
-        agrees(chained);
+fn where_keys_have_a_price_there_are_fewer() {
+    let nodes =
+        vec![node(Op::Input, &[], 64), node(padded_convolution(), &[0], 64), node(map(10, 64, 100, 3), &[1], 10)];
+    for graph in [two_squares([20, 25, 12, 10], [40, 100, 100], 3), Graph::new(nodes, NodeId(2)).unwrap()] {
+        for (ring, interleave) in [(RingKind::Standard, 1), (RingKind::Standard, 2), (RingKind::ConjugateInvariant, 4)]
+        {
+            let of = |price| priced(&graph, ring, (interleave, price), 4, options(false));
+            let most = of(KeyPrice::FREE).rotations().len();
+            let mut keys = vec![most];
+            for price in KeyPrice::RAISED {
+                let program = of(price);
+                keys.push(program.rotations().len());
+                agrees(program);
+            }
+            assert!(keys.is_sorted_by(|a, b| a >= b) && keys.last() < Some(&most), "{keys:?}");
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use ckks::{ParamsSpec, RingKind};
 
 use super::*;
 use crate::graph::{AffineMap, Graph, NodeId, Op, SparseMatrix};
-use crate::layout::Stepping;
+use crate::layout::KeyPrice;
 use crate::lower::networks::{activation, node, two_squares};
 use crate::lower::{Options, Packing, lower};
 
 fn program(graph: &Graph, interleave: usize) -> Program {
     let params = ParamsSpec::new(RingKind::Standard, 8, &[50; 9], &[50]).build_insecure().unwrap();
-    let packing = Packing::new(graph, params.slots(), interleave, Stepping::Hoisted).unwrap();
+    let packing = Packing::new(graph, params.slots(), interleave, KeyPrice::FREE).unwrap();
     let options = Options {
         input_bits: 28,
         weight_bits: vec![16],

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::work::Work;
 use crate::exec::is_one;
-use crate::layout::{DiagonalPlan, Stepping};
+use crate::layout::DiagonalPlan;
 use crate::program::{Kind, LinearMap, LinearOperator, Operation, Value};
 
 /// What operations take on one machine with so many threads.
@@ -343,7 +343,7 @@ impl<'a> Costs<'a> {
     }
 
     /// Products with diagonals of so many words a limb. All rotations but the fold's stay in the basis QP; each output leaves it at the end.
-    /// Those of a chain wait for each other.
+    /// Hubs wait for each other, and so do giant rotations where there are hubs.
     fn diagonals(&self, plan: &DiagonalPlan, words: usize) -> f64 {
         let Self { limb, work, .. } = self;
         let (computed, parts) = (plan.computed(), 2.0 * work.extended());
@@ -359,15 +359,15 @@ impl<'a> Costs<'a> {
             }
         };
         let product = if words < self.n { limb.repeated } else { limb.product };
-        let full = plan.full_rotations();
-        let giants = match plan.stepping() {
-            Stepping::Hoisted => self.each(limb.giant, work.giant(), full),
-            Stepping::Chained => {
-                let chains = plan.hoisted_inputs().max(computed).max(1);
-                self.each(limb.giant, work.giant() * full as f64 / chains as f64, chains)
-            }
+        // As many at a time as there are chains.
+        let chained = |work: f64, count: usize, chains: usize| match plan.hubs() {
+            None => self.each(limb.giant, work, count),
+            Some(_) => self.each(limb.giant, work * count as f64 / chains.max(1) as f64, chains),
         };
-        self.each(limb.hoist, work.hoist(), plan.hoisted_inputs())
+        let giants = chained(work.giant(), plan.giant_rotations(), computed);
+        let inputs = plan.hoisted_inputs();
+        self.each(limb.hoist, work.hoist(), inputs)
+            + chained(work.giant() - work.rotate(), plan.hoisted_hubs(), inputs)
             + self.each(limb.rotate, work.rotate(), plan.hoisted_rotations())
             + self.spread(parts * plan.products() as f64 * product)
             + giants

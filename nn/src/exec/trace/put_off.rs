@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::graph::{Graph, NodeId, Op};
-    use crate::layout::Stepping;
+    use crate::layout::KeyPrice;
     use crate::lower::networks::{activation, node};
     use crate::lower::{Options, Packing, lower};
 
@@ -119,7 +119,7 @@ mod tests {
         let cubic = activation(&[0.25, 0.5, 0.125, -0.0625]);
         let graph = Graph::new(vec![node(Op::Input, &[], 9), node(cubic, &[0], 9)], NodeId(1)).unwrap();
         let params = ParamsSpec::new(RingKind::Standard, 8, &[50; 6], &[50]).build_insecure().unwrap();
-        let packing = Packing::new(&graph, params.slots(), 16, Stepping::Hoisted).unwrap();
+        let packing = Packing::new(&graph, params.slots(), 16, KeyPrice::FREE).unwrap();
         let (input_bits, weight_bits, waterline_bits) = (28, vec![16], 26);
         let options = Options { input_bits, weight_bits, waterline_bits, late_relinearization: false, last_limb: true };
         let program = lower(&graph, &packing, &[1.0; 2], &params, &options).unwrap();

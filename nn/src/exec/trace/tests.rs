@@ -6,7 +6,7 @@ use ckks::{ParamsSpec, RingKind, Scale};
 
 use super::*;
 use crate::graph::{AffineMap, Graph, NodeId, Op, SparseMatrix};
-use crate::layout::Stepping;
+use crate::layout::KeyPrice;
 use crate::lower::networks::{activation, node, two_squares};
 use crate::lower::{Options, Packing, lower};
 use crate::program::ProgramError;
@@ -22,7 +22,7 @@ fn traced(interleave: usize, late_relinearization: bool) -> (Program, Trace) {
 }
 
 fn packing(interleave: usize) -> Packing {
-    Packing::new(&two_squares([6, 8, 4, 2], [100; 3], 1), 32, interleave, Stepping::Hoisted).unwrap()
+    Packing::new(&two_squares([6, 8, 4, 2], [100; 3], 1), 32, interleave, KeyPrice::FREE).unwrap()
 }
 
 /// The same network in a packing, at so many limbs.
@@ -139,7 +139,7 @@ fn buffers_are_found_before_the_first_chunk_unless_they_are_many() {
         let square = node(activation(&[0.0, 0.0, 1.0]), &[0], features);
         let graph = Graph::new(vec![node(Op::Input, &[], features), square], NodeId(1)).unwrap();
         let params = ParamsSpec::new(RingKind::Standard, 17, &[50; 3], &[50]).build_insecure().unwrap();
-        let packing = Packing::new(&graph, params.slots(), params.slots(), Stepping::Hoisted).unwrap();
+        let packing = Packing::new(&graph, params.slots(), params.slots(), KeyPrice::FREE).unwrap();
         let options = Options {
             input_bits: 26,
             weight_bits: Vec::new(),
@@ -202,7 +202,7 @@ fn the_largest_error_of_a_polynomial_is_no_share_of_its_values() {
     let cubic = activation(&[0.25, 0.5, 0.125, -0.0625]);
     let graph = Graph::new(vec![node(Op::Input, &[], 9), node(cubic, &[0], 9)], NodeId(1)).unwrap();
     let params = ParamsSpec::new(RingKind::Standard, 8, &[50; 6], &[50]).build_insecure().unwrap();
-    let packing = Packing::new(&graph, params.slots(), 16, Stepping::Hoisted).unwrap();
+    let packing = Packing::new(&graph, params.slots(), 16, KeyPrice::FREE).unwrap();
     let options = Options {
         input_bits: 46,
         weight_bits: vec![30],
@@ -215,12 +215,12 @@ fn the_largest_error_of_a_polynomial_is_no_share_of_its_values() {
 }
 
 /// What a network of one matrix with these entries counts, 16 positions a ciphertext.
-fn counts_of(rows: usize, cols: usize, entries: &[(usize, usize, f64)], stepping: Stepping) -> Counts {
+fn counts_of(rows: usize, cols: usize, entries: &[(usize, usize, f64)], price: KeyPrice) -> Counts {
     let matrix = SparseMatrix::from_triplets(rows, cols, entries.iter().copied()).unwrap();
     let map = Op::Affine(Arc::new(AffineMap::linear(matrix)));
     let graph = Graph::new(vec![node(Op::Input, &[], cols), node(map, &[0], rows)], NodeId(1)).unwrap();
     let params = ParamsSpec::new(RingKind::Standard, 6, &[50; 3], &[50]).build_insecure().unwrap();
-    let packing = Packing::new(&graph, params.slots(), 2, stepping).unwrap();
+    let packing = Packing::new(&graph, params.slots(), 2, price).unwrap();
     let options = Options {
         input_bits: 26,
         weight_bits: vec![10],
@@ -234,20 +234,20 @@ fn counts_of(rows: usize, cols: usize, entries: &[(usize, usize, f64)], stepping
 
 #[test]
 fn zero_blocks_and_diagonals_add_no_operation() {
-    for stepping in [Stepping::Hoisted, Stepping::Chained] {
+    for price in [&[KeyPrice::FREE][..], &KeyPrice::RAISED].concat() {
         // Diagonals 0, 3 and 4 of one block of 16 x 16, of each the whole or a single entry.
         let diagonal = |d: usize| (0..16).map(move |r| (r, (r + d) % 16, 1.0));
         let whole: Vec<_> = [0, 3, 4].into_iter().flat_map(diagonal).collect();
-        let one = counts_of(16, 16, &whole, stepping);
+        let one = counts_of(16, 16, &whole, price);
         assert_eq!((one.ct_pt_mul, one.rotations), (3, 2));
         let single: Vec<_> = whole.iter().copied().filter(|&(r, ..)| r % 16 == 5).collect();
-        assert_eq!(counts_of(16, 16, &single, stepping), one);
+        assert_eq!(counts_of(16, 16, &single, price), one);
         // The same block among three others that are zero, and on the diagonal with a copy of itself.
-        let wide = counts_of(32, 32, &whole, stepping);
+        let wide = counts_of(32, 32, &whole, price);
         assert_eq!((wide.ct_pt_mul, wide.rotations), (3, 2));
         let both: Vec<_> = whole.iter().flat_map(|&(r, c, w)| [(r, c, w), (r + 16, c + 16, w)]).collect();
-        let two = counts_of(32, 32, &both, stepping);
+        let two = counts_of(32, 32, &both, price);
         assert_eq!((two.ct_pt_mul, two.rotations), (6, 4));
-        assert_eq!(two.limb_ntts - wide.limb_ntts, one.limb_ntts - counts_of(16, 16, &[], stepping).limb_ntts);
+        assert_eq!(two.limb_ntts - wide.limb_ntts, one.limb_ntts - counts_of(16, 16, &[], price).limb_ntts);
     }
 }
