@@ -9,6 +9,7 @@
 //! Z\[X\]/(X^2N + 1), reduced modulo X^N − i with i = ψ^N a square root of −1, has coefficients b_j = a_j − i a_(N−j).
 //! Butterflies: Cooley-Tukey forward, Gentleman-Sande inverse, with Shoup twiddles (Harvey, arXiv 1205.2926).
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kernel::{Backend, Loops, OnPart, Root, Start};
@@ -52,20 +53,30 @@ impl RingKind {
     }
 }
 
-/// The tables of one prime: twiddles in the order in which the butterflies read them.
+/// The transforms of one prime.
 #[derive(Debug)]
 pub struct NttTable {
     modulus: Modulus,
     log_n: u32,
+    kind: RingKind,
     backend: Backend,
+    /// ψ.
+    psi: u64,
+    fold: Option<Fold>,
+    /// Made by the first transform: who plans needs primes alone.
+    tables: OnceLock<Tables>,
+    /// Transforms so far.
+    transforms: AtomicU64,
+}
+
+/// Twiddles in the order in which the butterflies read them.
+#[derive(Debug)]
+struct Tables {
     forward: Twiddles,
     /// Their inverses.
     inverse: Twiddles,
     /// 1/N, or 1/2N where there is a fold to undo, and that times the first inverse: the factors of the last layer.
     root: [ShoupFactor; 2],
-    fold: Option<Fold>,
-    /// Transforms so far.
-    transforms: AtomicU64,
 }
 
 /// The constants of the conjugate-invariant fold.
@@ -78,7 +89,7 @@ pub(crate) struct Fold {
 }
 
 impl NttTable {
-    /// Tables for degree 2^`log_n` modulo `modulus`, which must be 1 modulo c 2^`log_n`.
+    /// Transforms of degree 2^`log_n` modulo `modulus`, which must be 1 modulo c 2^`log_n`.
     ///
     /// The root is the smallest power of a fixed search, so equal parameters give equal tables everywhere.
     pub fn new(modulus: Modulus, log_n: u32, kind: RingKind, backend: Backend) -> Self {
@@ -90,16 +101,24 @@ impl NttTable {
             let i = modulus.pow(psi, n as u64);
             Fold { i: modulus.shoup(i), minus_i: modulus.shoup(modulus.neg(i)) }
         });
-        let doublings = if fold.is_some() { 2 * n } else { n };
-        let scale = modulus.inv(doublings as u64 % modulus.value());
-        let forward = tree(&modulus, psi, c, n);
-        let inverse = tree(&modulus, modulus.inv(psi), c, n);
-        let root = [scale, modulus.mul(inverse[1], scale)].map(|w| modulus.shoup(w));
-        let [forward, inverse] = [forward, inverse].map(|tree| Twiddles::new(&modulus, &tree, kind, backend));
-        Self { modulus, log_n, backend, forward, inverse, root, fold, transforms: AtomicU64::new(0) }
+        Self { modulus, log_n, kind, backend, psi, fold, tables: OnceLock::new(), transforms: AtomicU64::new(0) }
     }
 
-    /// The prime of these tables.
+    fn tables(&self) -> &Tables {
+        self.tables.get_or_init(|| {
+            let Self { modulus, kind, backend, psi, .. } = self;
+            let (n, c) = (self.n(), kind.root_factor() as u64);
+            let doublings = if self.fold.is_some() { 2 * n } else { n };
+            let scale = modulus.inv(doublings as u64 % modulus.value());
+            let forward = tree(modulus, *psi, c, n);
+            let inverse = tree(modulus, modulus.inv(*psi), c, n);
+            let root = [scale, modulus.mul(inverse[1], scale)].map(|w| modulus.shoup(w));
+            let [forward, inverse] = [forward, inverse].map(|tree| Twiddles::new(modulus, &tree, *kind, *backend));
+            Tables { forward, inverse, root }
+        })
+    }
+
+    /// The prime.
     #[inline]
     pub fn modulus(&self) -> &Modulus {
         &self.modulus
@@ -111,13 +130,13 @@ impl NttTable {
         1 << self.log_n
     }
 
-    /// The kernels that these tables were built for.
+    /// The kernels that its tables are built for.
     #[inline]
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// Transforms that were done with these tables, in both directions.
+    /// Transforms so far, in both directions.
     pub fn transforms(&self) -> u64 {
         self.transforms.load(Ordering::Relaxed)
     }
@@ -144,7 +163,7 @@ impl NttTable {
     fn forward_from(&self, start: Start<'_>, limb: &mut [u64], done: OnPart<'_>) {
         assert_eq!(limb.len(), self.n());
         self.transforms.fetch_add(1, Ordering::Relaxed);
-        self.backend.ntt_forward(&self.modulus, limb, &self.forward, start, done);
+        self.backend.ntt_forward(&self.modulus, limb, &self.tables().forward, start, done);
     }
 
     /// Small coefficients, below q in absolute value, to evaluations; `done` as in [`Self::forward_then`].
@@ -156,18 +175,20 @@ impl NttTable {
 
     /// Evaluations to coefficients, in place; reduced in, reduced out.
     pub fn inverse(&self, limb: &mut [u64]) {
-        self.inverse_scaled(self.root, limb, &mut |_, _| ());
+        self.inverse_scaled(self.tables().root, limb, &mut |_, _| ());
     }
 
     /// The same, from `evaluations` to `limb`.
     pub(crate) fn inverse_into(&self, evaluations: &[u64], limb: &mut [u64]) {
         assert_eq!(evaluations.len(), limb.len());
-        self.inverse_scaled(self.root, limb, &mut |at, part| part.copy_from_slice(&evaluations[at..][..part.len()]));
+        self.inverse_scaled(self.tables().root, limb, &mut |at, part| {
+            part.copy_from_slice(&evaluations[at..][..part.len()])
+        });
     }
 
     /// What [`Self::inverse_scaled`] takes to multiply by `w`.
     pub(crate) fn scaling(&self, w: u64) -> [ShoupFactor; 2] {
-        self.root.map(|root| self.modulus.shoup(self.modulus.mul(root.value, w)))
+        self.tables().root.map(|root| self.modulus.shoup(self.modulus.mul(root.value, w)))
     }
 
     /// Evaluations to coefficients times a constant. `fill` writes every part of the evaluations, given where it begins, just before they
@@ -176,7 +197,7 @@ impl NttTable {
         assert_eq!(limb.len(), self.n());
         self.transforms.fetch_add(1, Ordering::Relaxed);
         let root = Root { factors, fold: self.fold.as_ref() };
-        self.backend.ntt_inverse(&self.modulus, limb, &self.inverse, root, fill);
+        self.backend.ntt_inverse(&self.modulus, limb, &self.tables().inverse, root, fill);
     }
 }
 

@@ -9,10 +9,7 @@ const WIDEST: u32 = 50;
 /// Narrower primes hold less than a scale.
 const NARROWEST: u32 = 28;
 
-/// Parameters kept for a degree: their tables are large.
-const MOST_MADE: usize = 8;
-
-/// Parameters of one ring and degree, the latest kept by their shape.
+/// Parameters of one ring and degree, kept by their shape.
 pub(super) struct Chains {
     ring: RingKind,
     log_n: u32,
@@ -49,9 +46,6 @@ impl Chains {
         let spec = ParamsSpec::new(self.ring, self.log_n, &chain, &specials);
         // Of a narrow width there may not be enough primes, or the special ones come out smaller than a digit.
         let params = spec.build().ok()?;
-        if self.made.len() == MOST_MADE {
-            self.made.pop_first();
-        }
         self.made.insert((limbs, special), params.clone());
         Some(params)
     }
