@@ -229,6 +229,16 @@ fn results_of_a_batch_that_was_not_encrypted_here() {
 }
 
 #[test]
+fn a_batch_that_cannot_be_recorded_is_not_encrypted() {
+    let Deployment { owner, .. } = &Deployment::new(20, 8);
+    std::fs::remove_file(owner.path("keys/batches")).unwrap();
+    std::fs::create_dir(owner.path("keys/batches")).unwrap();
+    let encrypt = ["encrypt", "--plan", "plan", "--key", "keys/secret.key", "--data", "samples.txt", "-o", "in2"];
+    assert_refusal(&owner.slotwise(&encrypt), &["keys/batches"]);
+    assert_eq!(names(&owner.path("in2")), [".lock"]);
+}
+
+#[test]
 fn samples_that_do_not_fit_the_plan() {
     let Deployment { owner, .. } = Deployment::new(1, 1);
     let encrypt = |data: &str, words: &[&str]| {

@@ -46,7 +46,7 @@ impl Both {
 
         let mut client = read_file(&path("keys/secret.key"), |from| Client::read(&self.plan, from)).unwrap();
         let data = SampleFile::open(path(&data)).unwrap();
-        encrypt_batch(&mut client, &data, &path(&input), &Silent).unwrap();
+        encrypt_batch(&mut client, &data, &path(&input), |_| Ok(()), &Silent).unwrap();
         let (evaluation, keys) =
             read_file(&path("keys/evaluation.key"), |from| read_evaluation_keys(&self.plan, from)).unwrap();
         let server = Server::new(&server_plan(&self.plan, &self.model).unwrap(), evaluation).unwrap();

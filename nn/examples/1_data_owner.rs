@@ -16,7 +16,9 @@ use anyhow::{Context, Result};
 use nn::data::SampleFile;
 use nn::engine::Engine;
 use nn::progress::Silent;
-use nn::session::{Batch, Client, Kind, PlanFile, SECRET_KEY, decrypt_batch, encrypt_batch, generate_keys, read_file};
+use nn::session::{
+    Batch, Client, Kind, PlanFile, SECRET_KEY, decrypt_batch, encrypt_batch, generate_keys, read_file, record_batch,
+};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
@@ -41,10 +43,12 @@ fn main() -> Result<()> {
 fn encrypt(plan: &Arc<PlanFile>, folder: &Path, data: &Path) -> Result<()> {
     let keys = folder.join("keys");
     let fingerprint = generate_keys(plan, &keys)?;
-    let mut client = read_file(&keys.join(SECRET_KEY), |from| Client::read(plan, from))?;
+    let key = keys.join(SECRET_KEY);
+    let mut client = read_file(&key, |from| Client::read(plan, from))?;
     // Samples are read a chunk at a time, so the file may be larger than memory.
     let data = SampleFile::open(data)?.for_model(&plan.model().input_shape)?;
-    let encrypted = encrypt_batch(&mut client, &data, &folder.join("in"), &Silent)?;
+    let record = |batch| record_batch(&key, batch, &[]).map(drop);
+    let encrypted = encrypt_batch(&mut client, &data, &folder.join("in"), record, &Silent)?;
     println!("{} samples, {} bytes, under the keys {fingerprint}", data.n(), encrypted.bytes);
     Ok(())
 }

@@ -52,18 +52,19 @@ pub fn encrypt(args: &EncryptArgs) -> Result<()> {
     if !left_out.is_empty() {
         data = data.without(left_out.clone())?;
     }
+    let mut is_recorded = false;
+    let record = |batch| record_batch(&args.key, batch, &left_out).map(|there| is_recorded = there);
     let encrypted = engine.install(|| match kind {
         Kind::PublicKey => {
             let mut contributor = read_file(&args.key, |from| Contributor::read(&plan, from))?;
-            encrypt_batch(&mut contributor, &data, &args.output, &bars)
+            encrypt_batch(&mut contributor, &data, &args.output, record, &bars)
         }
         _ => {
             let mut client = read_file(&args.key, |from| Client::read(&plan, from))?;
-            encrypt_batch(&mut client, &data, &args.output, &bars)
+            encrypt_batch(&mut client, &data, &args.output, record, &bars)
         }
     })?;
     drop(bars);
-    let is_recorded = record_batch(&args.key, encrypted.batch, &left_out)?;
     if !left_out.is_empty() {
         let results = match is_recorded {
             true => "decrypt will write NaN for their results",

@@ -31,15 +31,17 @@ pub struct Encrypted {
     pub bytes: u64,
 }
 
-/// Encrypts all samples of a file into a folder that holds no chunks yet, b of them a file. One chunk is in memory at a time.
+/// Encrypts all samples of a file into a folder that holds no chunks yet, b of them a file. One chunk is in memory at a time. What is to be
+/// known of the batch is kept by `record`, before its first chunk is there: whatever happens then, no chunk is without.
 ///
 /// # Errors
-/// [`SessionError::BeyondPlan`], before anything is written; those of [`SampleFile::chunks`] and [`Party::encrypt`];
+/// [`SessionError::BeyondPlan`], before anything is written; those of `record`; those of [`SampleFile::chunks`] and [`Party::encrypt`];
 /// [`SessionError::FolderNotEmpty`], [`SessionError::FolderBusy`], [`Error::WriteFile`]. Chunks written before stay.
 pub fn encrypt_batch<Key: EncryptionKey>(
     party: &mut Party<Key>,
     data: &SampleFile,
     folder: &Path,
+    record: impl FnOnce(BatchId) -> Result<()>,
     progress: &dyn Progress,
 ) -> Result<Encrypted> {
     party.expect_within_plan(data.max_abs().into())?;
@@ -50,6 +52,7 @@ pub fn encrypt_batch<Key: EncryptionKey>(
     }
     let (features, n, interleave) = (data.features(), data.n(), party.plan().plan().interleave());
     let chunks = u32::try_from(n.div_ceil(interleave)).map_err(|_| Error::TooManySamples { samples: n, features })?;
+    record(batch)?;
     progress.begin("encryption", chunks as usize);
     let mut bytes = 0;
     for (index, samples) in (0..chunks).zip(data.chunks(interleave)?) {
