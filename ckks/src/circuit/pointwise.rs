@@ -188,7 +188,7 @@ struct Operation<'a> {
     after: Shape,
 }
 
-/// `constants[limb]` are residues, in the rows of a panel.
+/// `constants[limb]` are residues, in the rows of a panel: one for each result, or one for all.
 enum Kind<'a> {
     Affine {
         matrix: &'a ScalarMatrix,
@@ -223,7 +223,7 @@ impl<'a> Operation<'a> {
                 return Err(Error::WrongDegree { operation: "multiply", degree, advice });
             }
             Pointwise::AddConstant(constant) => {
-                let constants = encode(params, &vec![constant; before.count], before.count, (before.scale, level))?;
+                let constants = encode(params, &[constant], 1, (before.scale, level))?;
                 (Kind::AddConstant { constants }, before)
             }
             Pointwise::MulConstant { constant, scale } => {
@@ -256,18 +256,23 @@ impl<'a> Operation<'a> {
                 let parts = x.chunks_exact(part).zip(out.chunks_exact_mut(self.after.count * GEMM_COLUMNS));
                 parts.for_each(|(x, out)| matrix.multiply(on, x, out, scratch));
                 backend.add_assign(q, &mut out[..constants[limb].len()], &constants[limb]);
+                true
             }
             Kind::Square => {
                 let ((a, b), (low, rest)) = (x.split_at(part), out.split_at_mut(part));
                 let (middle, high) = rest.split_at_mut(part);
                 backend.square_into(q, [low, middle, high], a, b);
+                true
             }
-            Kind::AddConstant { constants } => backend.add_assign(q, &mut x[..part], &constants[limb]),
+            Kind::AddConstant { constants } => {
+                x[..part].chunks_exact_mut(GEMM_COLUMNS).for_each(|row| backend.add_assign(q, row, &constants[limb]));
+                false
+            }
             Kind::MulConstant { factors } => {
                 factors.iter().for_each(|factors| backend.mul_scalar_assign(q, x, factors[limb]));
+                false
             }
         }
-        matches!(self.kind, Kind::Affine { .. } | Kind::Square)
     }
 }
 
