@@ -15,7 +15,7 @@ use super::convert::{Conversion, Source};
 use super::pool::{LIMB_PADDING, Pool};
 
 /// Below this many words an operation over limbs is not worth waking another thread for.
-const PARALLEL_WORDS: usize = 1 << 16;
+const PARALLEL_WORDS: usize = 1 << 14;
 
 /// R_Q for every basis over the ciphertext primes q and the special primes p. Cheap to clone; two rings are equal when
 /// their parameters are, wherever they were made.

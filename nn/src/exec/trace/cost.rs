@@ -88,7 +88,7 @@ pub struct Rate {
 const MOST_SECONDS: f64 = 10.0;
 
 /// Below this many words `ckks` does not spread the limbs of a polynomial over threads.
-const PARALLEL_WORDS: usize = 1 << 16;
+const PARALLEL_WORDS: usize = 1 << 14;
 
 impl Rate {
     const FREE: Self = Self { many: 0.0, one: 0.0 };
