@@ -10,9 +10,7 @@ mod ring;
 mod scheme;
 
 pub use arith::{Backend, Modulus, NttTable, RingKind, Rows, ShoupFactor, is_prime, ntt_primes};
-pub use circuit::{
-    Chained, DiagonalMap, DiagonalTerm, Pointwise, PointwiseInputs, ScalarMatrix, add_rotations, apply_pointwise,
-};
+pub use circuit::{Chained, DiagonalMap, DiagonalTerm, Pointwise, PointwiseInputs, ScalarMatrix, apply_pointwise};
 pub use error::{Error, Result};
 pub use ring::{Basis, Coeff, Entropy, Form, Ledger, Ntt, Poly, Ring, Seed, Taken, Work};
 pub use rustfft::num_complex::Complex64;

@@ -203,24 +203,8 @@ fn means_are_sums() {
     }
 }
 
-#[test]
-fn rotations_are_added_up() {
-    for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
-        let (params, secret, mut entropy) = setting(ring);
-        let clear = vector(params.slots(), 1);
-        let x = encrypt(&params, &secret, &mut entropy, &clear);
-        for rotations in [&[][..], &[3], &[1, 5, -2]] {
-            let request = rotations.iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
-            let keys = KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap();
-            let sum = add_rotations(&Evaluator::new(&params), x.clone(), rotations, &keys).unwrap();
-            let slots = params.slots() as i64;
-            let at = |i: i64| clear[i.rem_euclid(slots) as usize];
-            let expected: Vec<f64> =
-                (0..slots).map(|i| at(i) + rotations.iter().map(|k| at(i + k)).sum::<f64>()).collect();
-            assert_close(&params, &secret, &sum, &expected, 1e-4);
-        }
-    }
-}
+/// A map, its fold, and the rotations that have keys.
+type Case<'a> = (DiagonalMap, &'a [&'a [i64]], &'a [i64]);
 
 #[test]
 fn diagonals_multiply_a_vector_by_a_matrix() {
@@ -249,25 +233,31 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
         let clear = [vector(slots as usize, 1), vector(slots as usize, 2)];
         let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();
         let with_hubs = |baby_steps, n0| map(baby_steps).with_hubs(NonZeroU32::new(n0).unwrap());
-        let maps: [(DiagonalMap, &[i64]); 6] = [
-            (map(1), &[-2, -1, 1, 2, 3]),
-            (map(3), &[-3, 1, 2, 3]),
-            (with_hubs(1, 1), &[-1, 1]),
-            (with_hubs(2, 1), &[-2, 1, 2]),
-            (with_hubs(4, 2), &[-4, 1, 2]),
-            (with_hubs(8, 3), &[-8, 1, 2, 3]),
+        let maps: [Case<'_>; 8] = [
+            (map(1), &[], &[-2, -1, 1, 2, 3]),
+            (map(3), &[], &[-3, 1, 2, 3]),
+            (with_hubs(1, 1), &[], &[-1, 1]),
+            (with_hubs(2, 1), &[], &[-2, 1, 2]),
+            (with_hubs(4, 2), &[], &[-4, 1, 2]),
+            (with_hubs(8, 3), &[], &[-8, 1, 2, 3]),
+            (map(3), &[&[4, -9], &[7]], &[-9, -3, 1, 2, 3, 4, 7]),
+            (with_hubs(2, 1), &[&[2]], &[-2, 1, 2]),
         ];
-        for (map, rotations) in maps {
+        for (map, fold, rotations) in maps {
+            let map = map.with_fold(fold.iter().map(|step| step.to_vec()).collect());
             let request = rotations.iter().fold(KeyRequest::default(), |request, &k| request.rotation(&params, k, 1));
             assert_eq!(map.key_request(&params, 1), request);
             let keys = KeyGenerator::new(&params, &mut entropy).evaluation_keys(&secret, &request).unwrap();
             for (o, output) in map.apply(&Evaluator::new(&params), &inputs, &keys).unwrap().iter().enumerate() {
-                let expected: Vec<f64> = (0..slots)
-                    .map(|r| {
-                        let terms = (0..12).map(|i| (i / 6, (r + i as i64 % 6 - 2).rem_euclid(slots)));
-                        terms.map(|(i, c)| entry(o, i, r, c) * clear[i][c as usize]).sum()
-                    })
-                    .collect();
+                let product = |r: i64| {
+                    let terms = (0..12).map(|i| (i / 6, (r + i as i64 % 6 - 2).rem_euclid(slots)));
+                    terms.map(|(i, c)| entry(o, i, r, c) * clear[i][c as usize]).sum()
+                };
+                let mut expected: Vec<f64> = (0..slots).map(product).collect();
+                for step in fold {
+                    let at = |i: i64| expected[i.rem_euclid(slots) as usize];
+                    expected = (0..slots).map(|i| at(i) + step.iter().map(|k| at(i + k)).sum::<f64>()).collect();
+                }
                 assert_close(&params, &secret, output, &expected, 1e-4);
             }
         }

@@ -80,6 +80,37 @@ fn a_sum_of_extended_rotations_needs_one_division() {
 }
 
 #[test]
+fn rotations_of_several_are_added_up() {
+    for setting in settings() {
+        for level in 0..=TOP {
+            let Setting { evaluator, keys, .. } = &setting;
+            let extended = [0, 1].map(|x| {
+                let mut x = setting.encrypted[x].clone();
+                evaluator.drop_level_assign(&mut x, level).unwrap();
+                evaluator.extend(&x).unwrap()
+            });
+            let [a, b] = &extended;
+            let terms = [(a, &[0, 1, 5][..]), (b, &[2])];
+            let sum = evaluator.sum_rotations(&terms, keys).unwrap();
+            assert_eq!((sum.level(), sum.scale()), (level, a.scale()));
+            let expected =
+                |i| [0, 1, 5].map(|k| setting.rotated(0, k)(i)).iter().sum::<f64>() + setting.rotated(1, 2)(i);
+            setting.assert_decrypts(&sum, expected, sum.estimate().unwrap());
+            // The same, one after the other.
+            let mut total = a.clone();
+            for (a, k) in [(a, 1), (a, 5), (b, 2)] {
+                evaluator.add_extended_assign(&mut total, &evaluator.rotate_extended(a, k, keys).unwrap()).unwrap();
+            }
+            let found = evaluator.mod_down(evaluator.sum_rotations_extended(&terms, keys).unwrap()).unwrap();
+            assert_eq!(found.parts(), evaluator.mod_down(total).unwrap().parts());
+            assert_eq!(found.parts(), sum.parts());
+            let same = evaluator.sum_rotations(&[(a, [0])], keys).unwrap();
+            assert_eq!(same.parts(), evaluator.mod_down(a.clone()).unwrap().parts());
+        }
+    }
+}
+
+#[test]
 fn inner_products_in_the_extended_basis_are_those_of_the_plain_one() {
     for setting in settings() {
         let Setting { evaluator, params, x, encrypted: [a, b], .. } = &setting;
@@ -164,6 +195,13 @@ fn extended_operations_refuse_what_does_not_fit() {
     evaluator.mul_constant_assign(&mut scaled, 1.0, Scale::power_of_two(3)).unwrap();
     let wrong = evaluator.add_extended_assign(&mut extended.clone(), &evaluator.extend(&scaled).unwrap());
     assert!(matches!(wrong, Err(Error::ScaleMismatch { .. })));
+    let (low, scaled) = (evaluator.extend(&low).unwrap(), evaluator.extend(&scaled).unwrap());
+    let wrong = evaluator.sum_rotations(&[(&extended, [1]), (&low, [0])], keys);
+    assert!(matches!(wrong, Err(Error::LevelMismatch { left: 2, right: 1, .. })));
+    let wrong = evaluator.sum_rotations(&[(&extended, [1]), (&scaled, [0])], keys);
+    assert!(matches!(wrong, Err(Error::ScaleMismatch { .. })));
+    assert!(matches!(evaluator.sum_rotations(&[(&extended, [7])], keys), Err(Error::MissingKey { .. })));
+    assert!(matches!(evaluator.sum_rotations(&[(&extended, [])], keys), Err(Error::ShapeMismatch { .. })));
     let spec = ParamsSpec::new(RingKind::Standard, 9, &[50, 40], &[50]);
     let other = Evaluator::new(&spec.build_insecure().unwrap());
     assert!(matches!(other.mod_down(extended), Err(Error::ParamsMismatch { .. })));

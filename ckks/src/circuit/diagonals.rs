@@ -2,8 +2,8 @@
 //! and giant steps, y = Σ_g rot_g(Σ_b rot_−g(u_(g+b)) ⊙ rot_b(x)) (Halevi-Shoup 2018/244).
 //!
 //! Double hoisting (Bossuat et al. 2020/1203, section 4): baby rotations of an input share its ModUp and stay in the basis QP, as do
-//! the diagonals, the inner sums and the giant rotations of these; each output is divided by P once. Baby rotations are shared by all
-//! outputs. Which diagonals there are, and in which layout, is the caller's business.
+//! the diagonals, the inner sums, the giant rotations of these and a *fold* of rotate-and-add steps; each output is divided by P once, in
+//! the end. Baby rotations are shared by all outputs. Which diagonals there are, and in which layout, is the caller's business.
 //!
 //! A map with *hubs* has few keys: of all baby rotations b = a + o, 0 <= o < n0 | a, the hubs rot_a(x) are made one from another, and
 //! the others out of the decomposition of their hub; giant steps of either side of 0 are added up by Horner's rule. So it needs a key for each offset o and
@@ -40,6 +40,8 @@ pub struct DiagonalMap {
     offsets: Option<NonZeroU32>,
     /// For each output, the products of each giant step.
     outputs: Vec<BTreeMap<i64, Vec<Product>>>,
+    /// The rotations of each rotate-and-add step that ends an output.
+    fold: Vec<Vec<i64>>,
 }
 
 /// A rotation of an input, and the baby rotations that are made from it.
@@ -76,8 +78,8 @@ impl DiagonalMap {
     /// [`Error::ShapeMismatch`] for an index out of range or an output without a term.
     pub fn new(inputs: usize, outputs: usize, terms: Vec<DiagonalTerm>) -> Result<Self> {
         let mismatch = |reason: String| Error::ShapeMismatch { operation: "diagonal map", reason };
-        let mut map =
-            Self { inputs, offsets: None, outputs: std::iter::repeat_with(BTreeMap::new).take(outputs).collect() };
+        let none = std::iter::repeat_with(BTreeMap::new).take(outputs);
+        let mut map = Self { inputs, offsets: None, outputs: none.collect(), fold: Vec::new() };
         if let Some(DiagonalTerm { output, input, .. }) =
             terms.iter().find(|t| t.output >= outputs || t.input >= inputs)
         {
@@ -101,6 +103,13 @@ impl DiagonalMap {
         Self { offsets: Some(n0), ..self }
     }
 
+    /// The same map with each output y replaced by y + Σ_k rot_k(y), over the rotations of each step in turn. Cost of a step: a ModDown of
+    /// c_1, its ModUp, and an inner product with a key for each rotation.
+    #[must_use]
+    pub fn with_fold(self, fold: Vec<Vec<i64>>) -> Self {
+        Self { fold, ..self }
+    }
+
     /// The keys that the map needs for inputs at `level`.
     pub fn key_request(&self, params: &Params, level: usize) -> KeyRequest {
         let hubs = self.babies().into_values().flat_map(|babies| self.hubs(babies));
@@ -110,7 +119,8 @@ impl DiagonalMap {
             let nearer: Vec<i64> = chain.iter().skip(1).map(|&(giant, ())| giant).chain([0]).collect();
             chain.into_iter().zip(nearer).map(|((giant, ()), nearer)| giant - nearer)
         });
-        babies.chain(giants).fold(KeyRequest::default(), |request, k| request.rotation(params, k, level))
+        let folds = self.fold.iter().flatten().copied();
+        babies.chain(giants).chain(folds).fold(KeyRequest::default(), |request, k| request.rotation(params, k, level))
     }
 
     /// Applies the map. Inputs of degree 1; the level stays, the scale is multiplied by the diagonals'. Cost: one ModUp an input, one inner
@@ -136,11 +146,23 @@ impl DiagonalMap {
         let mut sums = evaluator.inner_products_extended(&sums.collect::<Result<Vec<_>>>()?)?.into_iter();
         drop(rotated);
         let by_output = self.outputs.iter().map(|giants| giants.keys().copied().zip(sums.by_ref()).collect());
-        let output = |sums: Vec<(i64, ExtendedCiphertext)>| {
-            let rotated = self.chains(sums).into_par_iter().map(|chain| horner(evaluator, chain, keys));
-            evaluator.mod_down(total(evaluator, rotated.collect::<Result<Vec<_>>>()?)?)
-        };
-        by_output.collect::<Vec<_>>().into_par_iter().map(output).collect()
+        by_output.collect::<Vec<_>>().into_par_iter().map(|sums| self.output(evaluator, sums, keys)).collect()
+    }
+
+    /// The fold of Σ_g rot_g(sum_g).
+    fn output(
+        &self,
+        evaluator: &Evaluator,
+        sums: Vec<(i64, ExtendedCiphertext)>,
+        keys: &EvaluationKeys,
+    ) -> Result<Ciphertext> {
+        let farthest = |chain| horner(evaluator, chain, keys).map(|(giant, sum)| (sum, vec![giant]));
+        let mut terms = self.chains(sums).into_par_iter().map(farthest).collect::<Result<Vec<_>>>()?;
+        for step in &self.fold {
+            let total = evaluator.sum_rotations_extended(&terms, keys)?;
+            terms = vec![(total, [&[0], &**step].concat())];
+        }
+        evaluator.sum_rotations(&terms, keys)
     }
 
     /// Of each input that a term reads, its baby rotations.
@@ -199,31 +221,6 @@ impl DiagonalMap {
     }
 }
 
-/// a + Σ_k rot_k(a) over `rotations`. Level and scale stay. Of several the decomposition is shared, and so is the ModDown. Cost: as
-/// [`Evaluator::rotate`], and for each further rotation an inner product with its key. On the threads of the current rayon pool.
-///
-/// # Errors
-/// Those of [`Evaluator::rotate`].
-pub fn add_rotations(
-    evaluator: &Evaluator,
-    mut a: Ciphertext,
-    rotations: &[i64],
-    keys: &EvaluationKeys,
-) -> Result<Ciphertext> {
-    let sum = match rotations {
-        [] => return Ok(a),
-        &[k] => evaluator.rotate(&a, k, keys)?,
-        _ => {
-            let hoisted = evaluator.hoist(&a)?;
-            let rotated = rotations.par_iter().map(|&k| evaluator.rotate_hoisted_extended(&hoisted, k, keys));
-            let rotated = rotated.collect::<Result<Vec<_>>>()?;
-            evaluator.mod_down(total(evaluator, rotated)?)?
-        }
-    };
-    evaluator.add_assign(&mut a, &sum)?;
-    Ok(a)
-}
-
 /// The baby rotations of an input, hub by hub.
 fn rotations(
     evaluator: &Evaluator,
@@ -255,28 +252,16 @@ fn rotations(
     Ok(rotated)
 }
 
-/// Σ_g rot_g(sum_g) of a chain: the farthest sum is rotated to the next one, added to it, and so on.
+/// Σ_g rot_g(sum_g) of a chain, but for the last rotation: the farthest sum is rotated to the next one, added to it, and so on.
 fn horner(
     evaluator: &Evaluator,
     chain: Vec<(i64, ExtendedCiphertext)>,
     keys: &EvaluationKeys,
-) -> Result<ExtendedCiphertext> {
+) -> Result<(i64, ExtendedCiphertext)> {
     let mut chain = chain.into_iter();
-    let (mut giant, mut total) = chain.next().ok_or_else(no_diagonal)?;
-    for (next, sum) in chain {
-        total = evaluator.rotate_extended(&total, giant - next, keys)?;
-        evaluator.add_extended_assign(&mut total, &sum)?;
-        giant = next;
-    }
-    if giant == 0 { Ok(total) } else { evaluator.rotate_extended(&total, giant, keys) }
-}
-
-fn total(evaluator: &Evaluator, sums: Vec<ExtendedCiphertext>) -> Result<ExtendedCiphertext> {
-    let mut sums = sums.into_iter();
-    let first = sums.next().ok_or_else(no_diagonal)?;
-    sums.try_fold(first, |mut total, sum| {
-        evaluator.add_extended_assign(&mut total, &sum)?;
-        Ok(total)
+    let farthest = chain.next().ok_or_else(no_diagonal)?;
+    chain.try_fold(farthest, |(giant, total), (next, sum)| {
+        Ok((next, evaluator.sum_rotations_extended(&[(&total, [giant - next]), (&sum, [0])], keys)?))
     })
 }
 

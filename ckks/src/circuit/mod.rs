@@ -4,6 +4,6 @@ mod diagonals;
 mod gemm;
 mod pointwise;
 
-pub use diagonals::{DiagonalMap, DiagonalTerm, add_rotations};
+pub use diagonals::{DiagonalMap, DiagonalTerm};
 pub use gemm::ScalarMatrix;
 pub use pointwise::{Chained, Pointwise, PointwiseInputs, apply_pointwise};

@@ -226,6 +226,27 @@ fn divide_together<const B: usize>(mut polys: [&mut Poly<Ntt>; B], keep: usize) 
     polys.into_iter().for_each(|poly| poly.truncate(keep));
 }
 
+/// [`divide_round_assign`] of one that stays.
+pub(crate) fn divide_round(x: &Poly<Ntt>, keep: usize) -> Poly<Ntt> {
+    let (ring, basis) = (x.ring(), x.basis());
+    let (n, stride) = (ring.n(), ring.stride());
+    let division = Division::new(ring, basis, keep);
+    let mut tail = ring.pool().take(division.dropped() * stride);
+    ring.each_limb_of(division.dropped(), [(&mut *tail, stride)], |r, [limb]| {
+        limb[..n].copy_from_slice(x.limb(keep + r));
+        division.prepare(r, [&mut limb[..n]]);
+    });
+    let divisors = division.divisors([&*tail]);
+    let mut out = Poly::uninit(ring, Basis { q: keep, p: 0 });
+    ring.each_limb_of(keep, [(out.data_mut(), stride)], |i, [limb]| {
+        limb[..n].copy_from_slice(x.limb(i));
+        division.divide(i, [&mut limb[..n]], &divisors);
+    });
+    divisors.into_iter().for_each(|divisor| divisor.give(ring));
+    ring.pool().give(tail);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use num_bigint::{BigInt, Sign};

@@ -20,7 +20,7 @@ pub use poly::{Coeff, Form, Ntt, Poly};
 pub use sample::{Entropy, Seed};
 
 pub(crate) use automorphism::{Permutation, rotation_element};
-pub(crate) use convert::{Division, divide_round_assign};
+pub(crate) use convert::{Division, divide_round, divide_round_assign};
 pub(crate) use digits::{Digits, KeyRows, Operand};
 pub(crate) use pool::Buffer;
 pub(crate) use products::{Factor, Term};

@@ -255,7 +255,7 @@ impl Evaluator {
         let limbs = digits.basis().q;
         let key = keys.relinearization(self.params.level_of(limbs))?;
         let addends = [c0, c1].map(Addend::Multiple);
-        let parts = KeySwitch { digits: &digits, key, addends, permutation: None }.divide_round(keep);
+        let parts = KeySwitch { digits: &digits, key, addends, permutation: None }.alone().divide_round(keep);
         let estimate = estimate.map(|estimate| estimate.key_switch(&self.params, limbs, scale));
         Ok(Ciphertext { params: self.params.clone(), parts: parts.into_iter().collect(), scale, estimate })
     }

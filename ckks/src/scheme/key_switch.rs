@@ -34,67 +34,45 @@ pub(super) struct KeySwitch<'a> {
     pub(super) permutation: Option<Arc<Permutation>>,
 }
 
+/// Σ of key switches, and of what needs none, in one basis QP. The terms are never there as a whole.
+pub(super) struct SwitchSum<'a> {
+    pub(super) ring: &'a Ring,
+    pub(super) basis: Basis,
+    pub(super) switches: &'a [KeySwitch<'a>],
+    pub(super) others: &'a [[&'a Poly<Ntt>; 2]],
+}
+
 impl KeySwitch<'_> {
-    /// The sums in the basis QP, before ModDown.
-    pub(super) fn extended(&self) -> [Poly<Ntt>; 2] {
-        let (ring, basis) = (self.ring(), self.digits.basis());
-        ring.count_key_switch();
-        let mut out = [(); 2].map(|()| Poly::uninit(ring, basis));
-        self.write(0..basis.limbs(), out.each_mut().map(Poly::data_mut), |_, _| ());
-        out
+    /// The sum of this one alone.
+    pub(super) fn alone(&self) -> SwitchSum<'_> {
+        let (ring, basis) = (self.digits.ring(), self.digits.basis());
+        SwitchSum { ring, basis, switches: std::slice::from_ref(self), others: &[] }
     }
 
-    /// ModDown to the first `keep` limbs: divides by P and by the ciphertext primes beyond them.
-    pub(super) fn divide_round(&self, keep: usize) -> [Poly<Ntt>; 2] {
-        let ring = self.ring();
-        ring.count_key_switch();
-        let division = Division::new(ring, self.digits.basis(), keep);
-        let size = division.dropped() * ring.stride();
-        let mut tails = [ring.pool().take(size), ring.pool().take(size)];
-        self.write(keep..self.digits.basis().limbs(), tails.each_mut().map(|tail| &mut **tail), |j, halves| {
-            division.prepare(j - keep, halves);
-        });
-        let divisors = division.divisors(tails.each_ref().map(|tail| &**tail));
-        let mut out = [(); 2].map(|()| Poly::uninit(ring, Basis { q: keep, p: 0 }));
-        let apart = self.digits.basis().limbs() * ring.n() > LARGE;
-        self.write(0..keep, out.each_mut().map(Poly::data_mut), |j, halves| {
-            if !apart {
-                division.divide(j, halves, &divisors);
-            }
-        });
-        if apart {
-            division.divide_all(out.each_mut().map(Poly::data_mut), &divisors);
+    /// Writes limb `j`, or adds it.
+    fn limb(&self, j: usize, out: &mut [&mut [u64]; 2], is_first: bool) {
+        let (ring, n, stride) = (self.digits.ring(), self.digits.ring().n(), self.digits.ring().stride());
+        if is_first && self.permutation.is_none() {
+            return self.sums(j, out);
         }
-        divisors.into_iter().for_each(|divisor| divisor.give(ring));
-        tails.into_iter().for_each(|tail| ring.pool().give(tail));
-        out
-    }
-
-    /// The sums in these limbs, permuted, after `finish`.
-    fn write(&self, limbs: Range<usize>, out: [&mut [u64]; 2], finish: impl Fn(usize, [&mut [u64]; 2]) + Sync) {
-        let ring = self.ring();
-        let (n, stride) = (ring.n(), ring.stride());
-        ring.each_limb_of(limbs.len(), out.map(|out| (out, stride)), |i, out| {
-            let (j, mut out) = (limbs.start + i, out.map(|out| &mut out[..n]));
-            if let Some(permutation) = &self.permutation {
-                let mut sums = ring.pool().take(2 * stride);
-                let (b, a) = sums.split_at_mut(stride);
-                let mut halves = [&mut b[..n], &mut a[..n]];
-                self.sums(j, &mut halves);
-                for (out, half) in out.iter_mut().zip(halves) {
-                    ring.backend().permute_into(out, half, &permutation.sources);
-                }
-                ring.pool().give(sums);
-            } else {
-                self.sums(j, &mut out);
+        let (q, backend) = (ring.modulus(self.digits.basis(), j), ring.backend());
+        let mut sums = ring.pool().take(2 * stride);
+        let (b, a) = sums.split_at_mut(stride);
+        let mut halves = [&mut b[..n], &mut a[..n]];
+        self.sums(j, &mut halves);
+        for (out, half) in out.iter_mut().zip(halves) {
+            match &self.permutation {
+                Some(permutation) if is_first => backend.permute_into(out, half, &permutation.sources),
+                Some(permutation) => backend.permute_add_assign(q, out, half, &permutation.sources),
+                None => backend.add_assign(q, out, half),
             }
-            finish(j, out);
-        });
+        }
+        ring.pool().give(sums);
     }
 
     /// The sums in limb `j`, with their addends.
     fn sums(&self, j: usize, out: &mut [&mut [u64]; 2]) {
-        let (ring, basis) = (self.ring(), self.digits.basis());
+        let (ring, basis) = (self.digits.ring(), self.digits.basis());
         let KeyShape { basis: key_basis, digits, .. } = &self.key.shape;
         let key = KeyRows { data: &self.key.rows, basis: *key_basis, digits: *digits };
         self.digits.dot(j, key, out);
@@ -112,8 +90,64 @@ impl KeySwitch<'_> {
         }
         ring.pool().give(scratch);
     }
+}
 
-    fn ring(&self) -> &Ring {
-        self.digits.ring()
+impl SwitchSum<'_> {
+    /// The sum in the basis QP, before ModDown.
+    pub(super) fn extended(&self) -> [Poly<Ntt>; 2] {
+        self.count();
+        let mut out = [(); 2].map(|()| Poly::uninit(self.ring, self.basis));
+        self.write(0..self.basis.limbs(), out.each_mut().map(Poly::data_mut), |_, _| ());
+        out
+    }
+
+    /// ModDown to the first `keep` limbs: divides by P and by the ciphertext primes beyond them.
+    pub(super) fn divide_round(&self, keep: usize) -> [Poly<Ntt>; 2] {
+        let Self { ring, basis, .. } = *self;
+        self.count();
+        let division = Division::new(ring, basis, keep);
+        let size = division.dropped() * ring.stride();
+        let mut tails = [ring.pool().take(size), ring.pool().take(size)];
+        self.write(keep..basis.limbs(), tails.each_mut().map(|tail| &mut **tail), |j, halves| {
+            division.prepare(j - keep, halves);
+        });
+        let divisors = division.divisors(tails.each_ref().map(|tail| &**tail));
+        let mut out = [(); 2].map(|()| Poly::uninit(ring, Basis { q: keep, p: 0 }));
+        let apart = basis.limbs() * ring.n() > LARGE;
+        self.write(0..keep, out.each_mut().map(Poly::data_mut), |j, halves| {
+            if !apart {
+                division.divide(j, halves, &divisors);
+            }
+        });
+        if apart {
+            division.divide_all(out.each_mut().map(Poly::data_mut), &divisors);
+        }
+        divisors.into_iter().for_each(|divisor| divisor.give(ring));
+        tails.into_iter().for_each(|tail| ring.pool().give(tail));
+        out
+    }
+
+    /// The sum in these limbs, after `finish`.
+    fn write(&self, limbs: Range<usize>, out: [&mut [u64]; 2], finish: impl Fn(usize, [&mut [u64]; 2]) + Sync) {
+        let Self { ring, basis, switches, others } = *self;
+        ring.each_limb_of(limbs.len(), out.map(|out| (out, ring.stride())), |i, out| {
+            let (j, mut out) = (limbs.start + i, out.map(|out| &mut out[..ring.n()]));
+            for (at, switch) in switches.iter().enumerate() {
+                switch.limb(j, &mut out, at == 0);
+            }
+            for (at, parts) in others.iter().enumerate() {
+                for (out, part) in out.iter_mut().zip(parts) {
+                    match at == 0 && switches.is_empty() {
+                        true => out.copy_from_slice(part.limb(j)),
+                        false => ring.backend().add_assign(ring.modulus(basis, j), out, part.limb(j)),
+                    }
+                }
+            }
+            finish(j, out);
+        });
+    }
+
+    fn count(&self) {
+        self.switches.iter().for_each(|_| self.ring.count_key_switch());
     }
 }

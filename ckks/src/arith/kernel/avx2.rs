@@ -387,20 +387,43 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     let ((lines, rest), (tables, table_rest)) = (out.as_chunks_mut::<LANES>(), table.as_chunks::<LANES>());
     let sources = a.as_chunks().0;
     for (line, table) in lines.iter_mut().zip(tables) {
-        // An automorphism maps aligned blocks of four to aligned blocks of four (`NOTES.md`).
-        let (block, places) = (table[0] as usize / LANES, _mm256_cvtepu32_epi64(load_half(table)));
-        let strays = _mm256_xor_si256(_mm256_srli_epi64::<2>(places), _mm256_set1_epi64x(block as i64));
-        if let (1, Some(source)) = (_mm256_testz_si256(strays, strays), sources.get(block)) {
-            // The halves of word p are 2p and 2p + 1, of which three bits count.
-            let lower = _mm256_add_epi64(places, places);
-            let halves = _mm256_or_si256(lower, _mm256_slli_epi64::<32>(lower));
-            let halves = _mm256_or_si256(halves, _mm256_set1_epi64x(1 << 32));
-            store_bits(line, _mm256_permutevar8x32_epi32(load_bits(source), halves));
-        } else {
-            scalar::permute_into(line, a, table);
+        match permuted(sources, table) {
+            Some(words) => store_bits(line, words),
+            None => scalar::permute_into(line, a, table),
         }
     }
     scalar::permute_into(rest, a, table_rest);
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn permute_add_assign(q: &Modulus, a: &mut [u64], b: &[u64], table: &[u32]) {
+    let value = _mm256_set1_epi64x(q.value() as i64);
+    let ((lines, rest), (tables, table_rest)) = (a.as_chunks_mut::<LANES>(), table.as_chunks::<LANES>());
+    let sources = b.as_chunks().0;
+    for (line, table) in lines.iter_mut().zip(tables) {
+        match permuted(sources, table) {
+            Some(words) => {
+                let difference = _mm256_sub_epi64(_mm256_add_epi64(load_bits(line), words), value);
+                store_bits(line, add_if_negative(difference, value));
+            }
+            None => scalar::permute_add_assign(q, line, b, table),
+        }
+    }
+    scalar::permute_add_assign(q, rest, b, table_rest);
+}
+
+/// The words at these places if they are one block: an automorphism maps aligned blocks of four to aligned blocks of four (`NOTES.md`).
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn permuted(sources: &[Line], table: &[u32; LANES]) -> Option<__m256i> {
+    let (block, places) = (table[0] as usize / LANES, _mm256_cvtepu32_epi64(load_half(table)));
+    let strays = _mm256_xor_si256(_mm256_srli_epi64::<2>(places), _mm256_set1_epi64x(block as i64));
+    let source = sources.get(block).filter(|_| _mm256_testz_si256(strays, strays) == 1)?;
+    // The halves of word p are 2p and 2p + 1, of which three bits count.
+    let lower = _mm256_add_epi64(places, places);
+    let halves = _mm256_or_si256(lower, _mm256_slli_epi64::<32>(lower));
+    let halves = _mm256_or_si256(halves, _mm256_set1_epi64x(1 << 32));
+    Some(_mm256_permutevar8x32_epi32(load_bits(source), halves))
 }
 
 #[inline(always)]

@@ -402,16 +402,36 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     let ((lines, rest), (tables, table_rest)) = (out.as_chunks_mut::<LANES>(), table.as_chunks::<LANES>());
     let sources = a.as_chunks().0;
     for (line, table) in lines.iter_mut().zip(tables) {
-        // An automorphism maps aligned blocks of eight to aligned blocks of eight (`NOTES.md`).
-        let (block, places) = (table[0] as usize / LANES, _mm512_cvtepu32_epi64(load_half(table)));
-        let strays = _mm512_cmpneq_epi64_mask(_mm512_srli_epi64::<3>(places), splat(block as u64));
-        if let (0, Some(source)) = (strays, sources.get(block)) {
-            store(line, _mm512_permutexvar_epi64(places, load(source)));
-        } else {
-            scalar::permute_into(line, a, table);
+        match permuted(sources, table) {
+            Some(words) => store(line, words),
+            None => scalar::permute_into(line, a, table),
         }
     }
     scalar::permute_into(rest, a, table_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn permute_add_assign(q: &Modulus, a: &mut [u64], b: &[u64], table: &[u32]) {
+    let p = Prime::new(q);
+    let ((lines, rest), (tables, table_rest)) = (a.as_chunks_mut::<LANES>(), table.as_chunks::<LANES>());
+    let sources = b.as_chunks().0;
+    for (line, table) in lines.iter_mut().zip(tables) {
+        match permuted(sources, table) {
+            Some(words) => store(line, p.add(load(line), words)),
+            None => scalar::permute_add_assign(q, line, b, table),
+        }
+    }
+    scalar::permute_add_assign(q, rest, b, table_rest);
+}
+
+/// The words at these places if they are one block: an automorphism maps aligned blocks of eight to aligned blocks of eight (`NOTES.md`).
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn permuted(sources: &[Line], table: &[u32; LANES]) -> Option<Vector> {
+    let (block, places) = (table[0] as usize / LANES, _mm512_cvtepu32_epi64(load_half(table)));
+    let strays = _mm512_cmpneq_epi64_mask(_mm512_srli_epi64::<3>(places), splat(block as u64));
+    let source = sources.get(block).filter(|_| strays == 0)?;
+    Some(_mm512_permutexvar_epi64(places, load(source)))
 }
 
 #[inline(always)]

@@ -406,6 +406,12 @@ impl Backend {
         assert!(out.len() == a.len() && out.len() == table.len());
         dispatch!(self, permute_into(out, a, table))
     }
+
+    /// a_i ← a_i + b_(table_i).
+    pub(crate) fn permute_add_assign(self, q: &Modulus, a: &mut [u64], b: &[u64], table: &[u32]) {
+        assert!(a.len() == b.len() && a.len() == table.len());
+        dispatch!(self, permute_add_assign(q, a, b, table))
+    }
 }
 
 /// Every backend that some machine can run.

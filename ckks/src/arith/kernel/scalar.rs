@@ -271,6 +271,12 @@ pub(super) fn permute_into(out: &mut [u64], a: &[u64], table: &[u32]) {
     }
 }
 
+pub(super) fn permute_add_assign(q: &Modulus, a: &mut [u64], b: &[u64], table: &[u32]) {
+    for (a, &j) in a.iter_mut().zip(table) {
+        *a = q.add(*a, b[j as usize]);
+    }
+}
+
 pub(super) fn vectorize<L: Loops>(loops: L) -> L::Output {
     loops.run()
 }

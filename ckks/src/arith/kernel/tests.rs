@@ -388,6 +388,15 @@ fn permutations_agree() {
                 backend.permute_into(&mut out, &a, &table);
                 out
             });
+            for q in moduli() {
+                let (a, b): (Vec<u64>, Vec<u64>) =
+                    words(14).zip(words(15)).take(len).map(|(a, b)| (a % q.value(), b % q.value())).unzip();
+                agree("sum with a permutation", |backend| {
+                    let mut sum = a.clone();
+                    backend.permute_add_assign(&q, &mut sum, &b, &table);
+                    sum
+                });
+            }
         }
     }
 }
@@ -408,6 +417,13 @@ fn automorphisms_keep_blocks_of_eight_together() {
                 let mut out = vec![0; n];
                 backend.permute_into(&mut out, &a, &table);
                 out
+            });
+            let q = prime_below(1 << 50);
+            let a: Vec<u64> = a.iter().map(|a| a % q.value()).collect();
+            agree("sum with an automorphism", |backend| {
+                let mut sum = a.clone();
+                backend.permute_add_assign(&q, &mut sum, &a, &table);
+                sum
             });
         }
     }
@@ -432,6 +448,7 @@ fn a_wrong_length_is_a_panic() {
         panics(&|| backend.gemm_into(&q, &mut [0; 16], &[0; 2], &[0, 2], Panels { data: &[0; 32], rows: 2 }));
         panics(&|| backend.gemm_into(&q, &mut [0; 15], &[0; 2], &[0, 1], Panels { data: &[0; 32], rows: 2 }));
         panics(&|| backend.permute_into(&mut [0; 8], &[0; 8], &[8; 8]));
+        panics(&|| backend.permute_add_assign(&q, &mut [0; 8], &[0; 8], &[8; 8]));
         panics(&|| table.forward(&mut [0; 16]));
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use ckks::{
     Ciphertext, DiagonalMap, DiagonalTerm, Encoder, EvaluationKeys, Evaluator, Params, Plaintext, Pointwise,
-    ScalarMatrix, Scale, add_rotations,
+    ScalarMatrix, Scale,
 };
 use rayon::prelude::*;
 
@@ -80,8 +80,6 @@ pub(super) struct PreparedDiagonals {
     map: DiagonalMap,
     /// The outputs that `map` computes; the others are zero.
     computed: Vec<usize>,
-    /// Slots of the rotations of each rotate-and-add step after it.
-    fold: Vec<Vec<i64>>,
     weight_scale: Scale,
     /// Of each output, c at the scale of the products; none where it is zero.
     bias: Vec<Option<Plaintext>>,
@@ -129,13 +127,13 @@ impl PreparedDiagonals {
             slots if slots.iter().all(|&c| c == 0.0) => Ok(None),
             slots => encoder.encode(&slots, result.scale, result.level).map(Some),
         };
-        let mut map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?;
+        let fold = plan.fold().iter().map(|step| step.iter().map(|&k| k as i64 * slots).collect()).collect();
+        let mut map = DiagonalMap::new(input.ciphertexts(), computed.len(), terms)?.with_fold(fold);
         if let Some(n0) = plan.hubs().and_then(|n0| NonZeroU32::new((n0 as i64 * slots) as u32)) {
             map = map.with_hubs(n0);
         }
         Ok(Self {
             map,
-            fold: plan.fold().iter().map(|step| step.iter().map(|&k| k as i64 * slots).collect()).collect(),
             weight_scale,
             bias: (0..output.ciphertexts()).into_par_iter().map(bias).collect::<ckks::Result<_>>()?,
             computed,
@@ -148,10 +146,7 @@ impl PreparedDiagonals {
         x: &[&Ciphertext],
         keys: &EvaluationKeys,
     ) -> ckks::Result<Vec<Ciphertext>> {
-        let fold = |y: Ciphertext| self.fold.iter().try_fold(y, |y, step| add_rotations(evaluator, y, step, keys));
-        let computed = self.map.apply(evaluator, x, keys)?;
-        let computed = computed.into_par_iter().map(fold).collect::<ckks::Result<Vec<_>>>()?;
-        let mut computed = self.computed.iter().zip(computed).peekable();
+        let mut computed = self.computed.iter().zip(self.map.apply(evaluator, x, keys)?).peekable();
         let output = |(o, bias): (usize, &Option<Plaintext>)| {
             let mut y = match computed.next_if(|(at, _)| **at == o) {
                 Some((_, y)) => y,

@@ -342,22 +342,11 @@ impl<'a> Costs<'a> {
         self.spread(self.n as f64 * self.work.limbs * count as f64 * self.model.gemm.square)
     }
 
-    /// Products with diagonals of so many words a limb. All rotations but the fold's stay in the basis QP; each output leaves it at the end.
-    /// Hubs wait for each other, and so do giant rotations where there are hubs.
+    /// Products with diagonals of so many words a limb. All rotations stay in the basis QP; each output leaves it at the end. Hubs wait for
+    /// each other, and so do giant rotations where there are hubs.
     fn diagonals(&self, plan: &DiagonalPlan, words: usize) -> f64 {
         let Self { limb, work, .. } = self;
         let (computed, parts) = (plan.computed(), 2.0 * work.extended());
-        let add = |parts: f64, count: usize| self.each(limb.add, parts * count as f64, computed);
-        let fold = |step: &Vec<usize>| match step.len() {
-            1 => self.each(limb.relinearize, work.relinearize(), computed) + add(2.0 * work.limbs, 1),
-            rotations => {
-                self.each(limb.hoist, work.hoist(), computed)
-                    + self.each(limb.rotate, work.rotate(), computed * rotations)
-                    + self.each(limb.mod_down, work.mod_down(), computed)
-                    + add(parts, rotations - 1)
-                    + add(2.0 * work.limbs, 1)
-            }
-        };
         let product = if words < self.n { limb.repeated } else { limb.product };
         // As many at a time as there are chains.
         let chained = |work: f64, count: usize, chains: usize| match plan.hubs() {
@@ -366,13 +355,16 @@ impl<'a> Costs<'a> {
         };
         let giants = chained(work.giant(), plan.giant_rotations(), computed);
         let inputs = plan.hoisted_inputs();
+        let fold = |step: &Vec<usize>| {
+            self.each(limb.giant, work.giant(), computed)
+                + self.each(limb.rotate, work.rotate(), computed * (step.len() - 1))
+        };
         self.each(limb.hoist, work.hoist(), inputs)
             + chained(work.giant() - work.rotate(), plan.hoisted_hubs(), inputs)
             + self.each(limb.rotate, work.rotate(), plan.hoisted_rotations())
             + self.spread(parts * plan.products() as f64 * product)
             + giants
-            + self.each(limb.add, parts * (plan.giant_sums() - computed) as f64 / computed.max(1) as f64, computed)
-            + self.each(limb.mod_down, work.mod_down(), computed)
             + plan.fold().iter().map(fold).sum::<f64>()
+            + self.each(limb.mod_down, work.mod_down(), computed)
     }
 }

@@ -92,11 +92,10 @@ pub(super) fn of(params: &Params, kind: &Kind, x: &Value, y: &Value) -> Counts {
                 let [hoisted, giant, fold] = [plan.hoisted_rotations(), plan.giant_rotations(), plan.fold_rotations()];
                 counts.ct_pt_mul = plan.products() as u64;
                 counts.rotations = (hoisted + giant + fold) as u64;
-                // All but the fold's stay in the basis QP: what is decomposed there divides one part, each output both at the end.
+                // All stay in the basis QP: what is decomposed there divides one part, each output both at the end.
                 counts.limb_ntts = plan.hoisted_inputs() as u64 * switch.mod_up
-                    + (plan.hoisted_hubs() + giant) as u64 * (switch.mod_down / 2 + switch.mod_up)
-                    + plan.computed() as u64 * switch.mod_down
-                    + plan.fold_steps() as u64 * switch.limb_ntts();
+                    + (plan.hoisted_hubs() + giant + plan.fold_steps()) as u64 * (switch.mod_down / 2 + switch.mod_up)
+                    + plan.computed() as u64 * switch.mod_down;
             }
         },
         Kind::Square | Kind::Mul => counts.ct_ct_mul = inputs,
