@@ -32,6 +32,7 @@ const PLACING: &[&str] = &[
     "AddAxis",
     "Concat",
     "Downsample",
+    "Dropout",
     "Gather",
     "GatherElements",
     "GatherNd",

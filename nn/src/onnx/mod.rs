@@ -1,7 +1,7 @@
 //! ONNX files become graphs: the only place that knows ONNX, and `tract`, the crate that reads it.
 //!
 //! ```text
-//! bytes -> proto (checks, rewrite, sklearn) -> head: a last softmax or the like is taken off -> tract: shapes inferred, constants folded (bounded: sizes first) -> import: node by node
+//! bytes -> proto (checks, rewrite, sklearn) -> head: a last softmax or the like is taken off -> tract: shapes inferred, constants folded (bounded: sizes first), nodes rewritten -> import: node by node
 //!   -> pointwise: an activation that has a name
 //!   -> linear: y = sum of M_i x_i + c, by a direct construction (window, einsum, elementwise) or by
 //!      probing the one node with unit vectors, and held against tract's own result on a random vector
@@ -31,7 +31,7 @@ mod window;
 use std::path::{Path, PathBuf};
 
 pub use original::Original;
-use tract_onnx::prelude::TractResult;
+use tract_onnx::prelude::{TractResult, TypedModel};
 
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -72,14 +72,28 @@ impl OnnxModel {
             return Err(Error::EmptyFile { path: file.path });
         }
         let proto = proto::Checked::new(&file, bytes)?;
-        let single = proto.single(&file)?;
-        let graph = file.guard("translating its nodes", || import::import(&file, &proto, &single))??;
-        let original = Original::new(&file, &proto, single)?;
+        let plain = proto.single(&file)?;
+        let parts = |model: TypedModel, plain: Option<TypedModel>| -> Result<_> {
+            let graph = file.guard("translating its nodes", || import::import(&file, &proto, &model))??;
+            Ok((graph, Original::new(&file, &proto, model, plain)?))
+        };
+        // tract's rewrites say in one node what exporters spell out; where they fail, or make another model, the file is taken as it stands.
+        let rewritten = file.tract(REWRITING, || plain.clone().into_decluttered());
+        let (graph, original) = rewritten.and_then(|model| parts(model, Some(plain.clone()))).or_else(|error| {
+            parts(plain, None).map_err(|of_plain| if is_of_rewriting(&error) { of_plain } else { error })
+        })?;
         let results: Vec<usize> = [&[1], original.output_shape()].concat();
         let graph = graph.with_head(proto.head(&results)?)?;
         let fingerprint = proto.fingerprint(&file, bytes)?;
         Ok(OnnxModel { graph, original, fingerprint })
     }
+}
+
+/// What is done to a model once all shapes are known.
+const REWRITING: &str = "rewriting it";
+
+fn is_of_rewriting(error: &Error) -> bool {
+    matches!(error, Error::Onnx { doing: REWRITING, .. } | Error::OnnxPanic { doing: REWRITING, .. })
 }
 
 /// The file that a message is about.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use tract_onnx::prelude::*;
 
 use super::proto::Checked;
-use super::{Source, node, probe};
+use super::{REWRITING, Source, node, probe};
 use crate::error::{Error, Result};
 
 /// Samples that go through tract together, where the model allows it.
@@ -32,21 +32,36 @@ impl fmt::Debug for Original {
 }
 
 impl Original {
-    /// Prepares the model to run sample by sample, and in batches if it computes the same that way.
-    pub(super) fn new(file: &Source, proto: &Checked, single: TypedModel) -> Result<Self> {
+    /// Prepares the model to run sample by sample, and in batches if it computes the same that way. With `plain`, the same model as the
+    /// file has it, tract may rewrite it, as long as it computes the same.
+    pub(super) fn new(file: &Source, proto: &Checked, model: TypedModel, plain: Option<TypedModel>) -> Result<Self> {
+        let rewrite = plain.is_some();
+        let runnable =
+            |model: TypedModel| if rewrite { model.into_optimized()?.into_runnable() } else { model.into_runnable() };
         let (single, output) = file.tract("preparing to run it", || {
-            let shape = single.output_fact(0)?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default();
-            Ok((single.into_optimized()?.into_runnable()?, shape))
+            let shape = model.output_fact(0)?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default();
+            Ok((runnable(model)?, shape))
         })?;
         let output = output.strip_prefix(&[1]).unwrap_or(&output).to_vec();
         let sample = proto.sample().to_vec();
         let mut original = Original { file: file.clone(), sample, output, single, batched: None };
+        let samples = probe::random(BATCH * original.input_len());
+        let alone = original.run(&samples)?;
+        if let Some(plain) = plain
+            && let Ok(plain) = file.tract("preparing to run it", || plain.into_runnable())
+            && let Ok(results) = original.run_block(&plain, &mut None, 1, &samples[..original.input_len()])
+            && !near(&results, &alone)
+        {
+            let message = "it computes something else then".into();
+            return Err(Error::Onnx { path: file.path.clone(), doing: REWRITING, message });
+        }
         // Some exporters write the batch of their example into the graph; then it runs with that batch only.
         let batched = proto
             .typed(file, BATCH)
-            .and_then(|model| file.tract("preparing to run it in batches", || model.into_optimized()?.into_runnable()));
+            .and_then(|model| file.tract("preparing to run it in batches", || runnable(model)))
+            .and_then(|batched| Ok((original.run_block(&batched, &mut None, BATCH, &samples)?, batched)));
         match batched {
-            Ok(batched) if original.agrees(&batched)? => original.batched = Some(batched),
+            Ok((together, batched)) if near(&together, &alone) => original.batched = Some(batched),
             Ok(_) => {
                 tracing::debug!(path = ?file.path, "batches mix samples: the original runs one sample at a time")
             }
@@ -136,15 +151,11 @@ impl Original {
         results.truncate(count * self.output_len());
         Ok(results)
     }
+}
 
-    /// Whether a batch gives each sample the result that it has alone.
-    fn agrees(&self, batched: &Arc<TypedRunnableModel>) -> Result<bool> {
-        let samples = probe::random(BATCH * self.input_len());
-        let Ok(together) = self.run_block(batched, &mut None, BATCH, &samples) else {
-            return Ok(false);
-        };
-        let alone = self.run(&samples)?;
-        let largest = alone.iter().fold(0.0f32, |largest, y| largest.max(y.abs()));
-        Ok(together.iter().zip(&alone).all(|(a, b)| (a - b).abs() <= 1e-4 * largest || !largest.is_finite()))
-    }
+/// Whether two runs gave the same results, as far as both go.
+fn near(a: &[f32], b: &[f32]) -> bool {
+    let largest = b.iter().fold(0.0f32, |largest, y| largest.max(y.abs()));
+    let same = |a: f32, b: f32| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-4 * largest;
+    !largest.is_finite() || a.iter().zip(b).all(|(&a, &b)| same(a, b))
 }

@@ -100,12 +100,13 @@ pub(super) fn check(call: &Call, linear: &Linear) -> Result<()> {
             scale[row] += term.abs();
         }
     }
+    // Where weights cancel each other, what is left has the error of the largest.
+    let largest = scale.iter().fold(0.0, |largest, &scale| scale.max(largest));
     let rows = found.iter().zip(&expected).zip(&scale).enumerate();
     for (row, ((&found, &expected), &scale)) in rows {
+        let tolerance = TOLERANCE * scale + f64::from(f32::EPSILON) * largest + f64::from(f32::MIN_POSITIVE);
         // Weights that are not finite are reported by the graph, with their place.
-        if expected.is_finite()
-            && (f64::from(found) - expected).abs() > TOLERANCE * scale + f64::from(f32::MIN_POSITIVE)
-        {
+        if expected.is_finite() && (f64::from(found) - expected).abs() > tolerance {
             return Err(call.failed(format!(
                 "output {row} is {found} where its matrix gives {expected}: it is not linear in the data"
             )));

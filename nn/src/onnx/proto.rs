@@ -35,6 +35,8 @@ impl Checked {
         if let Some(graph) = &mut proto.graph {
             name_apart(graph);
             rewrite::celu(graph);
+            rewrite::pad_value(graph);
+            rewrite::integer_power(graph);
             sklearn::rewrite(graph);
         }
         let last = head::take(&mut proto);
@@ -111,12 +113,13 @@ impl Checked {
             let mut model = model.with_output_fact(0, InferenceFact::default())?;
             let nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
             bounded::bound(&mut model, &nodes.map(|node| (&node.name[..], &node.op_type[..])).collect());
-            let model = model.into_typed()?;
+            let mut model = model.into_typed()?;
+            rewrite::crop(&mut model)?;
             // tract makes several nodes of one, and what lies between them was not seen so far.
             for node in model.nodes() {
                 node.outputs.iter().try_for_each(|output| bounded::check(&node.name, &output.fact))?;
             }
-            model.into_decluttered()
+            Ok(model)
         })
     }
 }

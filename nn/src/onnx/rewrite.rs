@@ -1,6 +1,11 @@
-//! What tract computes otherwise than ONNX has it, in other words before it reads.
+//! What tract computes otherwise than ONNX has it, in other words: before it reads, and once shapes are known.
 
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
+use std::collections::HashSet;
+
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::{DimLike, TypedModel, TypedModelPatch, ensure};
+use tract_onnx::tract_core::ops::array::{Pad, Slice};
 
 /// celu_a(x) = a celu_1(x / a), which tract takes for celu_1(x / a) where x is negative.
 pub(super) fn celu(graph: &mut GraphProto) {
@@ -18,6 +23,76 @@ pub(super) fn celu(graph: &mut GraphProto) {
             _ => graph.node.push(node),
         }
     }
+}
+
+/// Padding that repeats data takes no value, and tract fills with a value that is there all the same.
+pub(super) fn pad_value(graph: &mut GraphProto) {
+    for node in graph.node.iter_mut().filter(|node| node.op_type == "Pad") {
+        let constant = |mode: &AttributeProto| mode.name != "mode" || mode.s == b"constant";
+        if !node.attribute.iter().all(constant)
+            && let Some(value) = node.input.get_mut(2)
+        {
+            value.clear();
+        }
+    }
+}
+
+/// x^k for an integer k, which makes tract go through another precision, as a power of x's own type.
+pub(super) fn integer_power(graph: &mut GraphProto) {
+    let integer =
+        |tensor: &TensorProto| [DataType::Int32, DataType::Int64].iter().any(|&kind| tensor.data_type == kind as i32);
+    let is_integer = |attribute: &AttributeProto| match &attribute.t {
+        Some(tensor) => integer(tensor),
+        None => matches!(&attribute.name[..], "value_int" | "value_ints"),
+    };
+    let weights = graph.initializer.iter().filter(|weight| integer(weight)).map(|weight| weight.name.clone());
+    let constants =
+        graph.node.iter().filter(|node| node.op_type == "Constant" && node.attribute.iter().any(is_integer));
+    let integers: HashSet<String> = weights.chain(constants.flat_map(|node| node.output.clone())).collect();
+    for mut node in std::mem::take(&mut graph.node) {
+        if let ("Pow", [x, exponent]) = (&node.op_type[..], &mut node.input[..])
+            && integers.contains(exponent)
+        {
+            let like = format!("{}.exponent", node.name);
+            graph.node.push(part("CastLike", &[exponent, x], &like, &like));
+            *exponent = like;
+        }
+        graph.node.push(node);
+    }
+}
+
+/// Padding by less than nothing, which tract takes for very much, as what it is: slices.
+pub(super) fn crop(model: &mut TypedModel) -> TractResult<()> {
+    let negative = |pad: usize| (pad as isize).min(0).unsigned_abs();
+    let cropping = |pad: &Pad| pad.pads.iter().any(|&(before, after)| negative(before) + negative(after) > 0);
+    let nodes: Vec<usize> =
+        model.nodes().iter().filter(|node| node.op_as::<Pad>().is_some_and(cropping)).map(|node| node.id).collect();
+    for id in nodes {
+        let mut patch = TypedModelPatch::default();
+        let node = model.node(id);
+        let mut wire = patch.tap_model(model, node.inputs[0])?;
+        let Some(mut pad) = node.op_as::<Pad>().cloned() else { continue };
+        for (axis, (before, after)) in pad.pads.iter_mut().enumerate() {
+            let (start, left) = (negative(*before), negative(*after));
+            if start + left > 0 {
+                let length = patch.outlet_fact(wire)?.shape[axis].to_usize()?;
+                ensure!(
+                    start + left < length,
+                    "'{}' crops {} of the {length} along axis {axis}",
+                    node.name,
+                    start + left
+                );
+                let end = length - left;
+                wire = patch.wire_node(format!("{}.crop-{axis}", node.name), Slice::new(axis, start, end), &[wire])?[0];
+            }
+            *before = (*before as isize).max(0) as usize;
+            *after = (*after as isize).max(0) as usize;
+        }
+        let wire = patch.wire_node(&node.name, pad, &[wire])?[0];
+        patch.shunt_outside(model, OutletId::new(id, 0), wire)?;
+        patch.apply(model)?;
+    }
+    Ok(())
 }
 
 pub(super) fn part(operator: &str, inputs: &[&str], output: &str, name: &str) -> NodeProto {

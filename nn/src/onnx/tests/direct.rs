@@ -10,7 +10,8 @@ use super::*;
 /// Compares all nodes of the model that have a direct construction, and tells their operators.
 fn compare(model: Builder) -> Vec<String> {
     let file = Source { path: "test.onnx".into() };
-    let model = proto::Checked::new(&file, &model.finish()).unwrap().typed(&file, 1).unwrap();
+    let model =
+        proto::Checked::new(&file, &model.finish()).unwrap().typed(&file, 1).unwrap().into_decluttered().unwrap();
     let left = Left::all();
     let calls = calls(&model, &left);
     let direct: Vec<_> = calls.iter().filter_map(|call| Some((call, linear::direct(call).unwrap()?))).collect();

@@ -48,6 +48,57 @@ fn padding_of_every_kind() {
     }
 }
 
+/// Of a model of one input feature after the other, 1, 2, 3, …
+fn of_numbers(model: &OnnxModel) -> Vec<f64> {
+    let numbers: Vec<f64> = (1..=model.graph.input_len()).map(|number| number as f64).collect();
+    model.graph.run(&numbers).unwrap()
+}
+
+#[test]
+fn padding_that_repeats_data_takes_no_value() {
+    let pad = |mode| {
+        let model = Builder::new(&[3]).ints("pads", &[0, 2, 0, 1]).weight("value", &[], &[7.0]);
+        of_numbers(&import(model.node("Pad", &["x", "pads", "value"], &["y"], &[("mode", Attr::Str(mode))])))
+    };
+    assert_eq!(pad("edge"), [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
+    assert_eq!(pad("reflect"), [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);
+    assert_eq!(pad("constant"), [7.0, 7.0, 1.0, 2.0, 3.0, 7.0]);
+}
+
+#[test]
+fn negative_padding_crops() {
+    let model = Builder::new(&[2, 4]).ints("pads", &[0, 0, -1, 0, 1, -2]);
+    let model = import(model.node("Pad", &["x", "pads"], &["y"], &[]));
+    assert_eq!((model.graph.output_shape(), &of_numbers(&model)[..]), (&[3, 1][..], &[2.0, 6.0, 0.0][..]));
+}
+
+#[test]
+fn slices_with_steps_behind_what_tract_cannot_move_them_over() {
+    let sliced = |model: Builder, axis: i64| {
+        let model = model.ints("from", &[1]).ints("to", &[i64::MAX]).ints("axes", &[axis]).ints("steps", &[2]);
+        of_numbers(&import(model.node("Slice", &["a", "from", "to", "axes", "steps"], &["y"], &[])))
+    };
+    // tract forgets where the steps begin, or knows no such axis.
+    let convolved = Builder::new(&[1, 6]).weight("w", &[1, 1, 2], &[1.0, 10.0]).node("Conv", &["x", "w"], &["a"], &[]);
+    assert_eq!(sliced(convolved, 2), [32.0, 54.0]);
+    let reshaped = Builder::new(&[4]).ints("shape", &[-1, 2, 2]).node("Reshape", &["x", "shape"], &["a"], &[]);
+    assert_eq!(sliced(reshaped, 1), [3.0, 4.0]);
+}
+
+#[test]
+fn a_bottleneck_of_one_feature_behind_a_flattened_tensor() {
+    let model = Builder::new(&[2, 2, 2]).weight("v", &[8, 1], &[1.0; 8]).weight("w", &[1, 2], &[1.0, 10.0]);
+    let model = model.node("Flatten", &["x"], &["flat"], &[]).node("MatMul", &["flat", "v"], &["one"], &[]);
+    assert_eq!(of_numbers(&import(model.node("MatMul", &["one", "w"], &["y"], &[]))), [36.0, 360.0]);
+}
+
+#[test]
+fn weights_that_cancel_are_no_error() {
+    let weights = [0.765_432_1, 0.5, -0.765_4, 0.25];
+    let model = Builder::new(&[2, 3]).weight("w", &[2, 2], &weights);
+    import(model.node("Einsum", &["x", "w"], &["y"], &[("equation", Attr::Str("bij,yz->bijz"))]));
+}
+
 #[test]
 fn a_constant_may_be_joined_to_data() {
     let model = Builder::new(&[2, 3]).random("w", &[1, 2, 2]);
@@ -208,6 +259,8 @@ fn powers_and_products() {
     assert!(
         matches!(&cube.graph.nodes()[1].op, Op::Activation(Activation::Polynomial(c)) if *c == [0.0, 0.0, 0.0, 1.0])
     );
+    let whole = import(Builder::new(&[4]).int("k", 3).node("Pow", &["x", "k"], &["y"], &[]));
+    assert_eq!(of_numbers(&whole), [1.0, 8.0, 27.0, 64.0]);
     let gate = Builder::new(&[2, 3]).random("w", &[3, 1]).node("MatMul", &["x", "w"], &["gate"], &[]);
     let gate = import(gate.node("Mul", &["x", "gate"], &["y"], &[]));
     // The column is spread over the row before the product.
