@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use crate::arith::MAX_LAZY_TERMS;
 
@@ -13,6 +14,9 @@ use super::poly::{Ntt, Poly};
 
 /// A term of an inner product: a pair of polynomials, and what multiplies both.
 pub(crate) type Term<'a> = ([&'a Poly<Ntt>; 2], &'a Factor);
+
+/// One for each term, without an allocation for those of most sums.
+type Few<T> = SmallVec<[T; 32]>;
 
 /// Columns of all terms that are multiplied at a time.
 const COLUMNS: usize = 512;
@@ -24,11 +28,11 @@ const COLUMNS: usize = 512;
 #[derive(Clone)]
 pub(crate) enum Factor {
     Poly(Poly<Ntt>),
-    /// Limb by limb, one value for each block of `size`.
+    /// Limb by limb, one value for each block of 2^`log_size`.
     Blocks {
         ring: Ring,
         basis: Basis,
-        size: usize,
+        log_size: u32,
         values: Vec<u64>,
     },
 }
@@ -50,7 +54,7 @@ impl Factor {
             return Self::Poly(poly);
         }
         let values = (0..limbs).flat_map(|i| poly.limb(i).iter().step_by(size).copied()).collect();
-        Self::Blocks { ring: poly.ring().clone(), basis: poly.basis(), size, values }
+        Self::Blocks { ring: poly.ring().clone(), basis: poly.basis(), log_size: size.ilog2(), values }
     }
 
     pub(crate) fn basis(&self) -> Basis {
@@ -71,15 +75,18 @@ impl Factor {
     fn size(&self) -> usize {
         match self {
             Self::Poly(_) => 1,
-            Self::Blocks { size, .. } => *size,
+            Self::Blocks { log_size, .. } => 1 << log_size,
         }
     }
 
     /// The value in limb `i` of all of these columns, if they have but one.
+    #[inline]
     fn value(&self, i: usize, columns: &Range<usize>) -> Option<u64> {
         match self {
-            Self::Blocks { ring, size, values, .. } if columns.start / size == (columns.end - 1) / size => {
-                Some(values[i * (ring.n() / size) + columns.start / size])
+            Self::Blocks { ring, log_size, values, .. }
+                if columns.start >> log_size == (columns.end - 1) >> log_size =>
+            {
+                Some(values[(i * ring.n() + columns.start) >> log_size])
             }
             _ => None,
         }
@@ -89,9 +96,9 @@ impl Factor {
     fn values(&self, i: usize, columns: Range<usize>) -> Cow<'_, [u64]> {
         match self {
             Self::Poly(poly) => Cow::Borrowed(&poly.limb(i)[columns]),
-            Self::Blocks { ring, size, values, .. } => {
-                let limb = &values[i * (ring.n() / size)..];
-                Cow::Owned(columns.map(|column| limb[column / size]).collect())
+            Self::Blocks { ring, log_size, values, .. } => {
+                let limb = &values[(i * ring.n()) >> log_size..];
+                Cow::Owned(columns.map(|column| limb[column >> log_size]).collect())
             }
         }
     }
@@ -114,14 +121,14 @@ fn inner_product(ring: &Ring, basis: Basis, (limb, start): (usize, usize), terms
         return [(a, c), (b, d)].into_iter().for_each(|(sum, other)| ring.backend().add_assign(q, sum, other));
     }
     let (q, backend, columns) = (ring.modulus(basis, limb), ring.backend(), start..start + out[0].len());
-    let weights: Option<Vec<u64>> = terms.iter().map(|(_, m)| m.value(limb, &columns)).collect();
-    let values: Vec<Cow<'_, [u64]>> = match weights {
-        Some(_) => Vec::new(),
+    let weights: Option<Few<u64>> = terms.iter().map(|(_, m)| m.value(limb, &columns)).collect();
+    let values: Few<Cow<'_, [u64]>> = match weights {
+        Some(_) => Few::new(),
         None => terms.iter().map(|(_, m)| m.values(limb, columns.clone())).collect(),
     };
-    let values: Vec<&[u64]> = values.iter().map(|values| &**values).collect();
+    let values: Few<&[u64]> = values.iter().map(|values| &**values).collect();
     for (part, out) in out.into_iter().enumerate() {
-        let factors: Vec<&[u64]> = terms.iter().map(|(parts, _)| &parts[part].limb(limb)[columns.clone()]).collect();
+        let factors: Few<&[u64]> = terms.iter().map(|(parts, _)| &parts[part].limb(limb)[columns.clone()]).collect();
         match &weights {
             Some(weights) => backend.dot_scalars_into(q, out, &factors, weights),
             None => backend.dot_slices_into(q, out, &factors, &values),

@@ -74,7 +74,7 @@ mod tests {
                 let plaintext = Encoder::new(&params).encode(&slots, Scale::power_of_two(20), 1).unwrap();
                 match plaintext.extend().factor {
                     Factor::Poly(_) => None,
-                    Factor::Blocks { size, values, .. } => Some((size, values.len())),
+                    Factor::Blocks { log_size, values, .. } => Some((1 << log_size, values.len())),
                 }
             };
             let most = params.slots() / Factor::LEAST;
