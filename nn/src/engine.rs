@@ -23,7 +23,7 @@ use crate::exec::trace::{CostModel, Errors, OperationTrace, Trace};
 use crate::graph::Graph;
 use crate::measure;
 use crate::onnx::OnnxModel;
-use crate::pass::{Calibrated, Calibration, Loss, MergeRule, Outside, calibrate, he_friendly, simplify};
+use crate::pass::{Calibrated, Calibration, Loss, MergeRule, Outside, calibrate, he_friendly, simplify, value};
 use crate::plan::{Goal, PlanError, Planned, ServerPlan, plan};
 use crate::program::Operation;
 pub use crate::progress::{Progress, Silent};
@@ -148,7 +148,7 @@ const ATTEMPTS: usize = 3;
 /// samples lose more than was asked for, or without a goal [`Goal::SLACK_BITS`] more, it goes again with what they lack.
 ///
 /// # Errors
-/// Those of the search; [`PlanError::Unreached`] where no plan gives samples the precision that was asked for.
+/// [`Error::SameResults`]; those of the search; [`PlanError::Unreached`] where no plan gives samples the precision that was asked for.
 fn precise(
     graph: &Graph,
     magnitudes: &[f64],
@@ -156,6 +156,9 @@ fn precise(
     costs: &CostModel,
     calibration: &Dataset,
 ) -> Result<(Planned, Errors)> {
+    if value(graph.nodes(), graph.output()).is_some() {
+        return Err(Error::SameResults { node: graph.node(graph.output()).name.clone() });
+    }
     let largest = magnitudes.get(graph.output().0).map_or(1.0, |magnitude| magnitude * goal.margin);
     let mut asked = goal.bits(largest);
     let wanted = goal.demanded_bits().unwrap_or(asked - Goal::SLACK_BITS);

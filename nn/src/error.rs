@@ -126,6 +126,14 @@ pub enum Error {
         features: usize,
     },
 
+    /// A graph that makes the same of every sample.
+    #[error(
+        "node '{node}': the results are the same for every sample, so there is nothing to compute on encrypted data; use another model"
+    )]
+    SameResults {
+        /// The node that makes the results.
+        node: String,
+    },
     /// More results than are held in memory.
     #[error(
         "node '{node}': {samples} samples of {features} results each are more than the {limit} numbers that are held at once; use fewer samples"

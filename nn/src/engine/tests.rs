@@ -3,7 +3,7 @@
 use super::*;
 use crate::data::write_outputs;
 use crate::graph::{Activation, NodeId, Op};
-use crate::lower::networks::{activation, node};
+use crate::lower::networks::{activation, map, node};
 
 /// A polynomial of three features that is steepest at 1, near which all samples lie.
 fn steep() -> (tempfile::TempDir, Dataset, Graph) {
@@ -92,4 +92,13 @@ fn a_tolerance_is_kept_by_polynomials_and_by_encryption_or_refused_with_what_can
     assert!(found(1e-2).unwrap() < found(1e-8).unwrap());
     let Err(Error::Tolerance { error, tolerance: 1e-15, degree: 4 }) = found(1e-15) else { panic!("not refused") };
     assert!(error > 1e-15 && error < 1e-8, "{error}");
+}
+
+#[test]
+fn results_that_are_the_same_for_every_sample_are_refused() {
+    let (_folder, samples, _) = steep();
+    let nodes = vec![node(Op::Input, &[], 3), node(map(2, 3, 0, 1), &[0], 2)];
+    let graph = Graph::new(nodes, NodeId(1)).unwrap();
+    let error = precise(&graph, &[1.0, 0.5], &Goal::default(), &CostModel::nominal(2), &samples).unwrap_err();
+    assert!(matches!(&error, Error::SameResults { node } if node == "affine of 2"), "{error}");
 }

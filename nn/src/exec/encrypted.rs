@@ -114,6 +114,10 @@ impl Prepared {
         };
         match input {
             Input::Whole(whole) => run.values[0] = whole.into_iter().map(|x| Some(Arc::new(x))).collect(),
+            // Nothing reads it that would expand it.
+            Input::Seeded(seeded) if operations.len() == 1 => {
+                run.values[0] = seeded.into_par_iter().map(|x| Some(Arc::new(x.into_expanded()))).collect();
+            }
             Input::Seeded(seeded) => run.seeds = seeded.into_iter().map(Some).collect(),
         }
         for (step, weights) in self.schedule.steps().iter().zip(&self.weights) {

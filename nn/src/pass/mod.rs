@@ -1,13 +1,14 @@
 //! Rewrites of graphs, each a function from graph to graph that computes the same: fewer levels and fewer weights.
 //!
 //! A run of affine maps costs one level only if it is one map. So constants are gathered into maps ([`fold_affine`],
-//! [`distribute`], [`merge_branches`]), arithmetic on one tensor into polynomials ([`gather_polynomials`]) or functions that a polynomial will stand for ([`gather_functions`]), and what nobody
+//! [`distribute`], [`merge_branches`], [`fold_constants`]), arithmetic on one tensor into polynomials ([`gather_polynomials`]) or functions that a polynomial will stand for ([`gather_functions`]), and what nobody
 //! reads is dropped ([`prune`]). [`simplify`] does all of it until nothing changes.
 
 mod approximate;
 mod bias;
 mod branches;
 mod calibrate;
+mod constant;
 mod distribute;
 mod fold;
 mod function;
@@ -19,6 +20,8 @@ mod prune;
 pub use approximate::{Approximation, approximate, free_scalings};
 pub use branches::merge_branches;
 pub use calibrate::{Calibrated, Calibration, calibrate};
+pub use constant::fold_constants;
+pub(crate) use constant::value;
 pub use distribute::distribute;
 pub use fold::fold_affine;
 pub use function::gather_functions;
@@ -58,11 +61,12 @@ impl MergeRule {
 /// All passes, until none changes the graph.
 ///
 /// # Errors
-/// Those of [`Graph::new`], which a graph that was accepted cannot raise.
+/// Those of [`fold_constants`].
 pub fn simplify(graph: &Graph, rule: &MergeRule) -> Result<Graph> {
     let mut graph = prune(&gather_polynomials(graph)?)?;
     loop {
         let before = skeleton(&graph);
+        graph = prune(&fold_constants(&graph)?)?;
         graph = prune(&fold_affine(&graph, rule)?)?;
         graph = prune(&distribute(&graph, rule)?)?;
         graph = prune(&merge_branches(&graph)?)?;

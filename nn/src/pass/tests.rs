@@ -104,6 +104,7 @@ proptest! {
         assert_same(&graph, &merge_branches(&graph).unwrap());
         assert_same(&graph, &gather_polynomials(&graph).unwrap());
         assert_same(&graph, &prune(&graph).unwrap());
+        assert_same(&graph, &fold_constants(&graph).unwrap());
     }
 }
 
@@ -275,4 +276,35 @@ fn a_polynomial_of_a_polynomial_stays_one_of_the_other() {
     assert_eq!(operations(&simple), ["input", "polynomial", "polynomial"]);
     assert!(matches!(&simple.nodes()[2].op, Op::Activation(Activation::Polynomial(p)) if *p == [0.0, -1.0, 0.0, 1.0]));
     assert_same(&graph, &simple);
+}
+
+#[test]
+fn what_is_the_same_for_every_sample_goes_into_what_it_meets() {
+    let nothing = affine(2, 2, &[0.0; 4], &[2.0, -3.0]);
+    let nodes = vec![
+        node(Op::Input, &[], 2),
+        node(nothing, &[0], 2),
+        node(square(), &[1], 2),
+        node(Op::Mul, &[0, 2], 2),
+        node(Op::Activation(Activation::Relu), &[1], 2),
+        node(Op::Add, &[4, 3], 2),
+    ];
+    let graph = Graph::new(nodes, NodeId(5)).unwrap();
+    let simple = simplify(&graph, &MergeRule::default()).unwrap();
+    assert_eq!(operations(&simple), ["input", "affine"]);
+    let map = map_of(&simple.nodes()[1]).unwrap();
+    assert_eq!((dense(&map.matrix), &map.bias[..]), (vec![4.0, 0.0, 0.0, 9.0], &[2.0, 0.0][..]));
+    assert_same(&graph, &simple);
+    // A polynomial that is level, and x − x.
+    let level = chain(vec![(Op::Input, 2), (Op::Activation(Activation::Chebyshev(vec![0.5, 0.0])), 2)]);
+    let none = vec![
+        node(Op::Input, &[], 2),
+        node(affine(2, 2, &[-1.0, 0.0, 0.0, -1.0], &[0.0; 2]), &[0], 2),
+        node(Op::Add, &[0, 1], 2),
+    ];
+    let none = Graph::new(none, NodeId(2)).unwrap();
+    for (graph, expected) in [(level, [0.5; 2]), (none, [0.0; 2])] {
+        let simple = simplify(&graph, &MergeRule::default()).unwrap();
+        assert_eq!(value(simple.nodes(), simple.output()), Some(&expected[..]));
+    }
 }

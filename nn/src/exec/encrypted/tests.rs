@@ -122,6 +122,38 @@ fn both_operators_in_both_rings_at_every_interleave() {
     }
 }
 
+#[test]
+fn ciphertexts_that_no_weight_reaches() {
+    // Of 600 results, only the last 200 depend on the data.
+    let (Op::Affine(dense), rows) = (map(200, 20, 50, 5), 400..600) else { panic!("a map") };
+    let entries = dense.matrix.iter().map(|(row, col, weight)| (row + rows.start, col, weight));
+    let matrix = SparseMatrix::from_triplets(rows.end, 20, entries).unwrap();
+    let bias = (0..rows.end).map(|row| row as f64 / 600.0 - 0.5).collect();
+    let dead = Op::Affine(Arc::new(AffineMap::new(matrix, bias).unwrap()));
+    let nodes = [
+        node(Op::Input, &[], 20),
+        node(dead, &[0], 600),
+        node(activation(&SQUARE), &[1], 600),
+        node(map(3, 600, 100, 6), &[2], 3),
+    ];
+    for output in [1, 3] {
+        let graph = Graph::new(nodes[..=output].to_vec(), NodeId(output)).unwrap();
+        for ring in [RingKind::Standard, RingKind::ConjugateInvariant] {
+            for interleave in [1, 4, ring.slots(256)] {
+                agrees(program(&graph, ring, interleave, 4, options(false)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_without_operations_gives_back_what_it_was_given() {
+    let graph = Graph::new(vec![node(Op::Input, &[], 20)], NodeId(0)).unwrap();
+    for interleave in [1, 8, 128] {
+        agrees(program(&graph, RingKind::Standard, interleave, 2, options(false)));
+    }
+}
+
 /// A convolution of an image of 8 x 8 with a kernel of 5 x 5, padded.
 fn padded_convolution() -> Op {
     let row = |r: i64| {
