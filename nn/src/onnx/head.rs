@@ -3,6 +3,7 @@
 use tract_onnx::pb::type_proto::{Tensor, Value as TypeValue};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TypeProto, tensor_proto::DataType};
 
+use super::rewrite::part;
 use crate::error::{Error, Result};
 use crate::graph::{Head, HeadAxis};
 
@@ -22,7 +23,11 @@ pub(super) fn take(proto: &mut ModelProto) -> Option<LastNode> {
     let last = last_nodes(graph)?;
     let node = graph.node[*last.last()?].clone();
     let output = graph.output.first_mut()?;
-    output.name.clone_from(node.input.first()?);
+    let input = node.input.first()?;
+    // Where it reads the model's input, that is handed on.
+    let reads_input = graph.input.iter().any(|known| known.name == *input);
+    let result = if reads_input { node.output.first()? } else { input };
+    output.name.clone_from(result);
     // It may have had another type behind the node.
     let float = Tensor { elem_type: DataType::Float as i32, shape: None };
     output.r#type = Some(TypeProto { value: Some(TypeValue::TensorType(float)), ..Default::default() });
@@ -31,6 +36,9 @@ pub(super) fn take(proto: &mut ModelProto) -> Option<LastNode> {
         place += 1;
         !last.contains(&(place - 1))
     });
+    if reads_input {
+        graph.node.push(part("Identity", &[input], result, &node.name));
+    }
     Some(LastNode { node, opset })
 }
 

@@ -1,7 +1,7 @@
 //! The file's own description of the model, checked before tract builds it: one input whose first dimension is the batch,
 //! one output, single precision, operators that exist.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
@@ -33,7 +33,10 @@ impl Checked {
         let onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
         let mut proto = file.tract("reading it", || onnx.proto_model_for_read(&mut &bytes[..]))?;
         if let Some(graph) = &mut proto.graph {
+            check_count(file, graph)?;
             name_apart(graph);
+            check_makers(file, graph)?;
+            rewrite::zeros(graph);
             rewrite::celu(graph);
             rewrite::pad_value(graph);
             rewrite::integer_power(graph);
@@ -46,7 +49,6 @@ impl Checked {
             message: "there is no graph in it".into(),
         })?;
         check_operators(file, &onnx, graph)?;
-        check_count(file, graph)?;
         check_external(file, graph)?;
         let (batch, sample) = check_interface(file, graph)?;
         Ok(Checked { onnx, proto, batch, sample, last })
@@ -154,6 +156,45 @@ fn check_count(file: &Source, graph: &GraphProto) -> Result<()> {
     }
     let message = format!("it has {nodes} nodes and {weights} weights, and {MAX_NODES} are the most together");
     Err(Error::Onnx { path: file.path.clone(), doing: "reading it", message })
+}
+
+/// Each tensor is made once, and no node needs what it makes itself.
+fn check_makers(file: &Source, graph: &GraphProto) -> Result<()> {
+    let refused = |message| Err(Error::Onnx { path: file.path.clone(), doing: "reading it", message });
+    let mut makers: HashMap<&str, usize> = HashMap::new();
+    for (at, node) in graph.node.iter().enumerate() {
+        for tensor in node.output.iter().filter(|tensor| !tensor.is_empty()) {
+            if let Some(first) = makers.insert(tensor, at) {
+                let first = &graph.node[first].name;
+                return refused(format!("both '{first}' and '{}' make '{tensor}'", node.name));
+            }
+        }
+    }
+    // Depth first: of each node whether it is done, or on the way that led here.
+    let mut done = vec![false; graph.node.len()];
+    let mut on_way = vec![false; graph.node.len()];
+    for first in 0..graph.node.len() {
+        let mut way = vec![(first, 0)];
+        while let Some((at, next)) = way.pop() {
+            on_way[at] = !done[at];
+            let Some(input) = graph.node[at].input.get(next).filter(|_| !done[at]) else {
+                (done[at], on_way[at]) = (true, false);
+                continue;
+            };
+            way.push((at, next + 1));
+            match makers.get(&input[..]) {
+                Some(&maker) if on_way[maker] => {
+                    let circle = way.iter().skip_while(|(node, _)| *node != maker);
+                    let names: Vec<String> =
+                        circle.map(|(node, _)| format!("'{}'", graph.node[*node].name)).take(10).collect();
+                    return refused(format!("its nodes read each other in a circle: {}", names.join(", ")));
+                }
+                Some(&maker) if !done[maker] => way.push((maker, 0)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All operators must be known to tract; if any is not, those that we would refuse later are named along with it.

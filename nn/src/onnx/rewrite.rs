@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{DimLike, TypedModel, TypedModelPatch, ensure};
@@ -22,6 +23,16 @@ pub(super) fn celu(graph: &mut GraphProto) {
             }
             _ => graph.node.push(node),
         }
+    }
+}
+
+/// A constant of a given shape without a value is zero in single precision, and tract makes it double.
+pub(super) fn zeros(graph: &mut GraphProto) {
+    let without = |node: &&mut NodeProto| node.op_type == "ConstantOfShape" && node.attribute.is_empty();
+    for node in graph.node.iter_mut().filter(without) {
+        let zero = Some(weights(String::new(), &[1], &[0.0]));
+        let kind = AttributeType::Tensor as i32;
+        node.attribute.push(AttributeProto { name: "value".into(), r#type: kind, t: zero, ..Default::default() });
     }
 }
 

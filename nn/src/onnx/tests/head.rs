@@ -65,6 +65,15 @@ fn a_model_with_a_head_computes_what_stands_before_it() {
 }
 
 #[test]
+fn a_model_may_be_its_head_alone() {
+    let model = Builder::new(&[3]).node("Softmax", &["x"], &["y"], &[]);
+    let model = OnnxModel::from_bytes("test.onnx", &model.finish()).unwrap();
+    assert_eq!(model.graph.head(), Head::Softmax(HeadAxis { length: 3, inner: 1 }));
+    assert_eq!(model.graph.run(&[1.0, 2.0, 3.0]).unwrap(), [1.0, 2.0, 3.0]);
+    assert_eq!(model.original.run(&[1.0, 2.0, 3.0]).unwrap(), [1.0, 2.0, 3.0]);
+}
+
+#[test]
 fn a_head_that_is_read_inside_stays_inside() {
     let model = dense().node("Softmax", &["d"], &["s"], &[]).node("Add", &["s", "d"], &["y"], &[]);
     let error = OnnxModel::from_bytes("test.onnx", &model.finish()).unwrap_err();

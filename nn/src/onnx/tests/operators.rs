@@ -93,6 +93,12 @@ fn a_bottleneck_of_one_feature_behind_a_flattened_tensor() {
 }
 
 #[test]
+fn constants_of_a_shape_are_zeros_of_single_precision() {
+    let model = Builder::new(&[3]).node("Shape", &["x"], &["s"], &[]).node("ConstantOfShape", &["s"], &["zero"], &[]);
+    assert_eq!(of_numbers(&import(model.node("Sub", &["zero", "x"], &["y"], &[]))), [-1.0, -2.0, -3.0]);
+}
+
+#[test]
 fn weights_that_cancel_are_no_error() {
     let weights = [0.765_432_1, 0.5, -0.765_4, 0.25];
     let model = Builder::new(&[2, 3]).weight("w", &[2, 2], &weights);
