@@ -128,7 +128,7 @@ impl DiagonalMap {
     /// step of an output, one ModDown an output.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] for another number of inputs, and those of [`Evaluator::rotate_extended`] and
+    /// [`Error::ShapeMismatch`] for another number of inputs, and those of [`Evaluator::hoist`], [`Evaluator::rotate_extended`] and
     /// [`Evaluator::inner_products_extended`].
     pub fn apply(
         &self,

@@ -2,9 +2,9 @@
 //!
 //! A *place* is a ring, a degree and an interleave. In each, chains are tried from the shortest, with the scales of `scales`; the
 //! first that fits is the cheapest of its kind, since limbs are what everything costs, and is then tried with more special
-//! primes, and if it takes too many keys with chained rotations. What keeps the search short: scales that served one place are tried first in the next; a place in which they come to
-//! much more than the best plan is left alone; interleaves are left when they only get worse, and so are larger degrees.
-//! Packings depend on the positions of a ciphertext only, and are made once for each number of them.
+//! primes, and if it takes too many keys with prices of keys. What keeps the search short: scales that served one place are tried first in the
+//! next; a place in which they come to much more than the best plan is left alone; interleaves are left when they only get worse, and so
+//! are larger degrees. Packings depend on the positions of a ciphertext and the price of a key only, and are made once for each pair.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -36,7 +36,7 @@ pub struct Encrypted {
 ///
 /// # Errors
 /// [`SessionError::BeyondPlan`], before anything is written; those of `record`; those of [`SampleFile::chunks`] and [`Party::encrypt`];
-/// [`SessionError::FolderNotEmpty`], [`SessionError::FolderBusy`], [`Error::WriteFile`]. Chunks written before stay.
+/// [`SessionError::FolderNotEmpty`], [`SessionError::FolderBusy`], [`Error::TooManySamples`], [`Error::WriteFile`]. Chunks written before stay.
 pub fn encrypt_batch<Key: EncryptionKey>(
     party: &mut Party<Key>,
     data: &SampleFile,
