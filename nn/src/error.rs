@@ -134,6 +134,7 @@ pub enum Error {
         /// The node that makes the results.
         node: String,
     },
+
     /// More results than are held in memory.
     #[error(
         "node '{node}': {samples} samples of {features} results each are more than the {limit} numbers that are held at once; use fewer samples"
