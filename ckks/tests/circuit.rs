@@ -214,10 +214,11 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
         let entry = |o: usize, i: usize, r: i64, c: i64| {
             ((o as i64 * 31 + i as i64 * 17 + r * 5 + c * 3) % 13) as f64 / 13.0 - 0.4
         };
-        // Diagonals -2 to 3 of a 2 x 2 block matrix, in so many baby steps.
-        let map = |baby_steps: i64| {
+        // Diagonals -2 to 3 of a 2 x 2 block matrix, in so many baby steps from `first` on.
+        let map_from = |first: i64, baby_steps: i64| {
             let term = |(output, input, d): (usize, usize, i64)| {
-                let (giant, baby) = (d.div_euclid(baby_steps) * baby_steps, d.rem_euclid(baby_steps));
+                let giant = (d - first).div_euclid(baby_steps) * baby_steps;
+                let baby = d - giant;
                 let diagonal: Vec<f64> = (0..slots)
                     .map(|p| {
                         let r = (p - giant).rem_euclid(slots);
@@ -232,14 +233,19 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
         };
         let clear = [vector(slots as usize, 1), vector(slots as usize, 2)];
         let inputs: Vec<Ciphertext> = clear.iter().map(|v| encrypt(&params, &secret, &mut entropy, v)).collect();
-        let with_hubs = |baby_steps, n0| map(baby_steps).with_hubs(NonZeroU32::new(n0).unwrap());
-        let maps: [Case<'_>; 8] = [
+        let map = |baby_steps| map_from(0, baby_steps);
+        let hubs = |n0| NonZeroU32::new(n0).unwrap();
+        let with_hubs = |baby_steps, n0| map(baby_steps).with_hubs(hubs(n0));
+        let maps: [Case<'_>; 10] = [
             (map(1), &[], &[-2, -1, 1, 2, 3]),
             (map(3), &[], &[-3, 1, 2, 3]),
             (with_hubs(1, 1), &[], &[-1, 1]),
             (with_hubs(2, 1), &[], &[-2, 1, 2]),
             (with_hubs(4, 2), &[], &[-4, 1, 2]),
             (with_hubs(8, 3), &[], &[-8, 1, 2, 3]),
+            // A hub that no diagonal is multiplied with, and hubs to the right.
+            (with_hubs(8, 5), &[], &[-8, 1, 2, 3, 5]),
+            (map_from(-2, 6).with_hubs(hubs(3)), &[], &[-6, 1, 2, 3]),
             (map(3), &[&[4, -9], &[7]], &[-9, -3, 1, 2, 3, 4, 7]),
             (with_hubs(2, 1), &[&[2]], &[-2, 1, 2]),
         ];
