@@ -227,3 +227,17 @@ fn borders_of_padded_convolutions_continue_the_grid() {
     let pooled = Layout::of_outputs(&pool, &output, KeyPrice::FREE).unwrap();
     assert_eq!(DiagonalPlan::new(&pool, &output, &pooled, KeyPrice::FREE.alone()).unwrap().products(), 4);
 }
+
+#[test]
+fn keys_that_are_there_anyway_have_no_price() {
+    let matrix = padded(8, 1, 4);
+    let input = Layout::dense(1024, 1, 64).unwrap();
+    let output = Layout::of_outputs(&matrix, &input, KeyPrice::FREE).unwrap();
+    let plan = |keys: Keys<'_>| DiagonalPlan::new(&matrix, &input, &output, keys).unwrap();
+    let free = plan(KeyPrice::FREE.alone());
+    let price = KeyPrice::RAISED[6];
+    assert!(plan(price.alone()).rotations().len() < free.rotations().len());
+    let known = free.rotations().iter().copied().collect();
+    let beside = plan(Keys { price, known: &known });
+    assert_eq!((beside.rotations(), beside.baby_rotations()), (free.rotations(), free.baby_rotations()));
+}
