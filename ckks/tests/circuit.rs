@@ -268,5 +268,8 @@ fn diagonals_multiply_a_vector_by_a_matrix() {
             }
         }
         assert!(matches!(DiagonalMap::new(1, 1, vec![]), Err(Error::ShapeMismatch { .. })));
+        let diagonal = Encoder::new(&params).encode(&clear[0], Scale::power_of_two(30), 1).unwrap().extend();
+        let far = DiagonalTerm { output: 0, input: 0, baby: i64::MIN, giant: 0, diagonal };
+        assert!(matches!(DiagonalMap::new(1, 1, vec![far]), Err(Error::ShapeMismatch { .. })));
     }
 }

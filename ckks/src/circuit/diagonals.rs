@@ -33,6 +33,9 @@ pub struct DiagonalTerm {
     pub diagonal: ExtendedPlaintext,
 }
 
+/// Farther rotations are refused, so that no distance between two overflows.
+const FARTHEST: u64 = 1 << 32;
+
 /// A matrix from one vector of ciphertexts to another, by its non-zero diagonals.
 pub struct DiagonalMap {
     inputs: usize,
@@ -75,7 +78,7 @@ impl DiagonalMap {
     /// The map of the given terms.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] for an index out of range or an output without a term.
+    /// [`Error::ShapeMismatch`] for an index out of range, an output without a term, or a rotation by more than 2^32 slots.
     pub fn new(inputs: usize, outputs: usize, terms: Vec<DiagonalTerm>) -> Result<Self> {
         let mismatch = |reason: String| Error::ShapeMismatch { operation: "diagonal map", reason };
         let none = std::iter::repeat_with(BTreeMap::new).take(outputs);
@@ -86,6 +89,9 @@ impl DiagonalMap {
             return Err(mismatch(format!(
                 "a term from input {input} to output {output} of a {outputs} x {inputs} map"
             )));
+        }
+        if let Some(far) = terms.iter().flat_map(|t| [t.baby, t.giant]).find(|k| k.unsigned_abs() > FARTHEST) {
+            return Err(mismatch(format!("a rotation by {far} slots")));
         }
         for DiagonalTerm { output, input, baby, giant, diagonal } in terms {
             map.outputs[output].entry(giant).or_default().push(Product { input, baby, diagonal });
